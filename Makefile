@@ -1,0 +1,21 @@
+.PHONY: check format lint types layers quick test
+
+check: format lint types layers quick
+
+format:
+	ruff format --check .
+
+lint:
+	ruff check .
+
+types:
+	mypy
+
+layers:
+	lint-imports
+
+quick:
+	python -m pytest -n 2 -m "not slow"
+
+test: format lint types layers
+	python -m pytest -n 2

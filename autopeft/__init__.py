@@ -1,0 +1,3 @@
+"""AutoML for parameter-efficient fine-tuning."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""A pretrained model as plain numbers, roles and heads."""

@@ -1,0 +1,1 @@
+"""Reading labelled data: sources, column profiles, splits."""

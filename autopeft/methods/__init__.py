@@ -1,0 +1,95 @@
+"""Methods: one file per family, each registering `MethodInfo` records with `METHODS`.
+
+To add a method, add a file here that registers its record; listings, YAML validation, help and
+the contract suite find it. Module level holds metadata only: torch and peft are imported inside
+the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autopeft.records import BackboneShape, Candidate, Placement, Scalar
+from autopeft.registry import Registry
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knob:
+    """One setting of a method.
+
+    Args:
+        default: the field's default.
+        choices: allowed values of a categorical knob; None for a numeric one.
+        low: smallest allowed value of a numeric knob.
+        high: largest allowed value of a numeric knob.
+        log: whether a numeric knob is searched on a logarithmic scale.
+        help: what it does, in a phrase.
+    """
+
+    default: Scalar
+    help: str
+    choices: tuple[Scalar, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningRatePrior:
+    """A log-normal prior: most good values lie between median/spread and median·spread."""
+
+    median: float
+    spread: float = 5.0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodInfo:
+    """What the program knows of a method before it trains.
+
+    Args:
+        name: as used in YAML and on the command line.
+        family: methods of one family are compared with each other at the first rung.
+        description: one phrase.
+        paper: authors, year, title.
+        knobs: settings by name.
+        placement: the default placement; None if the method has no sites to choose.
+        sites: sites that a placement of this method may name.
+        learning_rate: the prior of its learning rate.
+        count: exact number of trained parameters without the head, from
+            (shape, placement, knobs), before anything is loaded.
+        config: builds a fresh peft config from (candidate, shape, names of head modules); None
+            for methods that are not peft adapters (see `trains_base`).
+        trains_base: ``"all"`` (full), ``"none"``, ``"bias"``…: which base parameters it trains.
+        rewrites_base: whether it writes into base weights, so that it needs a private copy.
+        native: whether its artifact loads with plain peft.
+        mergeable: whether it can be merged into the backbone's weights.
+        low_precision: whether a 16-bit frozen backbone under fp32 trained parameters works.
+        excluded: from (shape, longest input in tokens), the reason why the method cannot run on
+            a backbone, or None if it can.
+    """
+
+    name: str
+    family: str
+    description: str
+    paper: str
+    knobs: Mapping[str, Knob]
+    placement: Placement | None
+    sites: tuple[str, ...]
+    learning_rate: LearningRatePrior
+    count: Callable[[BackboneShape, Placement | None, Mapping[str, Scalar]], int]
+    config: Callable[[Candidate, BackboneShape, tuple[str, ...]], PeftConfig] | None
+    excluded: Callable[[BackboneShape, int], str | None]
+    trains_base: str = "none"
+    rewrites_base: bool = False
+    native: bool = True
+    mergeable: bool = False
+    low_precision: bool = True
+
+
+METHODS: Registry[MethodInfo] = Registry("method", "autopeft.methods")

@@ -1,0 +1,1 @@
+"""The search: space, study, rungs, selection. Knows nothing of training."""
