@@ -1,0 +1,77 @@
+"""Measured prices: peak memory of a stretch of work, latency of a model."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from types import TracebackType
+
+import psutil
+import torch
+
+from autopeft.train.batches import Batch
+
+_SAMPLE_SECONDS = 0.02
+_LATENCY_REPEATS = 3
+
+
+class PeakMemory:
+    """Peak memory of the enclosed work: device memory on a GPU, resident memory on a CPU.
+
+    Attributes:
+        total_bytes: the peak of the whole process.
+        extra_bytes: the peak above the level at the start.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._process = psutil.Process()
+        self._done = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+        self._start_bytes = 0
+        self.total_bytes = 0
+
+    @property
+    def extra_bytes(self) -> int:
+        return max(0, self.total_bytes - self._start_bytes)
+
+    def __enter__(self) -> PeakMemory:
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._start_bytes = torch.cuda.memory_allocated(self._device)
+        else:
+            self._start_bytes = self.total_bytes = self._process.memory_info().rss
+            self._sampler.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._device.type == "cuda":
+            self.total_bytes = torch.cuda.max_memory_allocated(self._device)
+        else:
+            self._done.set()
+            self._sampler.join()
+
+    def _sample(self) -> None:
+        while not self._done.wait(_SAMPLE_SECONDS):
+            self.total_bytes = max(self.total_bytes, self._process.memory_info().rss)
+
+
+@torch.inference_mode()
+def latency_seconds(model: torch.nn.Module, batch: Batch) -> float:
+    """Return the median inference time per example of `batch` (targets are ignored)."""
+    inputs = {name: value for name, value in batch.items() if name != "targets"}
+    device = next(iter(inputs.values())).device
+    times = []
+    for _ in range(_LATENCY_REPEATS + 1):
+        start = time.perf_counter()
+        model(**inputs)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:]) / len(inputs["input_ids"])

@@ -1,0 +1,84 @@
+"""Which precision and attention train fastest here: measured, not guessed.
+
+Low precision pays only where the processor has units for it, and the fused attention's backward
+pass is slow on CPUs; so a few training steps are timed under each plan. Plain fp32 is kept unless
+another plan is clearly faster.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+_WORTHWHILE = 1.15
+_SECONDS_PER_PLAN = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How candidates are trained on this machine.
+
+    Args:
+        dtype: of the frozen backbone, ``"float32"`` or ``"bfloat16"``; trained parameters and the
+            optimizer are always float32.
+        attention: transformers' attention implementation.
+        seconds_per_step: measured time of one step of 16 × 32 tokens.
+    """
+
+    dtype: str
+    attention: str
+    seconds_per_step: float | None = None
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The dtype as torch names it."""
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def plans(device: torch.device, attentions: tuple[str, ...]) -> tuple[Plan, ...]:
+    """Return the plans worth timing on `device`; plain fp32 comes first."""
+    if device.type == "cuda":
+        low = torch.cuda.is_bf16_supported(including_emulation=False)
+        dtypes = ("bfloat16",) if low else ("float32",)
+        return tuple(Plan(dtype=dtype, attention=attentions[0]) for dtype in dtypes)
+    if device.type != "cpu":
+        return (Plan(dtype="float32", attention=attentions[0]),)
+    return tuple(
+        Plan(dtype=dtype, attention=attention)
+        for dtype in ("float32", "bfloat16")
+        for attention in attentions
+    )
+
+
+def fastest(candidates: tuple[Plan, ...], step: Callable[[Plan], Callable[[], None]]) -> Plan:
+    """Time one training step under every plan and return the best.
+
+    Args:
+        candidates: the first is kept unless another is `_WORTHWHILE` times as fast.
+        step: prepares a plan and returns the function to time.
+    """
+    if len(candidates) == 1:
+        return candidates[0]
+    timed = [Plan(**{**p.to_json(), "seconds_per_step": _seconds(step(p))}) for p in candidates]
+    best = min(timed, key=lambda plan: plan.seconds_per_step or 0.0)
+    baseline, quickest = timed[0].seconds_per_step or 0.0, best.seconds_per_step or 0.0
+    return best if baseline > _WORTHWHILE * quickest else timed[0]
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    step()
+    times: list[float] = []
+    while not times or sum(times) < _SECONDS_PER_PLAN and len(times) < 20:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)

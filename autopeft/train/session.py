@@ -1,0 +1,307 @@
+"""What a training process keeps between trials: data, tokens, backbone, plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from autopeft.backbone.load import Backbone, load_backbone, set_attention
+from autopeft.backbone.share import share
+from autopeft.errors import TrialError
+from autopeft.methods import METHODS
+from autopeft.methods.adapt import adapt
+from autopeft.methods.artifact import load_artifact, save_artifact
+from autopeft.methods.state import load_trainable_state, trainable
+from autopeft.records import Candidate, Cause, RungPoint
+from autopeft.tasks import TASKS
+from autopeft.tasks import metric as metrics
+from autopeft.tasks.encode import Encoded, encode
+from autopeft.train.batches import TrainingBatches, collate
+from autopeft.train.costs import PeakMemory, latency_seconds
+from autopeft.train.evaluate import outputs
+from autopeft.train.fit import Fit, Watch, fit
+from autopeft.train.module import training_mode
+from autopeft.train.precision import Plan, fastest, plans
+
+_PROBE_ROWS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a session is about: plain values, as they come from the supervisor.
+
+    Args:
+        data: folder with one saved data set per split.
+        model: folder or hub name of the backbone.
+        task: name of the task.
+        labels: class names; empty for numbers.
+        metric: name of the metric that is chosen by.
+        max_length: longest input in tokens; longer ones are cut.
+        plan: how to train; None measures.
+        threads: processor threads of this process; None leaves torch's choice.
+    """
+
+    data: str
+    model: str
+    task: str
+    labels: tuple[str, ...]
+    metric: str
+    max_length: int
+    plan: Mapping[str, Any] | None = None
+    threads: int | None = None
+
+
+class Session:
+    """Trains candidates one after the other on one backbone.
+
+    The test split is never read here.
+
+    Raises:
+        ModelError: the backbone cannot be loaded.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        from datasets import load_from_disk
+
+        if setting.threads is not None:
+            torch.set_num_threads(setting.threads)
+        self.setting = setting
+        self.task = TASKS.get(setting.task)
+        self.metric = metrics.METRICS.get(setting.metric)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.delivered = load_backbone(
+            setting.model,
+            auto_class=self.task.auto_class,
+            model_options=self.task.model_options(setting.labels),
+        )
+        self.delivered.model.to(self.device)
+        tokenizer = self.delivered.tokenizer
+        self.train, self.selection = (
+            encode(
+                load_from_disk(str(Path(setting.data) / split)),
+                tokenizer,
+                max_length=setting.max_length,
+            )
+            for split in ("train", "selection")
+        )
+        self.pad_token = int(tokenizer.pad_token_id)
+        self.idle_bytes = psutil.Process().memory_info().rss
+        self.bytes_per_token = 0.0
+        self.plan = self._measured() if setting.plan is None else Plan(**setting.plan)
+        self.backbone = self._backbone_for(self.plan)
+
+    def trial(
+        self,
+        candidate: Candidate,
+        *,
+        seed: int,
+        watch: Watch,
+        artifact: Path,
+    ) -> dict[str, Any]:
+        """Train a candidate; save its best weights and selection outputs if it gets to the end.
+
+        Where memory runs out, the batch is cut in halves, then quarters and so on, with gradients
+        accumulated, so that an optimizer step still sees the whole batch.
+
+        Returns:
+            Plain values: ``stopped``, ``curve``, ``score``, ``metrics``, ``costs``.
+
+        Raises:
+            TrialError: with the cause.
+        """
+        parts = 1
+        while True:
+            try:
+                return self._attempt(candidate, seed, watch, artifact, parts)
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if parts >= candidate.batch_size:
+                    raise TrialError(Cause.OUT_OF_MEMORY, str(error).splitlines()[0]) from error
+            parts *= 2
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _attempt(
+        self, candidate: Candidate, seed: int, watch: Watch, artifact: Path, parts: int
+    ) -> dict[str, Any]:
+        batches = TrainingBatches(
+            self.train,
+            batch_size=candidate.batch_size,
+            pad_token=self.pad_token,
+            seed=seed,
+            parts=parts,
+        )
+        backbone, autocast = self._precision_for(candidate.method)
+        with PeakMemory(self.device) as memory:
+            model = adapt(
+                backbone, candidate, seed=seed, total_steps=batches.steps * candidate.epochs
+            ).to(self.device)
+            adapter_params, head_params = trainable(model)
+            torch.manual_seed(seed)
+            result = fit(
+                model,
+                candidate,
+                batches=batches,
+                parts=parts,
+                selection=self.selection,
+                score=self._goodness,
+                loss=self.task.loss,
+                device=self.device,
+                pad_token=self.pad_token,
+                autocast=autocast,
+                watch=dataclasses.replace(watch, on_rung=lambda p: watch.on_rung(self._shown(p))),
+            )
+        outcome: dict[str, Any] = {
+            "stopped": result.stopped,
+            "curve": [dataclasses.asdict(self._shown(point)) for point in result.curve],
+            "score": self._sign * result.score,
+            "metrics": {},
+            "parts": parts,
+            "train_examples": result.train_examples,
+            "costs": {
+                "trainable_params": adapter_params,
+                "head_params": head_params,
+                "peak_memory_bytes": memory.extra_bytes,
+                "train_seconds": result.train_seconds,
+            },
+        }
+        if not result.stopped:
+            self._finish(model, candidate, result, artifact, outcome)
+        return outcome
+
+    def _finish(
+        self,
+        model: torch.nn.Module,
+        candidate: Candidate,
+        result: Fit,
+        artifact: Path,
+        outcome: dict[str, Any],
+    ) -> None:
+        """Save the best weights and score them as they will be delivered."""
+        assert result.weights is not None
+        load_trainable_state(model, result.weights)
+        outcome["costs"]["artifact_bytes"] = save_artifact(model, artifact, candidate)
+        delivered = load_artifact(self.delivered, artifact).to(self.device)
+        values = self.outputs(delivered, self.selection)
+        np.save(artifact / "selection.npy", values, allow_pickle=False)
+        if self._is_constant(values):
+            raise TrialError(Cause.CONSTANT, "it predicts the same for every selection row")
+        outcome["metrics"] = self.scores(values, self.selection.targets)
+        outcome["score"] = outcome["metrics"][self.setting.metric]
+        batch = collate(self.selection, np.arange(min(16, len(values))), self.pad_token)
+        outcome["costs"]["latency_seconds"] = latency_seconds(
+            delivered, {name: value.to(self.device) for name, value in batch.items()}
+        )
+
+    def outputs(self, model: torch.nn.Module, encoded: Encoded) -> np.ndarray:
+        """Return the logits (N, C) of a model on a split."""
+        return outputs(model, encoded, pad_token=self.pad_token, device=self.device)
+
+    def scores(self, values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Return every metric of the task for outputs (N, C) and targets (N,)."""
+        predicted = self.task.predictions(values)
+        return {
+            name: metrics.score(name, targets, predicted, classes=self._classes)
+            for name in self.task.metrics
+        }
+
+    @property
+    def _classes(self) -> int | None:
+        return len(self.setting.labels) or None
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self.metric.higher_is_better else -1.0
+
+    def _goodness(self, values: np.ndarray) -> float:
+        predicted = self.task.predictions(values)
+        return self._sign * metrics.score(
+            self.setting.metric, self.selection.targets, predicted, classes=self._classes
+        )
+
+    def _shown(self, point: RungPoint) -> RungPoint:
+        return dataclasses.replace(point, score=self._sign * point.score)
+
+    def _is_constant(self, values: np.ndarray) -> bool:
+        predicted = self.task.predictions(values)
+        return len(predicted) > 1 and bool(np.ptp(predicted) < 1e-6)
+
+    def _precision_for(self, method: str) -> tuple[Backbone, torch.dtype | None]:
+        """Return the backbone to train on and the dtype of autocast, if any.
+
+        A method that trains base weights needs them in float32, so it reaches low precision
+        through autocast.
+        """
+        if METHODS.get(method).low_precision or self.plan.dtype == "float32":
+            return self.backbone, None
+        full = Plan(dtype="float32", attention=self.plan.attention)
+        return self._backbone_for(full), self.plan.torch_dtype
+
+    def _backbone_for(self, plan: Plan) -> Backbone:
+        model = share(self.delivered.model).to(plan.torch_dtype)
+        return set_attention(dataclasses.replace(self.delivered, model=model), plan.attention)
+
+    def _measured(self) -> Plan:
+        return fastest(plans(self.device, ("eager", "sdpa")), self._probe)
+
+    def _probe(self, plan: Plan) -> Callable[[], None]:
+        """Return a function that makes one training step of default LoRA under `plan`."""
+        method = METHODS.get("lora")
+        candidate = Candidate(
+            method=method.name, learning_rate=1e-4, epochs=1, placement=method.placement
+        )
+        model = adapt(self._backbone_for(plan), candidate, seed=0, total_steps=1).to(self.device)
+        training_mode(model)
+        rows = np.linspace(0, len(self.train.targets) - 1, _PROBE_ROWS).astype(int)
+        batch = collate(self.train, rows, self.pad_token)
+        batch = {name: value.to(self.device) for name, value in batch.items()}
+        targets = batch.pop("targets")
+
+        def step() -> None:
+            with PeakMemory(self.device) as memory:
+                self.task.loss(model(**batch).logits.float(), targets).backward()
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize()
+            tokens = batch["input_ids"].numel()
+            self.bytes_per_token = max(self.bytes_per_token, memory.extra_bytes / tokens)
+
+        return step
+
+
+def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
+    """Build a session from a supervisor's message; return it with what the supervisor must know."""
+    started = time.monotonic()
+    values = {field.name: message.get(field.name) for field in dataclasses.fields(Setting)}
+    session = Session(Setting(**{**values, "labels": tuple(message["labels"])}))
+    return session, {
+        "shape": session.delivered.shape.to_json(),
+        "plan": session.plan.to_json(),
+        "device": _device_name(session.device),
+        "notes": list(session.delivered.notes),
+        "longest": int(max(session.train.lengths.max(), session.selection.lengths.max())),
+        "truncated": session.train.truncated + session.selection.truncated,
+        "rows": [len(session.train.targets), len(session.selection.targets)],
+        "idle_bytes": session.idle_bytes,
+        "bytes_per_token": session.bytes_per_token,
+        "mean_tokens": float(session.train.lengths.mean()),
+        "open_seconds": time.monotonic() - started,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
