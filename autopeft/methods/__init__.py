@@ -11,11 +11,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autopeft.records import BackboneShape, Candidate, Placement, Scalar
+from autopeft.errors import IncompatibleMethodError
+from autopeft.records import (
+    BackboneShape,
+    Candidate,
+    ModuleShape,
+    Placement,
+    Scalar,
+    placed,
+)
 from autopeft.registry import Registry
 
 if TYPE_CHECKING:
-    from peft import PeftConfig
+    import torch
+    from peft import PeftConfig, PeftModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +72,9 @@ class MethodInfo:
         learning_rate: the prior of its learning rate.
         count: exact number of trained parameters without the head, from
             (shape, placement, knobs), before anything is loaded.
-        config: builds a fresh peft config from (candidate, shape, names of head modules); None
-            for methods that are not peft adapters (see `trains_base`).
+        config: builds a fresh peft config from (candidate, shape, names of head modules, optimizer
+            steps of the whole training or None); None for methods that are not peft adapters (see
+            `trains_base`).
         trains_base: ``"all"`` (full), ``"none"``, ``"bias"``…: which base parameters it trains.
         rewrites_base: whether it writes into base weights, so that it needs a private copy.
         native: whether its artifact loads with plain peft.
@@ -72,6 +82,12 @@ class MethodInfo:
         low_precision: whether a 16-bit frozen backbone under fp32 trained parameters works.
         excluded: from (shape, longest input in tokens), the reason why the method cannot run on
             a backbone, or None if it can.
+        needs_total_steps: whether `config` must be told the number of optimizer steps.
+        penalty: from the adapted model, a scalar to add to every batch's loss.
+        after_step: called with (adapted model, steps done so far, counted from 0) between
+            ``optimizer.step()`` and ``optimizer.zero_grad()``.
+        before_save: called with the adapted model before its artifact is written; what it sets on
+            the model's peft config is undone afterwards.
     """
 
     name: str
@@ -83,13 +99,64 @@ class MethodInfo:
     sites: tuple[str, ...]
     learning_rate: LearningRatePrior
     count: Callable[[BackboneShape, Placement | None, Mapping[str, Scalar]], int]
-    config: Callable[[Candidate, BackboneShape, tuple[str, ...]], PeftConfig] | None
+    config: Callable[[Candidate, BackboneShape, tuple[str, ...], int | None], PeftConfig] | None
     excluded: Callable[[BackboneShape, int], str | None]
     trains_base: str = "none"
     rewrites_base: bool = False
     native: bool = True
     mergeable: bool = False
     low_precision: bool = True
+    needs_total_steps: bool = False
+    penalty: Callable[[PeftModel], torch.Tensor] | None = None
+    after_step: Callable[[PeftModel, int], None] | None = None
+    before_save: Callable[[PeftModel], None] | None = None
 
 
 METHODS: Registry[MethodInfo] = Registry("method", "autopeft.methods")
+
+
+def modules_at(shape: BackboneShape, placement: Placement | None) -> tuple[ModuleShape, ...]:
+    """Return the modules that a placement names.
+
+    Raises:
+        IncompatibleMethodError: there are none on this backbone.
+    """
+    found = () if placement is None else placed(shape, placement)
+    if not found:
+        sites = "no sites" if placement is None else ", ".join(placement.sites)
+        present = ", ".join(sorted({module.site for module in shape.modules}))
+        raise IncompatibleMethodError(
+            f"{shape.architecture} has no module at {sites}; its sites are {present}"
+        )
+    return found
+
+
+def names_at(shape: BackboneShape, placement: Placement | None) -> list[str]:
+    """Return the dotted names of the modules that a placement names, see `modules_at`."""
+    return [module.name for module in modules_at(shape, placement)]
+
+
+def needs_sites(*sites: str) -> Callable[[BackboneShape, int], str | None]:
+    """Return an `excluded` rule: the backbone must have a module at one of the sites."""
+
+    def excluded(shape: BackboneShape, longest: int) -> str | None:
+        del longest
+        if placed(shape, Placement(sites=sites)):
+            return None
+        return f"{shape.architecture} has no module at {', '.join(sites)}"
+
+    return excluded
+
+
+def feasible_methods(
+    shape: BackboneShape, longest: int
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return the names of the methods that run on a backbone, and why the others do not.
+
+    Args:
+        shape: the backbone.
+        longest: longest input in tokens.
+    """
+    reasons = {info.name: info.excluded(shape, longest) for info in METHODS}
+    feasible = tuple(name for name, reason in reasons.items() if reason is None)
+    return feasible, {name: reason for name, reason in reasons.items() if reason is not None}

@@ -1,0 +1,202 @@
+"""Load a pretrained model once, frozen, with its tokenizer, head and numbers."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autopeft.backbone import checkpoint
+from autopeft.backbone.head import fresh_modules, head_modules
+from autopeft.backbone.outline import backbone_shape
+from autopeft.backbone.role import layer_list
+from autopeft.backbone.token import load_tokenizer
+from autopeft.errors import ModelError
+from autopeft.records import BackboneShape
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone:
+    """A frozen pretrained model and what is known of it.
+
+    Args:
+        name: the folder or hub name it was loaded from.
+        auto_class: the transformers auto class that gave it its head.
+        model: in eval mode, nothing requires a gradient, in the checkpoint's dtype unless told
+            otherwise. Never train it: `share` it.
+        tokenizer: with a pad token.
+        shape: the model as plain numbers.
+        heads: names of the modules that make up the head.
+        fresh: names of the modules of the head that the checkpoint does not hold.
+        digest: tells this checkpoint from another one.
+        attention: the attention implementation in use.
+        notes: decisions to tell the user, one sentence each.
+    """
+
+    name: str
+    auto_class: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    shape: BackboneShape
+    heads: tuple[str, ...]
+    fresh: tuple[str, ...]
+    digest: str
+    attention: str
+    notes: tuple[str, ...] = ()
+
+
+def load_backbone(
+    model: str | Path,
+    *,
+    auto_class: str,
+    model_options: Mapping[str, Any],
+    seed: int = 0,
+    dtype: torch.dtype | None = None,
+    attention: str | None = None,
+) -> Backbone:
+    """Load a model from a folder or the hub.
+
+    Args:
+        model: a folder, or a hub name (offline: found in the cache or not at all).
+        auto_class: the transformers auto class, such as ``"AutoModelForSequenceClassification"``.
+        model_options: settings of the head, such as ``{"num_labels": 2}``.
+        seed: of the newly initialised head modules.
+        dtype: None keeps the checkpoint's.
+        attention: ``"eager"`` or ``"sdpa"``; None leaves the choice to transformers.
+
+    Raises:
+        ModelError: the model cannot be used; says which file and what to do.
+    """
+    import torch
+    import transformers
+
+    config = read_config(model, model_options)
+    tokenizer, notes = load_tokenizer(model, config)
+    loader = getattr(transformers, auto_class)
+    with quiet(), torch.random.fork_rng(devices=[]), explained(model):
+        torch.manual_seed(seed)
+        loaded, report = loader.from_pretrained(
+            str(model),
+            config=config,
+            dtype="auto" if dtype is None else dtype,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+            weights_only=True,
+        )
+    mismatched = [entry[0] for entry in report["mismatched_keys"]]
+    _check_fit(str(model), loaded, report["missing_keys"], mismatched)
+    loaded = loaded.eval().requires_grad_(False)
+    fresh = fresh_modules(report["missing_keys"], mismatched)
+    heads = head_modules(loaded, fresh)
+    backbone = Backbone(
+        name=str(model),
+        auto_class=auto_class,
+        model=loaded,
+        tokenizer=tokenizer,
+        shape=backbone_shape(loaded, heads),
+        heads=heads,
+        fresh=fresh,
+        digest=checkpoint.digest(find_folder(model)),
+        attention=loaded.config._attn_implementation,
+        notes=notes,
+    )
+    return backbone if attention is None else set_attention(backbone, attention)
+
+
+def set_attention(backbone: Backbone, attention: str) -> Backbone:
+    """Return the backbone with another attention implementation, or unchanged if it has none.
+
+    The model is changed in place; models shared from it before keep theirs.
+    """
+    try:
+        with quiet():
+            backbone.model.set_attn_implementation(attention)
+    except (ValueError, ImportError):
+        return backbone
+    return replace(backbone, attention=backbone.model.config._attn_implementation)
+
+
+def read_config(model: str | Path, model_options: Mapping[str, Any]) -> PretrainedConfig:
+    """Return the configuration, after a look at the folder's files.
+
+    Raises:
+        ModelError: there is none, or it names an architecture that transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    if Path(model).exists():
+        checkpoint.check_folder(Path(model))
+    elif str(model).startswith(("/", "./", "../", "~")) or str(model).count("/") > 1:
+        raise ModelError(f"there is no model folder {model}; give a folder or a hub name")
+    with quiet(), explained(model):
+        return AutoConfig.from_pretrained(str(model), trust_remote_code=False, **model_options)
+
+
+def find_folder(model: str | Path) -> Path:
+    """Return the folder with the model's files: itself, or its snapshot in the hub's cache."""
+    from transformers.utils import cached_file
+
+    if Path(model).is_dir():
+        return Path(model)
+    with explained(model):
+        return Path(cached_file(str(model), "config.json")).parent
+
+
+@contextmanager
+def explained(model: str | Path) -> Iterator[None]:
+    """Turn whatever transformers says about a model into a `ModelError`."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
+            raise
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        here = "" if Path(model).exists() else " There is no such folder either."
+        raise ModelError(f"cannot load model {str(model)!r}: {first[0]}{here}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' load reports, progress bars and warnings for a while."""
+    from transformers.utils import logging as hf
+
+    level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
+    hf.set_verbosity(logging.CRITICAL)
+    hf.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hf.set_verbosity(level)
+        if bars:
+            hf.enable_progress_bar()
+
+
+def _check_fit(
+    name: str, model: PreTrainedModel, missing: list[str], mismatched: list[str]
+) -> None:
+    """Refuse weights that do not fill the layers or the embeddings."""
+    base = getattr(model, model.base_model_prefix, model)
+    stack = layer_list(base)
+    prefix = "" if base is model else f"{model.base_model_prefix}."
+    inner = [f"{prefix}{stack[0]}."] if stack else []
+    inner += [f"{prefix}{n}." for n, _ in base.named_children() if "embed" in n or n == "wte"]
+    lost = [key for key in sorted((*missing, *mismatched)) if key.startswith(tuple(inner))]
+    if lost:
+        raise ModelError(
+            f"the weights in {name} do not fit its config.json (model_type "
+            f"{model.config.model_type!r}): {len(lost)} weights of the layers are missing or of "
+            f"another shape, first {lost[0]}; give the config.json that belongs to the weights"
+        )

@@ -1,0 +1,73 @@
+"""A model as plain numbers, from its configuration alone or from the loaded model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autopeft.backbone.head import in_head
+from autopeft.backbone.role import module_shapes
+from autopeft.backbone.token import is_decoder
+from autopeft.records import BackboneShape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneShape:
+    """Return the numbers of a model, on any device, the meta device included.
+
+    Args:
+        model: with its head.
+        heads: names of the modules that make up the head.
+    """
+    config = model.config
+    prefix = model.base_model_prefix if hasattr(model, model.base_model_prefix) else ""
+    base = model.get_submodule(prefix) if prefix else model
+    hidden, heads_count = config.hidden_size, config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads_count
+    head_width = getattr(config, "head_dim", None) or hidden // heads_count
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    inside = {name: size for name, size in sizes.items() if not in_head(name, heads)}
+    return BackboneShape(
+        architecture=config.model_type,
+        kind=_kind(model),
+        layers=config.num_hidden_layers,
+        hidden=hidden,
+        heads=heads_count,
+        kv_width=kv_heads * head_width,
+        vocabulary=config.vocab_size,
+        positions=_positions(model),
+        modules=module_shapes(base, f"{prefix}." if prefix else "", hidden),
+        total_params=sum(inside.values()),
+        bias_params=sum(size for name, size in inside.items() if is_bias(name)),
+        head_params=sum(sizes.values()) - sum(inside.values()),
+        has_pad_token=config.pad_token_id is not None,
+    )
+
+
+def is_bias(name: str) -> bool:
+    """Return whether a parameter of that name is the bias of a projection or a norm."""
+    return name.rpartition(".")[2] == "bias"
+
+
+def _kind(model: PreTrainedModel) -> str:
+    if model.config.is_encoder_decoder:
+        return "encoder-decoder"
+    return "decoder" if is_decoder(model.config) else "encoder"
+
+
+def _positions(model: PreTrainedModel) -> int | None:
+    """Return the longest input.
+
+    RoBERTa and MPNet count positions from the padding index on, so their embedding holds fewer
+    positions than rows.
+    """
+    from torch import nn
+
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            padding = module.padding_idx
+            return module.num_embeddings - (0 if padding is None else padding + 1)
+    return getattr(model.config, "max_position_embeddings", None)

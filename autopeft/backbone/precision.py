@@ -1,0 +1,46 @@
+"""Modules that compute in 32 bit inside a backbone of 16 bit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def island(module: nn.Module, *, cast_back: bool) -> None:
+    """Cast the module's floating inputs to float32, so that its own weights may be float32.
+
+    Args:
+        module: gets a forward pre-hook, and with `cast_back` a forward hook too.
+        cast_back: return the output in the dtype of the first input; needed inside the backbone,
+            not for the head.
+    """
+    module.register_forward_pre_hook(_to_float32, with_kwargs=True)
+    if cast_back:
+        first = next(module.parameters()).dtype
+        module.register_forward_hook(_Back(first))
+
+
+def _to_float32(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return tuple(map(_widen, args)), {name: _widen(value) for name, value in kwargs.items()}
+
+
+def _widen(value: object) -> object:
+    import torch
+
+    narrow = isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if narrow else value  # type: ignore[attr-defined]
+
+
+class _Back:
+    """Casts an output to one dtype."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, module: nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
+        return output.to(self.dtype)

@@ -1,0 +1,129 @@
+"""Which module of a transformer plays which role, found by structure and not by full names.
+
+A layer is an entry of the longest `nn.ModuleList` of the backbone. Inside it, a projection that
+lies under a module called ``attn…`` or ``attention`` is told apart by its last name (``q_lin``,
+``query_proj``, ``Wqkv`` …); of the others, the last one that returns to the hidden width is
+``ffn.out`` and everything that starts from the hidden width is ``ffn.in`` (a gated feed-forward
+has two of those, or one of double width).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from autopeft.records import ModuleShape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FUSED = re.compile(r"(qkv|query_key_value|c_attn|in_proj)", re.IGNORECASE)
+OWN = re.compile(r"^(q|k|v|o)(_?(lin|proj))?$|^(query|key|value|out)(_?(lin|proj))?$")
+OUT = re.compile(r"^(dense|c_proj|wo)$", re.IGNORECASE)
+
+
+def layer_list(backbone: nn.Module) -> tuple[str, nn.ModuleList] | None:
+    """Return the name and the entries of the backbone's stack of layers, None if it has none."""
+    from torch import nn
+
+    stacks = [(n, m) for n, m in backbone.named_modules() if isinstance(m, nn.ModuleList)]
+    outer = [(n, m) for n, m in stacks if not any(n.startswith(f"{o}.") for o, _ in stacks)]
+    return max(outer, key=lambda pair: len(pair[1]), default=None)
+
+
+def module_shapes(backbone: nn.Module, prefix: str, hidden: int) -> tuple[ModuleShape, ...]:
+    """Return every module of the layers that can be adapted.
+
+    Args:
+        backbone: the transformer without its head.
+        prefix: put before every name, such as ``"bert."``.
+        hidden: width of the hidden state.
+    """
+    stack = layer_list(backbone)
+    if stack is None:
+        return ()
+    name, layers = stack
+    found: list[ModuleShape] = []
+    for index, layer in enumerate(layers):
+        found += _layer_shapes(layer, f"{prefix}{name}.{index}.", index, hidden)
+    return tuple(found)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Return whether the module rescales a hidden state by a weight vector of its own."""
+    weight = module._parameters.get("weight")
+    return "Norm" in type(module).__name__ and weight is not None and weight.dim() == 1
+
+
+def fans(module: nn.Module) -> tuple[int, int] | None:
+    """Return the widths (in, out) of a projection, None for any other module.
+
+    GPT-2's ``Conv1D`` stores its weight as (in, out), `nn.Linear` as (out, in).
+    """
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    if isinstance(module, Conv1D):
+        return int(module.weight.shape[0]), int(module.weight.shape[1])
+    return None
+
+
+def _layer_shapes(layer: nn.Module, prefix: str, index: int, hidden: int) -> list[ModuleShape]:
+    sites = _feed_forward(layer, hidden)
+    found = []
+    for name, module in layer.named_modules():
+        site = sites.get(name) or _attention_site(name, module)
+        bias = module._parameters.get("bias")
+        if is_norm(module):
+            site, width = "norm", int(module.weight.shape[0])  # type: ignore[union-attr,arg-type]
+            fan_in, fan_out = width, width
+        elif site is not None:
+            fan_in, fan_out = fans(module) or (0, 0)
+        else:
+            continue
+        found.append(
+            ModuleShape(
+                name=prefix + name,
+                site=site,
+                layer=index,
+                fan_in=fan_in,
+                fan_out=fan_out,
+                bias=0 if bias is None else bias.numel(),
+                outputs=3 if site == "attn.qkv" else 1,
+            )
+        )
+    return found
+
+
+def _in_attention(name: str) -> bool:
+    return any(part.startswith("attn") or "attention" in part for part in name.split(".")[:-1])
+
+
+def _attention_site(name: str, module: nn.Module) -> str | None:
+    leaf = name.rpartition(".")[2]
+    if not _in_attention(name) or fans(module) is None:
+        return None
+    if FUSED.search(leaf):
+        return "attn.qkv"
+    if OUT.match(leaf):
+        return "attn.out"
+    if OWN.match(leaf):
+        return "attn.out" if leaf[0] == "o" else f"attn.{leaf[0]}"
+    return None
+
+
+def _feed_forward(layer: nn.Module, hidden: int) -> dict[str, str]:
+    """Return the sites of the projections outside the attention, by name within the layer."""
+    widths = {
+        name: both
+        for name, module in layer.named_modules()
+        if (both := fans(module)) is not None and not _in_attention(name)
+    }
+    returning = [name for name, (_, fan_out) in widths.items() if fan_out == hidden]
+    if not returning:
+        return {}
+    last = returning[-1]
+    starting = [n for n, (fan_in, _) in widths.items() if fan_in == hidden and n != last]
+    return {**dict.fromkeys(starting, "ffn.in"), last: "ffn.out"}

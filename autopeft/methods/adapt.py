@@ -1,0 +1,204 @@
+"""Put a candidate's method on a shared backbone, ready to be trained."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autopeft.backbone.head import in_head, reset_heads
+from autopeft.backbone.load import Backbone
+from autopeft.backbone.outline import is_bias
+from autopeft.backbone.precision import island
+from autopeft.backbone.role import is_norm
+from autopeft.backbone.share import share
+from autopeft.errors import ConfigError, IncompatibleMethodError
+from autopeft.methods import METHODS, MethodInfo
+from autopeft.records import Candidate, Scalar
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig
+    from torch import nn
+    from transformers import PreTrainedModel
+
+MARK = "autopeft_adaptation"
+TASK_TYPES = {
+    "AutoModelForSequenceClassification": "SEQ_CLS",
+    "AutoModelForTokenClassification": "TOKEN_CLS",
+    "AutoModelForQuestionAnswering": "QUESTION_ANS",
+    "AutoModelForCausalLM": "CAUSAL_LM",
+    "AutoModelForSeq2SeqLM": "SEQ_2_SEQ_LM",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptation:
+    """What an adapted model remembers of how it was made."""
+
+    method: str
+    heads: tuple[str, ...]
+
+
+def adapt(
+    backbone: Backbone, candidate: Candidate, *, seed: int, total_steps: int | None = None
+) -> nn.Module:
+    """Return a model that trains the candidate's method over the shared backbone.
+
+    Exactly the parameters to be trained require a gradient, all in float32; the model is in eval
+    mode. The same seed gives the same head and the same adapter.
+
+    Args:
+        backbone: stays as it is, whatever is trained.
+        candidate: its knobs may leave out what keeps its default.
+        seed: of the fresh head modules and of the adapter.
+        total_steps: optimizer steps of the whole training, where the method needs to know.
+
+    Raises:
+        IncompatibleMethodError: the method cannot run on this backbone.
+        ConfigError: the method needs `total_steps`, or has no such knob.
+    """
+    import torch
+
+    info = METHODS.get(candidate.method)
+    reason = info.excluded(backbone.shape, 1)
+    if reason is not None:
+        raise IncompatibleMethodError(f"{info.name}: {reason}")
+    if info.needs_total_steps and total_steps is None:
+        raise ConfigError(f"{info.name} must be told total_steps")
+    candidate = with_defaults(info, candidate)
+    model = private_copy(backbone, info)
+    reset_heads(model, backbone.fresh, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if info.config is None:
+            adapted: nn.Module = model.requires_grad_(True)
+        else:
+            config = info.config(candidate, backbone.shape, backbone.heads, total_steps)
+            adapted = wrap(model, config, backbone.auto_class)
+    _open_base(adapted, info)
+    settle(adapted, Adaptation(method=info.name, heads=backbone.heads))
+    return adapted.eval()
+
+
+def with_defaults(info: MethodInfo, candidate: Candidate) -> Candidate:
+    """Return the candidate with every knob and its placement filled in.
+
+    Raises:
+        ConfigError: it has a knob that the method does not know.
+    """
+    from dataclasses import replace
+
+    unknown = sorted(set(candidate.knobs) - set(info.knobs))
+    if unknown:
+        raise ConfigError(
+            f"{info.name} has no knob {unknown[0]!r}; its knobs are {', '.join(info.knobs)}"
+        )
+    knobs: Mapping[str, Scalar] = {
+        name: candidate.knobs.get(name, knob.default) for name, knob in info.knobs.items()
+    }
+    return replace(candidate, knobs=knobs, placement=candidate.placement or info.placement)
+
+
+def private_copy(backbone: Backbone, info: MethodInfo | None) -> PreTrainedModel:
+    """Return a module tree over the backbone with storage of its own for all that is written to.
+
+    The head is always private and in float32, fed in float32 over a backbone of 16 bit. A method
+    that cannot run over 16 bit gets a private float32 copy of everything.
+    """
+    import torch
+
+    rewrites = info is not None and info.rewrites_base
+    own: Callable[[str], bool] = lambda name: (  # noqa: E731
+        rewrites
+        or in_head(name, backbone.heads)
+        or (info is not None and info.trains_base == "bias" and is_bias(name))
+    )
+    model = share(backbone.model, own)
+    if info is not None and not info.low_precision:
+        return model.float()
+    if model.dtype != torch.float32:
+        for head in map(model.get_submodule, backbone.heads):
+            head.float()
+            island(head, cast_back=False)
+    return model
+
+
+def wrap(model: PreTrainedModel, config: PeftConfig, auto_class: str) -> nn.Module:
+    """Return the peft model, without peft's advice on the way."""
+    from peft import get_peft_model
+
+    config.task_type = TASK_TYPES.get(auto_class)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return get_peft_model(model, config)
+
+
+def settle(model: nn.Module, adaptation: Adaptation) -> None:
+    """Put all that trains in float32 and mark the model with how it was made."""
+    import torch
+
+    for module in model.modules():
+        own = [p for p in module.parameters(recurse=False) if p.requires_grad]
+        if any(p.dtype != torch.float32 for p in own):
+            if is_norm(module):
+                island(module, cast_back=True)
+            for parameter in own:
+                parameter.data = parameter.data.float()
+    setattr(model, MARK, adaptation)
+
+
+def adaptation_of(model: nn.Module) -> Adaptation:
+    """Return how a model from `adapt` or `load_artifact` was made."""
+    made = getattr(model, MARK)
+    assert isinstance(made, Adaptation), "not a model from adapt or load_artifact"
+    return made
+
+
+def _open_base(model: nn.Module, info: MethodInfo) -> None:
+    """Let gradients into those base weights that the method trains, and into no others."""
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    if info.trains_base != "bias":
+        return
+    heads = [n for n, m in model.named_modules() if isinstance(m, AuxiliaryTrainingWrapper)]
+    for name, parameter in model.named_parameters():
+        if not in_head(name, heads):
+            parameter.requires_grad = is_bias(name)
+
+
+def trainable(model: nn.Module) -> tuple[int, int]:
+    """Return the number of trained parameters (without the head, of the head).
+
+    Counted on the model itself, tied weights once; independent of the methods' formulas.
+    """
+    heads = tuple(f".{head}." for head in adaptation_of(model).heads)
+    sizes = {"adapter": 0, "head": 0}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            part = "head" if any(head in f".{name}." for head in heads) else "adapter"
+            sizes[part] += parameter.numel()
+    return sizes["adapter"], sizes["head"]
+
+
+def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return copies of all trained tensors by name, for keeping the best epoch in memory."""
+    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Put back what `trainable_state` took from a model of the same candidate.
+
+    Raises:
+        ValueError: the state is another model's.
+    """
+    import torch
+
+    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys():
+        odd = sorted(own.keys() ^ state.keys())
+        raise ValueError(f"the state is of another model; they differ in {odd[0]}")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(state[name])
