@@ -1,0 +1,99 @@
+"""json and jsonl files as rows: one object a line, a list of objects, or an object of lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autopeft.data.encoding import open_text
+from autopeft.data.table import Row, write_rows
+from autopeft.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def read_json(path: Path, notes: list[str]) -> Dataset:
+    """Read a json or jsonl file; a json file may also hold one object a line.
+
+    Raises:
+        DataError: not JSON, not rows, or a name twice in one object.
+    """
+    if _is_lines(path):
+        return write_rows(lambda: _lines(path), origin=str(path), unit="line", notes=notes)
+    with open_text(path) as text:
+        value = _parse(text.read(), str(path))
+    rows = _as_rows(value, path)
+    return write_rows(
+        lambda: enumerate(rows, start=1), origin=str(path), unit="row", notes=notes
+    )
+
+
+def _is_lines(path: Path) -> bool:
+    """Whether each line is an object: by the name, or because the first line is one and more follow."""
+    if path.name.lower().removesuffix(".gz").endswith(("jsonl", "ndjson")):
+        return True
+    with open_text(path) as text:
+        first = next((line for line in text if line.strip()), "")
+        more = any(line.strip() for line in text)
+    try:
+        return isinstance(json.loads(first), dict) and more
+    except (ValueError, RecursionError):
+        return False
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    with open_text(path) as text:
+        for number, line in enumerate(text, start=1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            row = _parse(line, where)
+            if not isinstance(row, dict):
+                raise DataError(f"{where}: an object {{…}} is expected on every line")
+            yield number, row
+
+
+def _parse(text: str, where: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(f"{where}: {twice!r} is there twice; give each column its own name")
+        return row
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as fault:
+        place = f"column {fault.colno}" if "line" in where else f"line {fault.lineno}"
+        raise DataError(f"{where}, {place}: not valid JSON ({fault.msg}); correct it") from fault
+    except (ValueError, RecursionError) as fault:
+        raise DataError(f"{where}: JSON that cannot be read ({fault}); simplify it") from fault
+
+
+def _as_rows(value: Any, path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a whole JSON document."""
+    if isinstance(value, dict):
+        lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
+        if len(lists) == 1 and all(isinstance(row, dict) for row in next(iter(lists.values()))):
+            value = next(iter(lists.values()))
+        elif lists and len(lists) == len(value):
+            sizes = {name: len(cells) for name, cells in lists.items()}
+            if len(set(sizes.values())) > 1:
+                raise DataError(f"{path}: columns differ in length ({sizes}); make them equal")
+            value = [
+                dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
+            ]
+        else:
+            value = [value]
+    if not isinstance(value, list):
+        raise DataError(f"{path}: a list of objects is expected, found {type(value).__name__}")
+    for number, row in enumerate(value, start=1):
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{path}, row {number}: an object {{…}} is expected, found {type(row).__name__}"
+            )
+    return value
