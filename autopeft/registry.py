@@ -30,10 +30,12 @@ class Registry(Generic[InfoT]):
     Args:
         kind: the noun for messages, such as ``"method"``.
         package: the package whose modules register the records.
+        see: the command that lists the records; ``autopeft <kind>s`` if not given.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, *, see: str = "") -> None:
         self.kind = kind
+        self._see = see or f"autopeft {kind}s"
         self._package = package
         self._infos: dict[str, InfoT] = {}
         self._modules: set[str] = set()
@@ -70,9 +72,7 @@ class Registry(Generic[InfoT]):
         """
         self.discover()
         if name not in self._infos:
-            raise UnknownNameError(
-                self.kind, name, self._infos, where=where, see=f"autopeft {self.kind}s"
-            )
+            raise UnknownNameError(self.kind, name, self._infos, where=where, see=self._see)
         return self._infos[name]
 
     def __iter__(self) -> Iterator[InfoT]:

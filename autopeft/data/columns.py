@@ -33,6 +33,7 @@ class ColumnProfile:
         sampled: values that were looked at, missing ones left out.
         mean_words: average number of words of a value, 0 for what is not text.
         examples: a few values as text, shortened.
+        given: the role that the user gave it: ``text``, ``text_pair`` or ``label``; None if none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ColumnProfile:
     sampled: int
     mean_words: float
     examples: tuple[str, ...]
+    given: str | None = None
 
 
 def profile(dataset: Dataset, *, seed: int = 0) -> tuple[ColumnProfile, ...]:

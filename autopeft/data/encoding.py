@@ -9,7 +9,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from autopeft.errors import DataError
 
@@ -55,7 +55,9 @@ def open_text(path: Path) -> Iterator[IO[str]]:
 
 
 def _open_bytes(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    if path.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return path.open("rb")
 
 
 def _line_of_fault(path: Path, encoding: str) -> str:

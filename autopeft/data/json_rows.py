@@ -26,13 +26,11 @@ def read_json(path: Path, notes: list[str]) -> Dataset:
     with open_text(path) as text:
         value = _parse(text.read(), str(path))
     rows = _as_rows(value, path)
-    return write_rows(
-        lambda: enumerate(rows, start=1), origin=str(path), unit="row", notes=notes
-    )
+    return write_rows(lambda: enumerate(rows, start=1), origin=str(path), unit="row", notes=notes)
 
 
 def _is_lines(path: Path) -> bool:
-    """Whether each line is an object: by the name, or because the first line is one and more follow."""
+    """Whether each line is an object: by the name, or since the first is one and more follow."""
     if path.name.lower().removesuffix(".gz").endswith(("jsonl", "ndjson")):
         return True
     with open_text(path) as text:

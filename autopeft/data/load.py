@@ -12,10 +12,7 @@ from autopeft.data.source import Source, make_source
 from autopeft.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset, DatasetDict
-
-Data = "str | Path | Dataset | DatasetDict | pd.DataFrame | Sequence[Any] | Mapping[str, Any]"
+    from datasets import Dataset
 
 
 def load(data: Any, *, name: str | None = None) -> Source:
@@ -23,9 +20,10 @@ def load(data: Any, *, name: str | None = None) -> Source:
 
     Args:
         data: a file (csv, tsv, json, jsonl, parquet, arrow; ``.gz`` of the text formats), a folder
-            with train/validation/test files or saved by ``save_to_disk``, a hub name (``owner/name``
-            or ``name:configuration``), a ``datasets.Dataset`` or ``DatasetDict``, a pandas frame, a
-            list of mappings, a mapping of columns, or a tuple ``(texts, labels)``.
+            with train/validation/test files or saved by ``save_to_disk``, a hub name
+            (``owner/name`` or ``name:configuration``), a ``datasets.Dataset`` or ``DatasetDict``,
+            a pandas frame, a list of mappings, a mapping of columns, or a tuple
+            ``(texts, labels)``.
         name: a short name for the run folder; by default from the file, folder or hub name.
 
     Raises:

@@ -145,7 +145,7 @@ def _groups(dataset: Dataset, inputs: Sequence[str]) -> tuple[Ints, Ints]:
     return first[order].astype(np.int64), place[group].astype(np.int64)
 
 
-def _values(dataset: Dataset, column: str | None) -> npt.NDArray[np.generic] | None:
+def _values(dataset: Dataset, column: str | None) -> npt.NDArray[Any] | None:
     return None if column is None else np.asarray(dataset[column][:])
 
 
@@ -160,7 +160,7 @@ def _listed(values: Sequence[Any], names: Sequence[str] | None) -> str:
 
 
 def _require_enough(
-    values: npt.NDArray[np.generic] | None, names: Sequence[str] | None, parts: int, distinct: int
+    values: npt.NDArray[Any] | None, names: Sequence[str] | None, parts: int, distinct: int
 ) -> None:
     if distinct < max(parts, _MIN_ROWS):
         raise DataError(
@@ -180,7 +180,7 @@ def _require_enough(
 
 
 def _uneven(
-    values: npt.NDArray[np.generic] | None,
+    values: npt.NDArray[Any] | None,
     dealt: Ints,
     missing: Sequence[str],
     names: Sequence[str] | None,
@@ -199,7 +199,7 @@ def _uneven(
 
 
 def _require_known(
-    labels: Mapping[str, npt.NDArray[np.generic] | None], names: Sequence[str] | None
+    labels: Mapping[str, npt.NDArray[Any] | None], names: Sequence[str] | None
 ) -> None:
     """Raise for a class that training lacks."""
     train = labels["train"]
@@ -207,8 +207,10 @@ def _require_known(
         return
     for name in SPLITS[1:]:
         values = labels[name]
-        unknown = np.flatnonzero(~np.isin(values, train)) if values is not None else ()
-        if values is not None and len(unknown):
+        if values is None:
+            continue
+        unknown = np.flatnonzero(~np.isin(values, train))
+        if len(unknown):
             classes = list(dict.fromkeys(values[unknown].tolist()))
             raise DataError(
                 f"{name} has {len(unknown)} rows of a class that training lacks: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,7 @@ _BINS = 10
 _BIN_ROWS = 10
 
 
-def strata_of(values: npt.NDArray[np.generic] | None, rows: int) -> Ints:
+def strata_of(values: npt.NDArray[Any] | None, rows: int) -> Ints:
     """Return a stratum for each row: its class, or the quantile bin of its number.
 
     Shapes:
@@ -20,10 +22,10 @@ def strata_of(values: npt.NDArray[np.generic] | None, rows: int) -> Ints:
     if values is None:
         return np.zeros(rows, np.int64)
     if values.dtype.kind != "f":
-        return np.unique(values, return_inverse=True)[1].astype(np.int64)
+        return np.asarray(np.unique(values, return_inverse=True)[1], np.int64)
     bins = max(1, min(_BINS, rows // _BIN_ROWS))
     edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
-    return np.searchsorted(np.unique(edges), values, side="right").astype(np.int64)
+    return np.asarray(np.searchsorted(np.unique(edges), values, side="right"), np.int64)
 
 
 def choose(strata: Ints, rows: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

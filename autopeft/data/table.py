@@ -88,7 +88,7 @@ def kind_of_value(value: Any) -> str | None:
         return "float"
     if isinstance(value, (list, tuple)):
         inner = {kind_of_value(item) for item in value} - {None}
-        if any(kind is not None and not kind.isalpha() or kind == "nested" for kind in inner):
+        if "nested" in inner or any(str(kind).startswith("[") for kind in inner):
             return "nested"
         return f"[{_widest({kind for kind in inner if kind}) if inner else ''}]"
     return "nested"
@@ -127,9 +127,7 @@ def write_rows(
                 column.first[kind] = place
     if not count:
         raise DataError(f"{origin}: has no rows; give it one row for each example")
-    resolved = {
-        name: column.resolve(name, origin, unit, notes) for name, column in columns.items()
-    }
+    resolved = {name: column.resolve(name, origin, unit, notes) for name, column in columns.items()}
     kinds = {name: kind for name, kind in resolved.items() if kind is not None}
     if not kinds:
         raise DataError(f"{origin}: has no usable columns; it needs a text and a label column")

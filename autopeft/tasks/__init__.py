@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from autopeft.registry import Registry
 
@@ -53,7 +53,7 @@ class TaskInfo:
         metrics: names from `autopeft.tasks.metric.METRICS`; the first is the default.
         auto_class: the transformers auto class that carries the head.
         categorical: whether labels are classes (True) or numbers (False).
-        paired: whether it needs a second text column.
+        paired: whether it takes a second text column: ``never``, ``optional`` or ``always``.
         recognise: from column profiles, the fit, or None if the task cannot use these columns.
         model_options: from the label names (empty for numbers), keyword arguments for
             ``auto_class.from_pretrained``: ``num_labels``, ``id2label``, ``problem_type`` …
@@ -66,7 +66,7 @@ class TaskInfo:
     metrics: tuple[str, ...]
     auto_class: str
     categorical: bool
-    paired: bool
+    paired: Literal["never", "optional", "always"]
     recognise: Callable[[Sequence[ColumnProfile]], Fit | None]
     model_options: Callable[[Sequence[str]], dict[str, Any]]
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
