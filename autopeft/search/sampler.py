@@ -1,0 +1,51 @@
+"""Asking Optuna for a trial: TPE, reseeded for every question.
+
+A sampler that is restarted with its seed repeats its draws, and one that is not restarted cannot
+be resumed. So each question gets a sampler of its own, seeded by what was proposed before it: a
+run that is killed and resumed asks the same questions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import optuna
+
+STARTUP_TRIALS = 10
+"""Random draws until this many trials are finished; references and portfolio count."""
+
+
+@contextlib.contextmanager
+def asking(
+    study: optuna.Study, *, seed: int, proposed: int, attempt: int
+) -> Iterator[optuna.Trial]:
+    """Yield the next queued trial, or a new one whose parameters are sampled inside the block.
+
+    Args:
+        study: the study.
+        seed: of the run.
+        proposed: how many trials were proposed before.
+        attempt: counts the answers to this question that were of no use.
+    """
+    import optuna
+
+    digest = hashlib.sha256(f"{seed}/{proposed}/{attempt}".encode()).digest()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(
+            seed=int.from_bytes(digest[:4], "big"),
+            n_startup_trials=STARTUP_TRIALS,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+        )
+    idle, study.sampler = study.sampler, sampler
+    try:
+        yield study.ask()
+    finally:
+        study.sampler = idle

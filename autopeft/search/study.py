@@ -1,0 +1,229 @@
+"""The search: what to train next, who goes on at a rung, what became of each trial.
+
+It knows nothing of training: whoever evaluates pulls proposals and reports back.
+
+    search = Search(trials=run.trials(higher_is_better=True), space=space, higher_is_better=True)
+    while (proposal := search.propose()) is not None:
+        record = train(proposal, go_on=lambda point: search.rung(proposal.number, point))
+        search.finished(record)
+
+Everything is read from the study at every step, so a search that is killed at any moment goes on
+where it stood. One process, one thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autopeft.errors import NoCandidateError
+from autopeft.records import Candidate, Cause, RungPoint, TrialRecord, TrialState, fingerprint
+from autopeft.search.compare import goes_on
+from autopeft.search.front import size
+from autopeft.search.portfolio import portfolio, references
+from autopeft.search.rungs import SHARES
+from autopeft.search.sampler import asking
+from autopeft.search.space import Space
+from autopeft.store import TrialStore
+from autopeft.store.trials import PROTECTED
+
+if TYPE_CHECKING:
+    import optuna
+
+MAX_ANSWERS = 32
+"""Answers of the sampler to one question before the space counts as exhausted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What to train next.
+
+    Args:
+        number: the trial's number in the study.
+        candidate: what to train.
+        seed: of head and adapter initialisation, dropout and data order.
+        origin: ``default``, ``head``, ``portfolio`` or ``tpe``.
+        protected: whether it is trained to the end whatever its score.
+        rungs: shares of the training steps at which to report.
+        trainable_params: without the head.
+    """
+
+    number: int
+    candidate: Candidate
+    seed: int
+    origin: str
+    protected: bool
+    rungs: tuple[float, ...]
+    trainable_params: int
+
+
+class Search:
+    """Proposes candidates of a space and keeps what became of them.
+
+    Args:
+        trials: the run's trials; what an interrupted run left there is recovered, see `lost`.
+        space: narrowed to the backbone and the budget.
+        higher_is_better: the metric's direction.
+        seed: of the run: the same seed proposes the same candidates for the same results.
+        max_trials: total over all resumes; None for no limit.
+        limit: from a candidate, why it is over a budget that the space does not know (memory), or
+            None if it is not.
+
+    Attributes:
+        lost: records of trials that were running when the run was interrupted.
+        ended: why there is nothing more to propose; None while there is.
+    """
+
+    def __init__(
+        self,
+        *,
+        trials: TrialStore,
+        space: Space,
+        higher_is_better: bool,
+        seed: int = 0,
+        max_trials: int | None = None,
+        limit: Callable[[Candidate], str | None] | None = None,
+    ) -> None:
+        self.trials = trials
+        self.space = space
+        self.ended: str | None = None
+        self._higher_is_better = higher_is_better
+        self._seed = seed
+        self._max_trials = max_trials
+        self._limit = limit or (lambda _candidate: None)
+        self.lost = trials.recover()
+
+    def candidates(self) -> Iterator[Proposal]:
+        """Yield proposals until there is nothing more to propose; see `propose`."""
+        while (proposal := self.propose()) is not None:
+            yield proposal
+
+    def propose(self) -> Proposal | None:
+        """Return what to train next, None if there is nothing: `ended` says why.
+
+        In this order: trials that were lost, the default, the head alone, one default per family,
+        suggestions of the sampler. A trial whose worker dies after this returned None is queued
+        again: ask once more when all workers are idle.
+
+        Raises:
+            NoCandidateError: every candidate is over the budget.
+        """
+        if self.ended == "stopped":
+            return None
+        standing = self.trials.standing()
+        if any(trial.state.name == "WAITING" for trial in standing):
+            return self._take(len(standing))
+        if self._max_trials is not None and len(standing) >= self._max_trials:
+            self.ended = f"all {self._max_trials} trials are done"
+            return None
+        for origin, candidate in self._planned(standing):
+            self.trials.enqueue(self._proposal(candidate, origin))
+            return self._take(len(standing))
+        return self._sample(standing)
+
+    def stop(self) -> None:
+        """Propose nothing more; trials that are running may still report."""
+        self.ended = "stopped"
+
+    def rung(self, number: int, point: RungPoint) -> bool:
+        """Keep what a trial reports at a rung, and return whether it goes on."""
+        self.trials.point(number, point)
+        if point.share >= 1.0:
+            return True
+        return goes_on(number, point, self.trials.records(), self._higher_is_better)
+
+    def finished(self, record: TrialRecord) -> bool:
+        """Keep the record of a trial before anything else; return whether it is begun again.
+
+        A trial that claims to be complete without a finite score is recorded as failed.
+        """
+        complete = record.state is TrialState.COMPLETE
+        if complete and (record.score is None or not math.isfinite(record.score)):
+            record = dataclasses.replace(
+                record,
+                state=TrialState.FAILED,
+                cause=Cause.NON_FINITE,
+                message=f"the score is {record.score}",
+            )
+        return self.trials.conclude(record)
+
+    def _planned(self, standing: list[optuna.trial.FrozenTrial]) -> Iterator[tuple[str, Candidate]]:
+        """Yield what is tried before anything is learnt and was not tried yet."""
+        origins = {trial.user_attrs["proposal"]["origin"] for trial in standing}
+        known = _fingerprints(standing)
+        for origin, candidate in references(self.space).items():
+            if origin not in origins and self._limit(candidate) is None:
+                yield origin, candidate
+        for candidate in portfolio(self.space):
+            if candidate.fingerprint not in known and self._limit(candidate) is None:
+                yield "portfolio", candidate
+
+    def _take(self, proposed: int) -> Proposal:
+        """Begin the first trial of the queue."""
+        with asking(self.trials.study, seed=self._seed, proposed=proposed, attempt=0) as trial:
+            proposal = trial.user_attrs["proposal"]
+            candidate = Candidate.from_json(proposal["candidate"])
+            if proposal["params"]:
+                self.space.suggest(trial)
+        return self._begun(trial.number, candidate, proposal["origin"], proposal["seed"])
+
+    def _sample(self, standing: list[optuna.trial.FrozenTrial]) -> Proposal | None:
+        """Ask the sampler until its answer is new and within the budget."""
+        question = len(standing)
+        known = {f: t.number for t in standing for f in _fingerprints([t])}
+        reason = "no answer"
+        for attempt in range(self.trials.discarded(question), MAX_ANSWERS):
+            with asking(
+                self.trials.study, seed=self._seed, proposed=question, attempt=attempt
+            ) as trial:
+                candidate = self.space.suggest(trial)
+            excess = self._excess(candidate)
+            over = self._limit(candidate) if excess is None else f"{excess:.2g} over --max-params"
+            if candidate.fingerprint in known:
+                reason = f"the same as trial {known[candidate.fingerprint]}"
+                self.trials.discard(trial.number, reason, question=question)
+            elif over is not None:
+                reason = over
+                excess = 1.0 if excess is None else excess
+                self.trials.discard(trial.number, reason, question=question, excess=excess)
+            else:
+                proposal = self._proposal(candidate, "tpe") | {"params": trial.params}
+                self.trials.note(trial.number, "proposal", proposal)
+                return self._begun(trial.number, candidate, "tpe", self._seed)
+        self.ended = f"the space is exhausted: {MAX_ANSWERS} suggestions brought nothing new"
+        if not standing:
+            raise NoCandidateError(f"no candidate of the space is within the budget: {reason}")
+        return None
+
+    def _excess(self, candidate: Candidate) -> float | None:
+        """Return by how much a candidate is over the parameter budget, in powers of ten."""
+        budget = self.space.max_params
+        count = self.space.count(candidate)
+        return None if budget is None or count <= budget else size(count) - size(budget)
+
+    def _proposal(self, candidate: Candidate, origin: str) -> dict[str, object]:
+        return {
+            "candidate": candidate.to_json(),
+            "seed": self._seed,
+            "origin": origin,
+            "params": self.space.encode(candidate) if candidate in self.space else {},
+            "trainable_params": self.space.count(candidate),
+        }
+
+    def _begun(self, number: int, candidate: Candidate, origin: str, seed: int) -> Proposal:
+        return Proposal(
+            number=number,
+            candidate=candidate,
+            seed=seed,
+            origin=origin,
+            protected=origin in PROTECTED,
+            rungs=SHARES,
+            trainable_params=self.space.count(candidate),
+        )
+
+
+def _fingerprints(trials: list[optuna.trial.FrozenTrial]) -> set[str]:
+    return {fingerprint(trial.user_attrs["proposal"]["candidate"]) for trial in trials}
