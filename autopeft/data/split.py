@@ -61,14 +61,15 @@ def split(
             class of selection or test that training lacks.
     """
     notes: list[str] = []
+    views = {name: _view(dataset, strata, inputs) for name, dataset in splits.items()}
     missing = [name for name in SPLITS[1:] if name not in splits]
     parts = dict(splits)
     if missing:
-        parts |= _carve(splits["train"], missing, strata, inputs, seed, names, notes)
-    labels = {name: _values(parts[name], strata) for name in SPLITS}
-    _require_known(labels, names)
-    if inputs:
-        notes += _leaks({name: input_hashes(parts[name], inputs) for name in SPLITS})
+        rows = _carve(views["train"], missing, seed, names, notes)
+        parts |= {name: splits["train"].select(chosen) for name, chosen in rows.items()}
+        views |= {name: views["train"].at(chosen) for name, chosen in rows.items()}
+    _require_known(views, names)
+    notes += _leaks(views)
     return Splits(**{name: parts[name] for name in SPLITS}, notes=tuple(notes))
 
 
@@ -98,55 +99,82 @@ def input_hashes(dataset: Dataset, inputs: Sequence[str]) -> Ints:
     return hashes
 
 
-def _carve(
-    train: Dataset,
-    missing: Sequence[str],
-    strata: str | None,
-    inputs: Sequence[str],
-    seed: int,
-    names: Sequence[str] | None,
-    notes: list[str],
-) -> dict[str, Dataset]:
-    """Divide the training rows among training and the missing splits."""
-    size, values = len(train), _values(train, strata)
-    first, group = _groups(train, inputs)
-    _require_enough(values, names, len(missing) + 1, len(first))
-    each = max(1, min(round(HELD_OUT_SHARE * len(first)), HELD_OUT_CAP))
-    rng = np.random.default_rng(seed)
-    kept = None if values is None else values[first]
-    dealt = deal(strata_of(kept, len(first)), (each,) * len(missing), rng)[group]
-    parts = {
-        name: train.select(np.flatnonzero(dealt == number))
-        for number, name in enumerate(("train", *missing))
-    }
-    sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
-    notes.append(f"{' and '.join(missing)} carved out of {size} rows with seed {seed}: {sizes}")
-    if len(first) < size:
-        notes.append(
-            f"{size - len(first)} rows repeat the input of another row; repeats are kept in the "
-            "same split"
+@dataclass(frozen=True, slots=True)
+class _View:
+    """All that splitting needs of N rows: their classes or floats (N,), and input hashes (N,)."""
+
+    rows: int
+    values: npt.NDArray[Any] | None
+    hashes: Ints | None
+
+    def at(self, chosen: Ints) -> _View:
+        """Return the view of some of the rows."""
+        return _View(
+            len(chosen),
+            None if self.values is None else self.values[chosen],
+            None if self.hashes is None else self.hashes[chosen],
         )
-    notes += _uneven(values, dealt, missing, names)
-    return parts
+
+    @property
+    def classes(self) -> npt.NDArray[Any] | None:
+        """The values, where they are classes."""
+        return None if self.values is None or self.values.dtype.kind == "f" else self.values
+
+    def groups(self) -> tuple[Ints, Ints]:
+        """Return the first row of each distinct input, and each row's place among those."""
+        every = np.arange(self.rows, dtype=np.int64)
+        if self.hashes is None:
+            return every, every
+        _, first, group = np.unique(self.hashes, return_index=True, return_inverse=True)
+        # In order of first rows, not of hashes, which differ from process to process.
+        order = np.argsort(first)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return first[order].astype(np.int64), place[group].astype(np.int64)
 
 
-def _groups(dataset: Dataset, inputs: Sequence[str]) -> tuple[Ints, Ints]:
-    """Return the first row of each distinct input, and each row's place among those."""
-    if not inputs:
-        every = np.arange(len(dataset), dtype=np.int64)
-        return every, every
-    _, first, group = np.unique(
-        input_hashes(dataset, inputs), return_index=True, return_inverse=True
-    )
-    # In order of first rows, not of hashes, which differ from process to process.
-    order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return first[order].astype(np.int64), place[group].astype(np.int64)
+def _view(dataset: Dataset, strata: str | None, inputs: Sequence[str]) -> _View:
+    hashes = input_hashes(dataset, inputs) if inputs else None
+    return _View(len(dataset), _values(dataset, strata), hashes)
 
 
 def _values(dataset: Dataset, column: str | None) -> npt.NDArray[Any] | None:
-    return None if column is None else np.asarray(dataset[column][:])
+    if column is None:
+        return None
+    cells = dataset.select_columns([column]).with_format("arrow")[:].column(column)
+    values = np.asarray(cells.to_numpy())
+    return values.astype(np.str_) if values.dtype.kind == "O" else values
+
+
+def _carve(
+    train: _View,
+    missing: Sequence[str],
+    seed: int,
+    names: Sequence[str] | None,
+    notes: list[str],
+) -> dict[str, Ints]:
+    """Divide the training rows among training and the missing splits."""
+    first, group = train.groups()
+    _require_enough(train, names, len(missing) + 1, len(first))
+    each = max(1, min(round(HELD_OUT_SHARE * len(first)), HELD_OUT_CAP))
+    strata = strata_of(train.at(first).values, len(first))
+    dealt = deal(strata, (each,) * len(missing), np.random.default_rng(seed))[group]
+    parts = {
+        name: np.flatnonzero(dealt == number) for number, name in enumerate(("train", *missing))
+    }
+    sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
+    notes.append(
+        f"{' and '.join(missing)} carved out of {train.rows} rows with seed {seed}: {sizes}"
+    )
+    repeats = train.rows - len(first)
+    if repeats:
+        notes.append(
+            f"{repeats} {'row repeats' if repeats == 1 else 'rows repeat'} the input of another "
+            "row; rows with the same input are kept in the same split"
+        )
+    for name in missing:
+        notes += _absent(train, parts[name], name, names)
+    return parts
 
 
 def _named(value: Any, names: Sequence[str] | None) -> str:
@@ -159,55 +187,40 @@ def _listed(values: Sequence[Any], names: Sequence[str] | None) -> str:
     return shown + (f" and {more} more" if more > 0 else "")
 
 
-def _require_enough(
-    values: npt.NDArray[Any] | None, names: Sequence[str] | None, parts: int, distinct: int
-) -> None:
-    if distinct < max(parts, _MIN_ROWS):
+def _require_enough(train: _View, names: Sequence[str] | None, parts: int, distinct: int) -> None:
+    least = max(parts, _MIN_ROWS)
+    if distinct < least:
         raise DataError(
             f"{distinct} usable rows with different inputs are too few to split; give at least "
-            f"{max(parts, _MIN_ROWS)}"
+            f"{least}"
         )
-    if values is None or values.dtype.kind == "f":
+    if train.classes is None:
         return
-    classes, counts = np.unique(values, return_counts=True)
-    single = classes[counts == 1]
-    if len(single):
+    classes, counts = np.unique(train.classes, return_counts=True)
+    single = list(classes[counts == 1])
+    if single:
         raise DataError(
             f"{'class' if len(single) == 1 else f'{len(single)} classes:'} "
-            f"{_listed(list(single), names)} with one example only; add examples, merge the class "
+            f"{_listed(single, names)} with one example only; add examples, merge the class "
             "into another, remove its row, or give selection and test files of your own"
         )
 
 
-def _uneven(
-    values: npt.NDArray[Any] | None,
-    dealt: Ints,
-    missing: Sequence[str],
-    names: Sequence[str] | None,
-) -> list[str]:
-    """Say which classes are too small to be in every carved split."""
-    if values is None or values.dtype.kind == "f":
+def _absent(train: _View, rows: Ints, name: str, names: Sequence[str] | None) -> list[str]:
+    """Say which classes have too few different examples to be in a carved split."""
+    if train.classes is None:
         return []
-    notes = []
-    for number, name in enumerate(missing, start=1):
-        absent = sorted(set(values.tolist()) - set(values[dealt == number].tolist()))
-        if absent:
-            notes.append(
-                f"{name} has no example of {_listed(absent, names)}: too few different ones"
-            )
-    return notes
+    absent = np.setdiff1d(train.classes, train.classes[rows]).tolist()
+    listed = _listed(absent, names)
+    return [f"{name} has no example of {listed}: too few different ones"] if absent else []
 
 
-def _require_known(
-    labels: Mapping[str, npt.NDArray[Any] | None], names: Sequence[str] | None
-) -> None:
-    """Raise for a class that training lacks."""
-    train = labels["train"]
-    if train is None or train.dtype.kind == "f":
-        return
+def _require_known(views: Mapping[str, _View], names: Sequence[str] | None) -> None:
+    """Raise for a class of selection or test that training lacks."""
+    train = views["train"].classes
     for name in SPLITS[1:]:
-        values = labels[name]
-        if values is None:
+        values = views[name].classes
+        if train is None or values is None:
             continue
         unknown = np.flatnonzero(~np.isin(values, train))
         if len(unknown):
@@ -219,11 +232,12 @@ def _require_known(
             )
 
 
-def _leaks(hashes: Mapping[str, Ints]) -> list[str]:
+def _leaks(views: Mapping[str, _View]) -> list[str]:
     """Say how many held-out rows have the input of a row elsewhere."""
     notes = []
     for here, there in (("selection", "train"), ("test", "train"), ("test", "selection")):
-        count = int(np.isin(hashes[here], hashes[there]).sum())
+        mine, theirs = views[here].hashes, views[there].hashes
+        count = 0 if mine is None or theirs is None else int(np.isin(mine, theirs).sum())
         if count:
             rows = "row has" if count == 1 else "rows have"
             notes.append(

@@ -159,8 +159,8 @@ def _why_none_fits(profiles: Sequence[ColumnProfile], asked: TaskInfo | None) ->
     }
     shown, can = ", ".join(map(repr, label.examples)), "cannot" if asked else "can"
     return (
-        f"column {label.name!r} holds {kinds[label.kind]}, such as {shown}, which {task} {can} take "
-        f"as its label; choose another --label or --task (columns: {columns})"
+        f"column {label.name!r} holds {kinds[label.kind]}, such as {shown}, which {task} {can} "
+        f"take as its label; choose another --label or --task (columns: {columns})"
     )
 
 
