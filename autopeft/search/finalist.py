@@ -1,0 +1,75 @@
+"""What the choice is made from and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autopeft.search.bootstrap import Replicate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finalist:
+    """A candidate that was trained with several seeds.
+
+    Args:
+        number: of its trial.
+        label: one line for people.
+        origin: of its trial; ``default`` and ``head`` are the references.
+        trainable_params: without the head.
+        fingerprint: of its candidate.
+        replicates: one per seed.
+        artifact_bytes: size of its adapter; None if it was not measured.
+        latency_seconds: inference time per example; None if it was not measured.
+        eligible: whether it may be chosen; False for a reference that was not asked for.
+    """
+
+    number: int
+    label: str
+    origin: str
+    trainable_params: int
+    fingerprint: str
+    replicates: tuple[Replicate, ...]
+    artifact_bytes: int | None = None
+    latency_seconds: float | None = None
+    eligible: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the choice knows of a finalist.
+
+    Args:
+        finalist: the finalist.
+        mean: of the scores of its seeds.
+        spread: their standard deviation; None if there is one seed.
+        behind: Δ, how far the mean is behind the best, 0 for the best.
+        standard_error: of Δ.
+        best_share: share of resamples in which it is the best.
+        admissible: whether it is within the tolerance.
+    """
+
+    finalist: Finalist
+    mean: float
+    spread: float | None
+    behind: float
+    standard_error: float
+    best_share: float
+    admissible: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is delivered, and why.
+
+    Args:
+        number: of the chosen trial.
+        seed: of the replicate that is delivered: the one of median score, the lower of the two in
+            the middle where their count is even.
+        table: one row per finalist, the best first.
+        reason: for people.
+    """
+
+    number: int
+    seed: int
+    table: tuple[Row, ...]
+    reason: str

@@ -1,0 +1,101 @@
+"""The sentence that says why a model was chosen, with what stood beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from autopeft.search.finalist import Row
+
+
+def reason(chosen: Row, table: Sequence[Row], *, within: str, percent: bool) -> str:
+    """Return why `chosen` was chosen.
+
+    Args:
+        chosen: one of the rows.
+        table: all rows, the best first.
+        within: the tolerance as it was asked for.
+        percent: whether scores are printed as percentages and differences as points.
+    """
+    best = next(row for row in table if row.finalist.eligible)
+    default = next((row for row in table if row.finalist.origin == "default"), None)
+    parts = [f"{_count(chosen)}{_against(chosen, default, percent)}"]
+    if chosen is best:
+        smaller = any(_params(row) < _params(chosen) and row.finalist.eligible for row in table)
+        near = _tolerance(within)
+        parts.append("the best score" + f", and nothing smaller comes {near} of it" * smaller)
+    else:
+        error = f" ({_points(chosen.standard_error, percent)})" if within.endswith("se") else ""
+        behind = _points(chosen.behind, percent)
+        parts.append(f"{behind} below the best (trial {_name(best)}), {_tolerance(within)}{error}")
+    why = "it is the best" if chosen is best else "it trains the fewest parameters of those as good"
+    return (
+        f"Trial {_name(chosen)} was chosen because {why}: {'; '.join(parts)}. "
+        f"Score {_score(chosen.mean, percent)}{_beside(chosen, table, percent)}."
+    )
+
+
+def _against(chosen: Row, default: Row | None, percent: bool) -> str:
+    """Return how its parameters compare with the default LoRA's, and what more of them buy."""
+    if default is None:
+        return ""
+    if chosen is default:
+        return ", the default LoRA itself"
+    ours, theirs = _params(chosen), _params(default)
+    if ours == 0:
+        return f", where the default LoRA trains {theirs:,}"
+    if ours <= theirs:
+        return f", {_times(theirs / ours)} fewer than the default LoRA" if ours < theirs else ""
+    gained = _points(abs(chosen.mean - default.mean), percent)
+    return f", {_times(ours / theirs)} more than the default LoRA, which buy {gained}"
+
+
+def _beside(chosen: Row, table: Sequence[Row], percent: bool) -> str:
+    others = [row for row in table if row is not chosen]
+    shown = [
+        ("the runner-up", [r for r in others if r.finalist.origin not in ("default", "head")][:1]),
+        ("the default LoRA", [r for r in others if r.finalist.origin == "default"]),
+        ("the head alone", [r for r in others if r.finalist.origin == "head"]),
+    ]
+    texts = [
+        f"{word} {_score(row.mean, percent)} with {_count(row)}"
+        for word, rows in shown
+        for row in rows
+    ]
+    return f"; beside it {', '.join(texts)}" if texts else ""
+
+
+def _params(row: Row) -> int:
+    return row.finalist.trainable_params
+
+
+def _count(row: Row) -> str:
+    return f"{_params(row):,} trained parameters"
+
+
+def _name(row: Row) -> str:
+    return f"{row.finalist.number} ({row.finalist.label})"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}×" if ratio < 10 else f"{ratio:.0f}×"
+
+
+def _score(score: float, percent: bool) -> str:
+    return f"{100 * score:.1f} %" if percent else f"{score:.4g}"
+
+
+def _points(difference: float, percent: bool) -> str:
+    if not percent:
+        return f"{difference:.2g}"
+    return f"{100 * difference:.1f} points"
+
+
+def _tolerance(within: str) -> str:
+    if within == "1se":
+        return "within one standard error"
+    match = re.fullmatch(r"([\d.]+)(se|pt)", within)
+    if match is None:
+        return "equal to it"
+    unit = "standard errors" if match[2] == "se" else "points"
+    return f"within {match[1]} {unit}"
