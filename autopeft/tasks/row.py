@@ -65,7 +65,7 @@ def usable_rows(
     Raises:
         DataError: a label is of the wrong type, not finite, or a text is no text.
     """
-    needed = [name for name in (columns.text, columns.text_pair, columns.label) if name]
+    needed = [name for name in (columns.text, columns.text_pair, columns.label) if name is not None]
     feature = dataset.features[columns.label]
     names = getattr(feature, "names", None)
     chosen = dataset.select_columns(needed).with_format("arrow")
@@ -81,7 +81,7 @@ def usable_rows(
             if None in present:
                 skipped.add(needed[present.index(None)], index)
                 continue
-            pair = texts[1] if columns.text_pair else None
+            pair = texts[1] if columns.text_pair is not None else None
             batch.append(UsableRow(index, str(texts[0]), pair, label))  # type: ignore[arg-type]
         yield batch
 
