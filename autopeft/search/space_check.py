@@ -49,7 +49,7 @@ def _file(raw: object) -> Iterator[str]:
             yield from _setting(raw[key], key, TRAINING[key])
     if "placement" in raw:
         yield from _placement(raw["placement"], "placement", SITES)
-    yield from _methods(raw.get("methods", {}), needed="include" not in raw)
+    yield from _methods(raw.get("methods", {}), needed=not raw.get("include"))
 
 
 def _methods(methods: object, *, needed: bool) -> Iterator[str]:

@@ -41,6 +41,8 @@ def read_space(path: Path) -> dict[str, Any]:
     """
     faults: list[str] = []
     values = _read(path, faults, (), top=True)
+    if not faults and not values.get("methods"):
+        faults.append("methods: names none; see: autopeft methods")
     if faults:
         raise SpaceError(str(path), faults)
     return values
@@ -60,7 +62,9 @@ def _read(path: Path, faults: list[str], parents: tuple[Path, ...], *, top: bool
         child = _child(name, path, faults, prefix, (*parents, path.resolve()))
         if child is not None:
             values = _read(child, faults, (*parents, path.resolve()), top=False)
-            merged = merge(merged, values)
+            merged = {} if faults else merge(merged, values)
+    if faults:  # the values may not have the shape that merging needs
+        return {}
     return merge(merged, {key: value for key, value in raw.items() if key != "include"})
 
 
@@ -109,7 +113,7 @@ def _parse(path: Path, faults: list[str]) -> Any:
             return None
         loader = _Loader(path.read_text(encoding="utf-8-sig"))
         node = loader.get_single_node()
-        if node is None:
+        if node is None or node.tag == "tag:yaml.org,2002:null":
             faults.append("is empty; name at least one method under 'methods:'")
             return None
         before = len(faults)

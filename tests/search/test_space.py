@@ -1,0 +1,366 @@
+"""Spaces: what they propose, how they narrow, and every fault of a file at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import autopeft
+from autopeft.errors import AutoPeftError, NoCandidateError, SpaceError, UnknownNameError
+from autopeft.methods import METHODS
+from autopeft.records import layer_indices, placed
+from autopeft.search.layers import canonical
+from autopeft.search.load import load_space
+from autopeft.search.schema import LAYER_RULE, schema
+from autopeft.search.space import PLACES, SETTINGS
+from autopeft.search.spaces import find_space, shipped_spaces
+from tests.search.made_up import backbone
+
+SHIPPED = sorted(shipped_spaces())
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_file(text: str, name: str = "mine.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def faults(path: Path) -> list[str]:
+    with pytest.raises(SpaceError) as caught:
+        load_space(path)
+    return list(caught.value.faults)
+
+
+def test_three_spaces_are_shipped() -> None:
+    assert SHIPPED == ["default", "quick", "wide"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_spaces_hold_the_default_of_each_method(name: str) -> None:
+    space = load_space(name).restrict(shape=backbone())
+    for method in space.methods:
+        default = space.default_of(method)
+        assert default in space
+        info = METHODS.get(method)
+        assert default.learning_rate == info.learning_rate.median
+        assert default.placement == info.placement
+        assert default.knobs == {name: knob.default for name, knob in info.knobs.items()}
+
+
+def test_the_wide_space_has_every_method_but_the_head_that_is_always_tried() -> None:
+    assert {*load_space("wide").methods, "head_only"} == set(METHODS.names())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("fused", [False, True])
+def test_what_a_space_suggests_it_can_encode_and_suggest_again(name: str, fused: bool) -> None:
+    space = load_space(name).restrict(shape=backbone(fused=fused))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(60):
+        candidate = space.suggest(study.ask())
+        assert candidate in space
+        study.enqueue_trial(space.encode(candidate))
+        assert space.suggest(study.ask()) == candidate
+        assert space.count(candidate) >= 0
+
+
+def test_parameters_are_named_after_their_method(write: Write) -> None:
+    space = load_space(write("methods:\n  lora: {r: [2, 4]}\n  bitfit:\n"))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    study.enqueue_trial(space.encode(space.default_of("bitfit")))
+    trial = study.ask()
+    space.suggest(trial)
+    assert set(trial.params) == {"method", "bitfit.learning_rate"}
+    assert {"lora.r", "lora.learning_rate"} <= set(space.encode(space.default_of("lora")))
+
+
+def test_a_candidate_outside_the_space_is_not_encoded(write: Write) -> None:
+    space = load_space(write("methods:\n  lora: {r: [2, 4]}\n"))
+    outside = load_space("quick").default_of("lora")
+    assert outside not in space
+    with pytest.raises(ValueError, match="not in the space"):
+        space.encode(outside)
+
+
+def test_overrides_take_a_value_a_list_or_a_range(write: Write) -> None:
+    space = load_space(
+        write(
+            "epochs: 7\n"
+            "methods:\n"
+            "  lora:\n"
+            "    r: {low: 2, high: 16, log: true}\n"
+            "    alpha: 16\n"
+            "    learning_rate: [1e-3, 2e-3]\n"
+            "    epochs: [1, 2]\n"
+            "  bitfit: {learning_rate: {low: 1e-4, high: 1e-2, log: true}, batch_size: 8}\n"
+        )
+    )
+    lora, bitfit = space.default_of("lora"), space.default_of("bitfit")
+    assert (lora.knobs["r"], lora.epochs, lora.learning_rate) == (8, 2, 2e-3)
+    assert (bitfit.epochs, bitfit.batch_size) == (7, 8)
+
+
+def test_an_include_lies_beneath_and_its_methods_come_after(write: Write) -> None:
+    write("epochs: 3\nmethods:\n  bitfit:\n  lora: {r: 4, alpha: 8}\n", "base.yaml")
+    space = load_space(write("include: base.yaml\nmethods:\n  lora: {r: 2}\n  ia3:\n"))
+    assert list(space.methods) == ["lora", "ia3", "bitfit"]
+    default = space.default_of("lora")
+    assert (default.knobs["r"], default.knobs["alpha"], default.epochs) == (2, 8, 3)
+    assert list(load_space(write("include: quick\n")).methods) == list(load_space("quick").methods)
+
+
+EVERYTHING_WRONG = """
+epoch: 3
+batch_size: 0
+placement:
+  sites: [[attn.q, attn.vv]]
+  layers: [all, upper:3]
+methods:
+  lorra: {r: 8}
+  lora:
+    r: [8, 900, 8]
+    alpa: 16
+    dropout: 0.3
+    rslora: 1
+    learning_rate: {low: 1e-2, high: 1e-3}
+    placement: {sites: [[norm]]}
+  bitfit: {placement: {layers: all}}
+  ia3: [1]
+"""
+
+
+def test_all_faults_come_together_each_with_its_place_and_a_suggestion(write: Write) -> None:
+    found = faults(write(EVERYTHING_WRONG))
+    expected = [
+        r"epoch: unknown key 'epoch'; did you mean 'epochs'\?",
+        r"batch_size: 0; allowed: an integer from 1 to 4096",
+        r"placement.sites\[0\]: unknown site 'attn.vv'; did you mean 'attn.v'\?",
+        r"placement.layers: 'upper:3'; allowed: all, top:K, bottom:K, A-B",
+        r"methods.lorra: unknown method 'lorra'; did you mean 'lora'\?",
+        r"methods.lora.alpa: unknown knob 'alpa'; did you mean 'alpha'\?",
+        r"methods.lora.r\[1\]: 900; allowed: an integer from 1 to 64",
+        r"methods.lora.r\[2\]: 8 is listed twice",
+        r"methods.lora.dropout: 0.3; allowed: 0.0, 0.05, 0.1",
+        r"methods.lora.rslora: 1; allowed: False, True",
+        r"methods.lora.learning_rate: low 0.01 is above high 0.001",
+        r"methods.lora.placement.sites\[0\]: unknown site 'norm'",
+        r"methods.bitfit.placement: bitfit has no sites to choose",
+        r"methods.ia3: is a list",
+    ]
+    missing = [text for text in expected if not any(re.search(text, f) for f in found)]
+    assert not missing, found
+    assert len(found) == len(expected), found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "is empty"),
+        ("# nothing\n", "is empty"),
+        ("[1, 2]", "is a list"),
+        ("methods: [lora]", "methods: is a list"),
+        ("epochs: 3", "methods: names none"),
+        ("methods: {lora: {r: 2}}\nmethods: {ia3: }", "methods: written twice (line 2)"),
+        ("methods:\n  lora: {r: 2, r: 4}", "methods.lora.r: written twice (line 2)"),
+        ("methods:\n  lora: !!python/object/apply:os.system [ls]", "only plain values"),
+        ("methods:\n  lora: &a {r: 2}\n  dora: *a", "anchor"),
+        ("methods: &a\n  lora: *a", "anchor"),
+        ("methods:\n lora\n  r: [", "is it YAML"),
+        ("methods:\n  lora: {r: 8}\n\t- x", "is it YAML"),
+        ("methods: {lora: {r: .nan}}", "methods.lora.r: nan"),
+        ("methods: {lora: {r: [1, [2]]}}", "methods.lora.r[1]: [2]"),
+        ("methods: {lora: {r: {low: 2}}}", "high is missing"),
+        ("methods: {lora: {r: []}}", "an empty list"),
+        ("methods: {lora: {placement: {layers: 5-3}}}", "placement.layers: '5-3'"),
+        ("methods: {lora: {placement: {sites: [attn.q]}}}", "a list of site lists"),
+        ("include: nowhere.yaml", "include: 'nowhere.yaml': no such file"),
+        ("include: quik", "did you mean 'quick'?"),
+        ("include: mine.yaml", "includes itself"),
+        ("? [a, b]\n: 1", "a key is not a word"),
+    ],
+)
+def test_a_bad_file_is_told_what_is_wrong(write: Write, text: str, expected: str) -> None:
+    assert any(expected in fault for fault in faults(write(text)))
+
+
+def test_a_fault_of_an_include_names_its_file(write: Write) -> None:
+    write("methods: {lora: {r: 0}}\n", "base.yaml")
+    found = faults(write("include: base.yaml\nmethods: {ia3: {learning_rate: 0}}\n"))
+    assert any(f.startswith("base.yaml: methods.lora.r: 0") for f in found)
+    assert any(f.startswith("methods.ia3.learning_rate: 0") for f in found)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"\xff\xfe\x00methods")
+    assert "not UTF-8" in faults(path)[0]
+
+
+PIECES = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
+        st.sampled_from(["lora", "r", "all", "methods", "top:3", "attn.q", "low", "high"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                ["methods", "lora", "ia3", "r", "placement", "sites", "layers", "epochs", "low",
+                 "high", "log", "include", "learning_rate", "batch_size", "description"]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.one_of(PIECES.map(lambda value: __import__("yaml").safe_dump(value)), st.text()))
+def test_whatever_a_file_says_only_our_own_errors_come_out(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "fuzz.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        space = load_space(path)
+    except AutoPeftError:
+        return
+    assert all(space.default_of(name) in space for name in space.methods)
+
+
+@given(st.sampled_from(["all", "top", "bottom", "range"]), st.integers(0, 9), st.integers(0, 9))
+def test_rules_that_name_the_same_layers_are_written_the_same(kind: str, a: int, b: int) -> None:
+    rule = {"all": "all", "range": f"{a}-{b}"}.get(kind, f"{kind}:{a}")
+    written = canonical(rule, 6)
+    try:
+        named = layer_indices(rule, 6)
+    except ValueError:
+        assert written is None
+        return
+    assert written is not None
+    assert layer_indices(written, 6) == named
+    twins = [other for other in ("all", "top:3", "3-5", "0-5", "bottom:6", "top:9")
+             if layer_indices(other, 6) == named]  # fmt: skip
+    assert all(canonical(other, 6) == written for other in twins)
+
+
+def test_choices_that_mean_the_same_on_the_backbone_are_one(write: Write) -> None:
+    file = write(
+        "placement:\n"
+        "  sites: [[attn.q, attn.v], [attn.v, attn.q], [attn.q, attn.k]]\n"
+        "  layers: [top:6, all, top:9, top:3, 3-5, 40-50]\n"
+        "methods: {lora: }\n"
+    )
+    plain = load_space(file).restrict(shape=backbone(6)).methods["lora"].dimensions
+    assert plain["layers"].values == ("all", "top:3")  # type: ignore[union-attr]
+    assert plain["sites"].values == ("attn.q,attn.v", "attn.q,attn.k")  # type: ignore[union-attr]
+    fused = load_space(file).restrict(shape=backbone(6, fused=True)).methods["lora"].dimensions
+    assert fused["sites"].values == ("attn.q,attn.v",)  # type: ignore[union-attr]
+
+
+def test_a_method_without_a_place_on_the_backbone_is_excluded(write: Write) -> None:
+    space = load_space(write("methods: {lora: {placement: {layers: 8-11}}, bitfit: }\n"))
+    narrow = space.restrict(shape=backbone(6))
+    assert list(narrow.methods) == ["bitfit"]
+    assert "none of its placements" in narrow.excluded["lora"]
+    assert list(space.restrict(shape=backbone(12)).methods) == ["lora", "bitfit"]
+
+
+@pytest.mark.parametrize("budget", [400, 3_000, 30_000])
+def test_nothing_over_the_budget_is_left(budget: int) -> None:
+    shape = backbone()
+    space = load_space("wide").restrict(shape=shape, max_params=budget)
+    for name, method in space.methods.items():
+        assert space.count(space.default_of(name)) <= budget, name
+        place = space.default_of(name).placement
+        assert place is None or placed(shape, place)
+        assert method.defaults.keys() == method.dimensions.keys()
+    assert all("parameters" in reason for reason in space.excluded.values())
+
+
+def test_nothing_feasible_names_the_limit_and_the_nearest_point() -> None:
+    space = load_space("quick")
+    with pytest.raises(NoCandidateError) as caught:
+        space.restrict(shape=backbone(), methods=("lora", "bitfit"), max_params=10)
+    text = str(caught.value)
+    assert "at most 10 parameters" in text
+    assert "nearest is lora" in text
+    budget = int(re.findall(r"--max-params (\d+)", text)[0])
+    assert space.restrict(shape=backbone(), methods=("lora", "bitfit"), max_params=budget).methods
+    with pytest.raises(NoCandidateError, match="bitfit: no biases"):
+        space.restrict(shape=backbone(), methods=("bitfit",), excluded={"bitfit": "no biases here"})
+
+
+def test_methods_may_be_chosen_that_the_file_does_not_name() -> None:
+    space = load_space("quick").restrict(shape=backbone(), methods=("vera", "ia3"))
+    assert list(space.methods) == ["vera", "ia3"]
+    with pytest.raises(UnknownNameError, match="did you mean 'lora'"):
+        load_space("quick").restrict(shape=backbone(), methods=("lorra",))
+
+
+def test_the_fingerprint_changes_with_what_may_be_proposed(write: Write) -> None:
+    shape = backbone()
+    one = load_space(write("methods: {lora: {r: [2, 4]}}\n")).restrict(shape=shape)
+    again = load_space(write("methods:\n  lora:\n    r: [2, 4]\n", "b.yaml")).restrict(shape=shape)
+    other = load_space(write("methods: {lora: {r: [2, 8]}}\n", "c.yaml")).restrict(shape=shape)
+    assert one.fingerprint == again.fingerprint != other.fingerprint
+
+
+def test_knobs_do_not_take_the_names_of_settings() -> None:
+    for info in METHODS:
+        assert not {*info.knobs} & {*SETTINGS, *PLACES, "placement"}
+
+
+def test_the_default_of_each_knob_is_allowed() -> None:
+    for info in METHODS:
+        for knob in info.knobs.values():
+            assert knob.choices is None or knob.default in knob.choices
+            assert knob.low is None or knob.low <= knob.default <= knob.high  # type: ignore[operator]
+
+
+def test_the_schema_knows_every_method_and_knob() -> None:
+    methods = schema()["properties"]["methods"]["properties"]
+    assert set(methods) == set(METHODS.names())
+    for info in METHODS:
+        assert {*info.knobs, *SETTINGS} <= set(methods[info.name]["properties"])
+        assert ("placement" in methods[info.name]["properties"]) == (info.placement is not None)
+    assert re.match(LAYER_RULE, "top:3") and not re.match(LAYER_RULE, "top:0")
+
+
+def test_a_path_and_a_name_are_found() -> None:
+    path = find_space("quick")
+    assert path.name == "quick.yaml" and path.is_file()
+    assert find_space(path) == path
+    with pytest.raises(UnknownNameError, match="did you mean 'default'"):
+        find_space("defaul")
+    with pytest.raises(SpaceError, match="no such file"):
+        find_space("none.yaml")
+
+
+@pytest.mark.parametrize("layout", ["checkout", "wheel"])
+def test_spaces_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path, layout: str) -> None:
+    root = Path(autopeft.__file__).parents[1]
+    shutil.copytree(root / "autopeft", tmp_path / "autopeft")
+    inside = tmp_path / ("autopeft" if layout == "wheel" else ".") / "search_spaces"
+    shutil.copytree(root / "search_spaces", inside)
+    code = "from autopeft.search.spaces import find_space; print(find_space('quick'))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert Path(said.stdout.strip()) == inside.resolve() / "quick.yaml"
