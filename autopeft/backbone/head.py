@@ -54,7 +54,7 @@ def reset_heads(model: PreTrainedModel, fresh: Iterable[str], seed: int) -> None
 
     fresh = tuple(fresh)
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        tensor._is_hf_initialized = not in_head(name, fresh)  # type: ignore[attr-defined]
+        tensor._is_hf_initialized = not in_head(name, fresh)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for name in fresh:

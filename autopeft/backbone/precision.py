@@ -26,6 +26,7 @@ def island(module: nn.Module, *, cast_back: bool) -> None:
 def _to_float32(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    del module
     return tuple(map(_widen, args)), {name: _widen(value) for name, value in kwargs.items()}
 
 
@@ -43,4 +44,5 @@ class _Back:
         self.dtype = dtype
 
     def __call__(self, module: nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
+        del module, args
         return output.to(self.dtype)

@@ -77,7 +77,7 @@ def _layer_shapes(layer: nn.Module, prefix: str, index: int, hidden: int) -> lis
         site = sites.get(name) or _attention_site(name, module)
         bias = module._parameters.get("bias")
         if is_norm(module):
-            site, width = "norm", int(module.weight.shape[0])  # type: ignore[union-attr,arg-type]
+            site, width = "norm", int(module.weight.shape[0])
             fan_in, fan_out = width, width
         elif site is not None:
             fan_in, fan_out = fans(module) or (0, 0)
@@ -98,7 +98,7 @@ def _layer_shapes(layer: nn.Module, prefix: str, index: int, hidden: int) -> lis
 
 
 def _in_attention(name: str) -> bool:
-    return any(part.startswith("attn") or "attention" in part for part in name.split(".")[:-1])
+    return any("attn" in part or "attention" in part for part in name.split(".")[:-1])
 
 
 def _attention_site(name: str, module: nn.Module) -> str | None:

@@ -132,7 +132,8 @@ def wrap(model: PreTrainedModel, config: PeftConfig, auto_class: str) -> nn.Modu
     config.task_type = TASK_TYPES.get(auto_class)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return get_peft_model(model, config)
+        wrapped: nn.Module = get_peft_model(model, config)
+        return wrapped
 
 
 def settle(model: nn.Module, adaptation: Adaptation) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autopeft.backbone.load import Backbone, quiet
 from autopeft.errors import ModelError
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import Adaptation, adaptation_of, private_copy, settle, wrap
+from autopeft.methods.adapt import Adaptation, private_copy, settle, wrap
 from autopeft.records import Candidate
 
 if TYPE_CHECKING:

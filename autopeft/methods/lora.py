@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
 
 PROJECTIONS = ("attn.q", "attn.k", "attn.v", "attn.out", "ffn.in", "ffn.out")
+TRANSPOSED = ("gpt2", "openai-gpt", "imagegpt")
 KNOBS: Mapping[str, Knob] = {
     "r": Knob(default=8, low=1, high=64, log=True, help="rank of the update"),
     "alpha": Knob(
@@ -49,7 +50,7 @@ def lora_config(
         lora_dropout=float(candidate.knobs["dropout"]),
         use_rslora=bool(candidate.knobs["rslora"]),
         use_dora=dora,
-        fan_in_fan_out=shape.architecture == "gpt2",
+        fan_in_fan_out=shape.architecture in TRANSPOSED,
         target_modules=names_at(shape, candidate.placement),
         modules_to_save=list(heads),
     )

@@ -1,0 +1,110 @@
+"""Soft prompts before the input's embeddings: prompt tuning and P-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
+from autopeft.records import BackboneShape, Candidate, Placement, Scalar
+
+if TYPE_CHECKING:
+    from peft import PromptEncoderConfig, PromptTuningConfig
+
+LONGEST_PROMPT = 50
+TOKENS = Knob(default=20, low=1, high=LONGEST_PROMPT, log=True, help="virtual tokens")
+HIDDEN = Knob(default=128, choices=(64, 128, 256), help="width of the prompt encoder")
+
+
+def excluded(shape: BackboneShape, longest: int) -> str | None:
+    """Return why prompts do not work on a backbone: head positions, or too few of them."""
+    if shape.kind != "encoder":
+        return (
+            f"with prompts, {shape.architecture}'s classifier cannot tell padding from text and "
+            "reads the last position, which is padding in all but the longest text of a batch"
+        )
+    if shape.positions is not None and longest + LONGEST_PROMPT > shape.positions:
+        return (
+            f"up to {LONGEST_PROMPT} virtual tokens and {longest} of text exceed the "
+            f"{shape.positions} positions of {shape.architecture}"
+        )
+    return None
+
+
+def _count_prompt(
+    shape: BackboneShape, placement: Placement | None, knobs: Mapping[str, Scalar]
+) -> int:
+    """Return ``tokens · hidden``."""
+    del placement
+    return int(knobs["tokens"]) * shape.hidden
+
+
+def _count_encoder(
+    shape: BackboneShape, placement: Placement | None, knobs: Mapping[str, Scalar]
+) -> int:
+    """Return the prompt plus the three layers d → w → w → d of its encoder, biases included.
+
+    The encoder is dropped once trained: the artifact stores ``tokens · hidden``.
+    """
+    width, hidden = int(knobs["hidden"]), shape.hidden
+    encoder = (hidden + 1) * width + (width + 1) * width + (width + 1) * hidden
+    return _count_prompt(shape, placement, knobs) + encoder
+
+
+def _prompt_config(
+    candidate: Candidate, shape: BackboneShape, heads: tuple[str, ...], total_steps: int | None
+) -> PromptTuningConfig:
+    """Return a config that starts from embeddings of random words, as the paper advises."""
+    from peft import PromptTuningConfig, PromptTuningInit
+
+    del shape, total_steps
+    return PromptTuningConfig(
+        num_virtual_tokens=int(candidate.knobs["tokens"]),
+        prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
+        modules_to_save=list(heads),
+    )
+
+
+def _encoder_config(
+    candidate: Candidate, shape: BackboneShape, heads: tuple[str, ...], total_steps: int | None
+) -> PromptEncoderConfig:
+    from peft import PromptEncoderConfig
+
+    del shape, total_steps
+    return PromptEncoderConfig(
+        num_virtual_tokens=int(candidate.knobs["tokens"]),
+        encoder_hidden_size=int(candidate.knobs["hidden"]),
+        modules_to_save=list(heads),
+    )
+
+
+METHODS.register(
+    MethodInfo(
+        name="prompt_tuning",
+        family="prompt",
+        description="trains virtual tokens before the text",
+        paper="Lester et al. (2021), The Power of Scale for Parameter-Efficient Prompt Tuning",
+        knobs={"tokens": TOKENS},
+        placement=None,
+        sites=(),
+        learning_rate=LearningRatePrior(median=3e-2, spread=5.0, source="T-Few's 3e-1; MiniLM"),
+        count=_count_prompt,
+        config=_prompt_config,
+        excluded=excluded,
+    )
+)
+METHODS.register(
+    MethodInfo(
+        name="p_tuning",
+        family="prompt",
+        description="trains virtual tokens through a small encoder",
+        paper="Liu et al. (2021), GPT Understands, Too",
+        knobs={"tokens": TOKENS, "hidden": HIDDEN},
+        placement=None,
+        sites=(),
+        learning_rate=LearningRatePrior(median=5e-3, spread=5.0, source="MiniLM"),
+        count=_count_encoder,
+        config=_encoder_config,
+        excluded=excluded,
+    )
+)
