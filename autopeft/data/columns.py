@@ -96,8 +96,8 @@ def _kind(feature: Any, present: Sequence[Any], distinct: int, words: float) -> 
     if isinstance(first, float):
         return "integer" if all(value.is_integer() for value in present) else "number"
     if isinstance(first, str):
-        repeated = distinct * 2 <= len(present)
-        return "category" if repeated and words <= _CATEGORY_WORDS else "text"
+        longest = 3 * _CATEGORY_WORDS if distinct * 20 <= len(present) else _CATEGORY_WORDS
+        return "category" if distinct * 2 <= len(present) and words <= longest else "text"
     return "other"
 
 

@@ -7,36 +7,27 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autopeft.data.columns import ColumnProfile
-from autopeft.tasks.role import Choice, label_of
+from autopeft.tasks.role import Choice, label_of, named_label
 
 MAX_INTEGER_CLASSES = 20
-_LABEL_WORDS = 5.0
 
 NAN_NAMES = ("nan", "NaN")
 """What pandas writes for a missing label; never a class."""
 
 
 def class_label(profiles: Sequence[ColumnProfile]) -> Choice | None:
-    """Choose the column of classes: categories, texts named like a label, or few integers."""
-    choice = label_of(profiles, ("category", "integer", "text"))
-    if choice is None:
-        choice = label_of(profiles, ("category",)) or label_of(profiles, ("integer",))
+    """Choose the column of classes: texts only by name, and whole numbers best if they are few."""
+    kinds = ("category", "integer", "text") if named_label(profiles) else ("category",)
+    choice = label_of(profiles, kinds) or label_of(profiles, ("integer",))
     if choice is None:
         return None
     column = next(column for column in profiles if column.name == choice.names[0])
-    counted = f"{column.distinct} different values in {column.sampled} rows"
     confidence = choice.confidence
-    if column.kind == "text" and not column.given and not _is_short_label(column, confidence):
-        return None
     if column.kind == "integer":
         few = column.distinct <= MAX_INTEGER_CLASSES and 2 * column.distinct <= column.sampled
         confidence *= 0.85 if few else 0.3
+    counted = f"{column.distinct} different values in {column.sampled} rows"
     return Choice(names=choice.names, confidence=confidence, reason=f"{choice.reason} ({counted})")
-
-
-def _is_short_label(column: ColumnProfile, confidence: float) -> bool:
-    """Whether texts that hardly repeat are still classes: by their column's name, and short."""
-    return confidence >= 0.9 and column.mean_words <= _LABEL_WORDS
 
 
 def class_name(value: Any) -> str:

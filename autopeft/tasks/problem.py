@@ -11,7 +11,7 @@ from autopeft.data.source import Source
 from autopeft.errors import ConfigError, DataError, suggestion
 from autopeft.tasks import TASKS, Columns, Fit, TaskInfo
 from autopeft.tasks.metric import METRICS
-from autopeft.tasks.role import LABEL_NAMES, pair_of, text_of, texts_of
+from autopeft.tasks.role import named_label, pair_of, text_of, texts_of
 from autopeft.tasks.row import found_classes
 
 FLAGS = {"text": "--text", "text_pair": "--text-pair", "label": "--label"}
@@ -63,7 +63,8 @@ def infer(
     info, fit = _best_fit(source, profiles, asked)
     chosen = _metric(info, metric)
     labels = _labels(source, info, fit.columns)
-    how = "as given" if asked else f"confidence {fit.confidence:.2f}"
+    confidence = 1.0 if task and text and label else fit.confidence
+    how = "as given" if asked else f"confidence {confidence:.2f}"
     reasons = [f"task {info.name} ({how}): {fit.reason}"]
     if fit.confidence < _SURE and not asked:
         reasons.append("not sure of this: say --task, --text or --label if it is wrong")
@@ -77,7 +78,7 @@ def infer(
         columns=fit.columns,
         labels=labels,
         metric=chosen,
-        confidence=fit.confidence,
+        confidence=confidence,
         reasons=tuple(reasons),
     )
 
@@ -133,8 +134,7 @@ def _why_none_fits(profiles: Sequence[ColumnProfile], asked: TaskInfo | None) ->
     texts = texts_of([column for column in profiles if column.given != "label"])
     if not texts:
         return f"no column holds texts; name one with --text (columns: {columns})"
-    label = next((column for column in profiles if column.given == "label"), None)
-    label = label or next((c for c in profiles if c.name.lower() in LABEL_NAMES), None)
+    label = named_label(profiles)
     labels = [c for c in profiles if c.kind in ("category", "integer", "number") and not c.given]
     if label is None and len(labels) != 1:
         found = f"{len(labels)} columns could be the label" if labels else "no label column found"

@@ -65,6 +65,7 @@ PAIR_NAMES = (
 )
 _ID_NAMES = ("id", "uuid", "guid", "index", "idx", "url", "source", "date", "time", "author")
 _SIMILAR_WORDS = 4.0
+_LABEL_WORDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,27 +85,36 @@ class Choice:
 
 def label_of(profiles: Sequence[ColumnProfile], kinds: Sequence[str]) -> Choice | None:
     """Choose the label among columns of these kinds, or None if none or several could be it."""
-    for column in profiles:
-        if column.given == "label":
-            choice = Choice(
-                names=(column.name,), confidence=1.0, reason=f"label {column.name!r} as given"
-            )
-            return choice if column.kind in kinds else None
-    fitting = [column for column in profiles if column.kind in kinds]
-    for name in LABEL_NAMES:
-        for column in fitting:
-            if column.name.lower() == name:
-                return Choice(
-                    names=(column.name,), confidence=0.95, reason=f"label {column.name!r} by name"
-                )
-    # A column with a label's name but of another kind is the label, of another task.
-    if any(column.name.lower() in LABEL_NAMES for column in profiles):
-        return None
-    fitting = [column for column in fitting if not _is_id(column)]
+    named = named_label(profiles)
+    if named is not None:
+        how = "as given" if named.given else "by name"
+        choice = Choice(
+            names=(named.name,),
+            confidence=1.0 if named.given else 0.95,
+            reason=f"label {named.name!r} {how}",
+        )
+        # Of another kind, it is still the label, of another task.
+        return choice if named.kind in kinds else None
+    fitting = [column for column in profiles if column.kind in kinds and not _is_id(column)]
+    fitting = [column for column in fitting if column.given is None]
     if len(fitting) != 1:
         return None
     name = fitting[0].name
     return Choice(names=(name,), confidence=0.7, reason=f"label {name!r}, the only {kinds[0]}")
+
+
+def named_label(profiles: Sequence[ColumnProfile]) -> ColumnProfile | None:
+    """Return the column that the user gave as the label, else the first with a label's name."""
+    for column in profiles:
+        if column.given == "label":
+            return column
+    free = [column for column in profiles if column.given is None]
+    short = [c for c in free if c.kind != "text" or c.mean_words <= _LABEL_WORDS]
+    for name in LABEL_NAMES:
+        for column in short:
+            if column.name.lower() == name:
+                return column
+    return None
 
 
 def texts_of(profiles: Sequence[ColumnProfile]) -> list[ColumnProfile]:

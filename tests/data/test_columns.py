@@ -17,7 +17,8 @@ COLUMNS = {
     "score": ([0.5, 1.0] * 10, "number"),
     "tokens": ([["a", "b"]] * 20, "other"),
     "nothing": ([None] * 20, "other"),
-    "repeated sentence": (["the same six words every time"] * 20, "text"),
+    "long class": (["one of a few long names", "another of a few long names"] * 20, "category"),
+    "repeated sentence": (["the same words " * 6] * 40, "text"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -37,7 +38,9 @@ def test_splits_are_disjoint_complete_and_stratified_within_one(
     given_splits = {"train": data, "test": test} if given_test else {"train": data}
     splits = split(given_splits, strata="label", seed=seed, inputs=["text"])
     rows = _rows(splits)
-    assert sorted(sum(rows, [])) == sorted([*data["row"], *(test["row"] if given_test else ())])
+    assert sorted(itertools.chain(*rows)) == sorted(
+        [*data["row"], *(test["row"] if given_test else ())]
+    )
     carved = [splits.selection] if given_test else [splits.selection, splits.test]
     wanted = round(0.2 * len(data))
     for part in carved:
