@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ from autopeft.store.trials import PROTECTED
 
 if TYPE_CHECKING:
     import optuna
+
+HOPELESS = 3
+"""A method that failed so often and never did anything else is not proposed again."""
 
 MAX_ANSWERS = 32
 """Answers of the sampler to one question before the space counts as exhausted."""
@@ -174,35 +178,39 @@ class Search:
         """Ask the sampler until its answer is new and within the budget."""
         question = len(standing)
         known = {f: t.number for t in standing for f in _fingerprints([t])}
+        hopeless = _hopeless(self.trials.records())
         reason = "no answer"
         for attempt in range(self.trials.discarded(question), MAX_ANSWERS):
             with asking(
                 self.trials.study, seed=self._seed, proposed=question, attempt=attempt
             ) as trial:
                 candidate = self.space.suggest(trial)
-            excess = self._excess(candidate)
-            over = self._limit(candidate) if excess is None else f"{excess:.2g} over --max-params"
+            excess, over = self._over(candidate, hopeless)
             if candidate.fingerprint in known:
                 reason = f"the same as trial {known[candidate.fingerprint]}"
                 self.trials.discard(trial.number, reason, question=question)
             elif over is not None:
                 reason = over
-                excess = 1.0 if excess is None else excess
                 self.trials.discard(trial.number, reason, question=question, excess=excess)
             else:
                 proposal = self._proposal(candidate, "tpe") | {"params": trial.params}
                 self.trials.note(trial.number, "proposal", proposal)
                 return self._begun(trial.number, candidate, "tpe", self._seed)
-        self.ended = f"the space is exhausted: {MAX_ANSWERS} suggestions brought nothing new"
+        self.ended = (
+            f"the space is exhausted: {MAX_ANSWERS} suggestions in a row were no use ({reason})"
+        )
         if not standing:
             raise NoCandidateError(f"no candidate of the space is within the budget: {reason}")
         return None
 
-    def _excess(self, candidate: Candidate) -> float | None:
-        """Return by how much a candidate is over the parameter budget, in powers of ten."""
-        budget = self.space.max_params
-        count = self.space.count(candidate)
-        return None if budget is None or count <= budget else size(count) - size(budget)
+    def _over(self, candidate: Candidate, hopeless: set[str]) -> tuple[float, str | None]:
+        """Return by how much a candidate is out of bounds, and why; None if it is not."""
+        budget, count = self.space.max_params, self.space.count(candidate)
+        if budget is not None and count > budget:
+            return size(count) - size(budget), f"trains {count:,} parameters of {budget:,} allowed"
+        if candidate.method in hopeless:
+            return 1.0, f"every {candidate.method} failed"
+        return 1.0, self._limit(candidate)
 
     def _proposal(self, candidate: Candidate, origin: str) -> dict[str, object]:
         return {
@@ -223,6 +231,15 @@ class Search:
             rungs=SHARES,
             trainable_params=self.space.count(candidate),
         )
+
+
+def _hopeless(records: list[TrialRecord]) -> set[str]:
+    """Return the methods that failed `HOPELESS` times or more and never did anything else."""
+    failed: Counter[str] = Counter()
+    for record in records:
+        fault = record.state is TrialState.FAILED and record.cause is not Cause.INTERRUPTED
+        failed[record.candidate.method] += 1 if fault else -len(records)
+    return {method for method, count in failed.items() if count >= HOPELESS}
 
 
 def _fingerprints(trials: list[optuna.trial.FrozenTrial]) -> set[str]:

@@ -1,0 +1,303 @@
+"""The choice against brute force, and its promises."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autopeft.errors import ConfigError, NoCandidateError
+from autopeft.records import Candidate, Cause, Costs, TrialRecord, TrialState
+from autopeft.search.bootstrap import Replicate, best_shares, bootstrap, standard_error
+from autopeft.search.finalist import Choice, Finalist
+from autopeft.search.select import choose, finalists, tolerance
+
+ROWS = 400
+
+
+def accuracy(predictions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return weighted accuracy; predictions are 1 where they are right."""
+    return np.asarray((weights * predictions).sum(axis=1) / weights.sum(axis=1))
+
+
+def error(predictions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return 1.0 - accuracy(predictions, weights)
+
+
+def replicate(score: float, seed: int, rows: int = ROWS) -> Replicate:
+    right = np.zeros(rows)
+    right[: round(score * rows)] = 1.0
+    np.random.default_rng(seed).shuffle(right)
+    return Replicate(seed=seed, score=float(right.mean()), predictions=right)
+
+
+def finalist(
+    number: int, params: int, *scores: float, origin: str = "tpe", rows: int = ROWS
+) -> Finalist:
+    return Finalist(
+        number=number,
+        label=f"method-{number}",
+        origin=origin,
+        trainable_params=params,
+        fingerprint=f"{number:012d}",
+        replicates=tuple(replicate(s, 10 * number + i, rows) for i, s in enumerate(scores)),
+    )
+
+
+def pick(candidates: list[Finalist], within: str = "1se", **options: float) -> Choice:
+    rows = len(candidates[0].replicates[0].predictions)
+    return choose(
+        candidates, accuracy, rows=rows, higher_is_better=True, within=within, resamples=400,
+        **options,
+    )  # fmt: skip
+
+
+SCORES = st.sampled_from([0.3, 0.5, 0.6, 0.62, 0.64, 0.7, 0.9, 0.91])
+TABLES = st.lists(
+    st.tuples(
+        st.sampled_from([64, 500, 500, 5_000, 50_000]),
+        st.lists(SCORES, min_size=1, max_size=3),
+        st.booleans(),
+        st.one_of(st.none(), st.integers(1, 3)),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def table_of(
+    drawn: list[tuple[int, list[float], bool, int | None]], default: bool, head: bool
+) -> list[Finalist]:
+    rows = []
+    for number, (params, scores, missing, size) in enumerate(drawn):
+        one = finalist(number, params, *scores, rows=60)
+        first = one.replicates[0]
+        if missing and len(scores) > 1:
+            first = dataclasses.replace(first, score=math.nan)
+        replicates = (first, *one.replicates[1:])
+        rows.append(dataclasses.replace(one, replicates=replicates, artifact_bytes=size))
+    if default:
+        rows[0] = dataclasses.replace(rows[0], origin="default")
+    if head:
+        rows.append(finalist(50, 0, 0.6, origin="head", rows=60))
+    return rows
+
+
+@settings(deadline=None, max_examples=60)
+@given(TABLES, st.booleans(), st.booleans(), st.sampled_from(["0", "1se", "2se", "0.5pt"]))
+def test_the_choice_equals_brute_force(
+    drawn: list[tuple[int, list[float], bool, int | None]], default: bool, head: bool, within: str
+) -> None:
+    table = table_of(drawn, default, head)
+    choice = pick(table, within)
+    groups = [[r for r in c.replicates if not math.isnan(r.score)] for c in table]
+    means = [sum(r.score for r in group) / len(group) for group in groups]
+    resamples = bootstrap(groups, accuracy, rows=60, seed=0, resamples=400)
+
+    def allowed(ahead: int, behind: int) -> bool:
+        error = float(np.std(resamples[ahead] - resamples[behind], ddof=1))
+        limit = {"0": 0.0, "1se": error, "2se": 2 * error, "0.5pt": 0.005}[within]
+        return means[ahead] - means[behind] <= limit + 1e-9
+
+    def price(i: int) -> tuple[float, float, str]:
+        size = table[i].artifact_bytes
+        return table[i].trainable_params, math.inf if size is None else size, table[i].fingerprint
+
+    best = min(range(len(table)), key=lambda i: (-means[i], price(i)))
+    heads = [means[i] for i in range(len(table)) if table[i].origin == "head"]
+    good = [best]
+    for i in range(len(table)):
+        beats_head = table[i].origin == "head" or all(means[i] > level for level in heads)
+        near_default = all(allowed(j, i) for j in range(len(table)) if table[j].origin == "default")
+        if beats_head and near_default and allowed(best, i):
+            good.append(i)
+    assert choice.number == table[min(good, key=price)].number
+
+
+@settings(deadline=None, max_examples=60)
+@given(TABLES, st.booleans())
+def test_the_choice_is_within_one_standard_error_of_the_default(
+    drawn: list[tuple[int, list[float], bool, int | None]], head: bool
+) -> None:
+    table = table_of(drawn, True, head)
+    groups = [[r for r in c.replicates if not math.isnan(r.score)] for c in table]
+    means = [sum(r.score for r in group) / len(group) for group in groups]
+    chosen = next(i for i, c in enumerate(table) if c.number == pick(table).number)
+    resamples = bootstrap(groups, accuracy, rows=60, seed=0, resamples=400)
+    assert means[0] - means[chosen] <= standard_error(resamples[0], resamples[chosen]) + 1e-9
+
+
+@pytest.mark.parametrize("within", ["0", "1se", "2se", "0.5pt"])
+def test_the_tiny_model_at_chance_never_wins(within: str) -> None:
+    table = [
+        finalist(0, 73_000, 0.9, 0.9, 0.9, origin="default"),
+        finalist(1, 0, 0.52, 0.5, 0.51, origin="head"),
+        finalist(2, 64, 0.5, 0.51, 0.5),
+        finalist(3, 9_000, 0.9, 0.89, 0.9),
+    ]
+    assert pick(table, within).number not in (1, 2)
+    few_rows = [finalist(0, 73_000, 0.6, rows=10), finalist(2, 64, 0.5, rows=10)]
+    assert pick(few_rows, within, floor=0.5).number == 0
+
+
+def test_the_smallest_within_one_standard_error_wins_and_the_sentence_says_why() -> None:
+    table = [
+        finalist(0, 294_912, 0.90, 0.905, 0.9, origin="default"),
+        finalist(1, 0, 0.7, 0.7, 0.71, origin="head"),
+        finalist(2, 590_000, 0.91, 0.905, 0.91),
+        finalist(3, 12_288, 0.905, 0.9, 0.91),
+    ]
+    choice = pick(table)
+    assert choice.number == 3
+    assert "12,288 trained parameters, 24× fewer than the default LoRA" in choice.reason
+    assert (
+        "points below the best (trial 2 (method-2)), within one standard error (" in choice.reason
+    )
+    for part in ("runner-up", "the default LoRA 90.2 % with 294,912", "the head alone 70.3 %"):
+        assert part in choice.reason
+    assert choice.table[0].finalist.number == 2
+    assert math.isclose(sum(row.best_share for row in choice.table), 1.0)
+
+
+def test_more_parameters_than_the_default_say_what_they_buy() -> None:
+    table = [finalist(0, 1_000, 0.7, origin="default"), finalist(2, 4_000, 0.9)]
+    choice = pick(table)
+    assert choice.number == 2
+    assert "4.0× more than the default LoRA, which buy 20.0 points" in choice.reason
+
+
+def test_the_default_can_be_the_choice() -> None:
+    table = [finalist(0, 1_000, 0.9, origin="default"), finalist(2, 4_000, 0.7)]
+    assert "the default LoRA itself" in pick(table).reason
+
+
+def test_the_replicate_of_median_score_is_delivered_the_lower_of_two() -> None:
+    three = finalist(1, 10, 0.7, 0.9, 0.8)
+    assert pick([three]).seed == three.replicates[2].seed
+    two = finalist(1, 10, 0.9, 0.7)
+    assert pick([two]).seed == two.replicates[1].seed
+
+
+def test_a_lower_error_is_better() -> None:
+    table = [finalist(0, 10, 0.9), finalist(1, 1_000, 0.5)]
+    flipped = [
+        dataclasses.replace(
+            c,
+            replicates=tuple(dataclasses.replace(r, score=1 - r.score) for r in c.replicates),
+        )
+        for c in table
+    ]
+    choice = choose(flipped, error, rows=ROWS, higher_is_better=False, percent=False, resamples=200)
+    assert choice.number == 0
+    assert choice.table[0].mean == pytest.approx(0.1)
+    assert choice.table[1].behind == pytest.approx(0.4)
+
+
+def test_ties_go_to_bytes_latency_fingerprint() -> None:
+    one = finalist(1, 10, 0.8)
+    smaller = dataclasses.replace(one, number=2, artifact_bytes=5)
+    larger = dataclasses.replace(one, number=3, artifact_bytes=9)
+    faster = dataclasses.replace(smaller, number=4, latency_seconds=0.1)
+    assert pick([one, larger, smaller]).number == 2
+    assert pick([one, larger, smaller, faster]).number == 4
+
+
+def test_what_may_not_be_chosen_is_only_compared_with() -> None:
+    reference = dataclasses.replace(finalist(0, 10, 0.9, origin="default"), eligible=False)
+    assert pick([reference, finalist(1, 1_000, 0.6)]).number == 1
+
+
+def test_nothing_measured_is_an_error() -> None:
+    lost = dataclasses.replace(finalist(1, 10, 0.8), replicates=())
+    with pytest.raises(NoCandidateError):
+        choose([lost], accuracy, rows=ROWS, higher_is_better=True)
+
+
+def test_rows_are_drawn_once_for_all() -> None:
+    one = replicate(0.8, 0)
+    drawn = bootstrap([[one], [one]], accuracy, rows=ROWS, seed=3, resamples=300)
+    assert standard_error(drawn[0], drawn[1]) == 0.0
+    alone = float(drawn[0].std())
+    assert alone == pytest.approx(math.sqrt(0.8 * 0.2 / ROWS), rel=0.2)
+
+
+def test_seeds_are_drawn_too() -> None:
+    spread = [replicate(s, i) for i, s in enumerate((0.6, 0.8, 1.0))]
+    drawn = bootstrap([spread], accuracy, rows=ROWS, seed=3, resamples=500)
+    assert drawn.std() > 0.08
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = [[replicate(0.7, 1), replicate(0.8, 2)]]
+    whole = bootstrap(group, accuracy, rows=ROWS, seed=1, resamples=50)
+    monkeypatch.setattr("autopeft.search.bootstrap._CHUNK", 7 * ROWS)
+    assert np.array_equal(whole, bootstrap(group, accuracy, rows=ROWS, seed=1, resamples=50))
+
+
+def test_shares_split_ties_and_skip_what_is_missing() -> None:
+    gains = np.array([[1.0, 2.0, np.nan, np.nan], [1.0, 1.0, 3.0, np.nan]])
+    assert best_shares(gains).tolist() == [0.5, 0.5]
+    assert best_shares(np.full((2, 3), np.nan)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("within", "limit"), [("0", 0.0), ("1se", 2.0), ("2se", 4.0), ("0.5pt", 0.005), ("1.5se", 3.0)]
+)
+def test_tolerances(within: str, limit: float) -> None:
+    assert tolerance(within)(2.0) == pytest.approx(limit)
+
+
+@pytest.mark.parametrize("within", ["", "se", "5", "1sd", "-1se", "1 pt x"])
+def test_an_unknown_tolerance_is_refused(within: str) -> None:
+    with pytest.raises(ConfigError, match="allowed: 0, 1se, 2se"):
+        tolerance(within)
+
+
+def record(number: int, params: int, score: float | None, origin: str = "tpe") -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        candidate=Candidate(method="lora", learning_rate=1e-3, epochs=3),
+        seed=0,
+        state=TrialState.COMPLETE if score is not None else TrialState.FAILED,
+        origin=origin,
+        costs=Costs(trainable_params=params),
+        score=score,
+        cause=None if score is not None else Cause.BUG,
+    )
+
+
+def test_finalists_are_the_front_with_both_references_beside_it() -> None:
+    records = [
+        record(0, 5_000, 0.80, "default"),
+        record(1, 0, 0.5, "head"),
+        record(2, 64, 0.45),  # dominated by the head
+        record(3, 100, 0.6),
+        record(4, 1_000, 0.85),
+        record(5, 9_000, 0.90),
+        record(6, 9_000, 0.70),
+        record(7, 10, None),
+    ]
+    assert finalists(records, higher_is_better=True) == [5, 4, 3, 1, 0]
+    assert finalists(records, higher_is_better=True, k=1) == [5, 0, 1]
+    assert finalists([], higher_is_better=True) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), SCORES)), max_size=12))
+def test_no_finalist_but_a_reference_is_dominated(drawn: list[tuple[int, float | None]]) -> None:
+    records = [record(i, params, score) for i, (params, score) in enumerate(drawn)]
+    done = {r.number: r for r in records if r.score is not None}
+    expected = {
+        n
+        for n, r in done.items()
+        if not any(
+            o.costs.trainable_params <= r.costs.trainable_params
+            and o.score >= r.score  # type: ignore[operator]
+            and (o.costs.trainable_params, o.score) != (r.costs.trainable_params, r.score)
+            for o in done.values()
+        )
+    }
+    assert set(finalists(records, higher_is_better=True, k=99)) == expected
