@@ -19,11 +19,13 @@ no front shows it; a lost one (see `recover`) FAIL, which TPE does not see.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from autopeft.errors import RunFolderError
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
 
 if TYPE_CHECKING:
@@ -76,16 +78,20 @@ class TrialStore:
 
     def note(self, number: int, key: str, value: Any) -> None:
         """Set a user attribute of a trial."""
-        self._handle(number).set_user_attr(key, value)
+        with study_errors():
+            self._handle(number).set_user_attr(key, value)
 
     def enqueue(self, proposal: Mapping[str, Any]) -> None:
         """Put a proposal in the queue that the next ask takes from."""
-        self.study.enqueue_trial(dict(proposal["params"]), user_attrs={"proposal": dict(proposal)})
+        attributes = {"proposal": dict(proposal)}
+        with study_errors():
+            self.study.enqueue_trial(dict(proposal["params"]), user_attrs=attributes)
 
     def replicate(self, record: TrialRecord) -> None:
         """Keep a further run of a finalist: the same candidate with another seed."""
         key = f"replicate/{record.number}/{record.seed}"
-        self.study.set_user_attr(key, record.to_json())
+        with study_errors():
+            self.study.set_user_attr(key, record.to_json())
 
     def replicates(self, number: int) -> list[TrialRecord]:
         """Return the further runs of a finalist, by seed."""
@@ -201,12 +207,28 @@ class TrialStore:
         return optuna.Trial(self.study, self.all()[number]._trial_id)
 
     def _tell(self, number: int, state: Any, values: list[float] | None) -> None:
-        self.study.tell(number, values, state=state)
+        with study_errors():
+            self.study.tell(number, values, state=state)
 
     def _worst(self) -> float:
         from optuna.study import StudyDirection
 
         return -math.inf if self.study.directions[0] == StudyDirection.MAXIMIZE else math.inf
+
+
+@contextlib.contextmanager
+def study_errors() -> Iterator[None]:
+    """Turn what the study's storage says when it cannot write into a `RunFolderError`."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except StorageInternalError as error:
+        cause = error.__cause__ or error
+        raise RunFolderError(
+            f"cannot write the study: {str(cause).splitlines()[0]}; free some space and give the "
+            "same command again. Earlier results are intact."
+        ) from error
 
 
 def waiting(trial: optuna.trial.FrozenTrial) -> bool:

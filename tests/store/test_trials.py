@@ -9,7 +9,9 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 
+from autopeft.errors import RunFolderError
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
 from autopeft.store import RunFolder, TrialStore
 from autopeft.store.trials import MAX_ATTEMPTS
@@ -176,6 +178,23 @@ def test_replicates_are_kept_where_the_sampler_does_not_look(tmp_path: Path) -> 
         again = run.trials(higher_is_better=True)
         assert [r.seed for r in again.replicates(number)] == [1, 2]
         assert again.replicates(7) == []
+
+
+def test_a_disk_that_fills_up_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+    with RunFolder.open(tmp_path / "run", identity={}) as run:
+        trials = run.trials(higher_is_better=True)
+        kept = begin(trials)
+        trials.conclude(record(kept, TrialState.COMPLETE, score=0.9))
+        lost = begin(trials)
+        full = ["PRAGMA max_page_count = 1"]  # SQLite's own way to run out of disk
+        engine = trials.study._storage._backend.engine
+        sqlalchemy.event.listen(engine, "connect", lambda c, _: [c.execute(sql) for sql in full])
+        huge = record(lost, TrialState.FAILED, cause=Cause.BUG, message="x" * 1_000_000)
+        with pytest.raises(RunFolderError, match=r"disk is full.*Earlier results are intact"):
+            trials.conclude(huge)
+        full.clear()
+        assert [r.score for r in trials.records()] == [0.9, None]
+        assert len(trials.recover()) == 1
 
 
 @pytest.mark.parametrize("name", ["moved", "with space", "q?x#y%20&z=1"])
