@@ -22,8 +22,8 @@ def load(data: Any, *, name: str | None = None) -> Source:
         data: a file (csv, tsv, json, jsonl, parquet, arrow; ``.gz`` of the text formats), a folder
             with train/validation/test files or saved by ``save_to_disk``, a hub name
             (``owner/name`` or ``name:configuration``), a ``datasets.Dataset`` or ``DatasetDict``,
-            a pandas frame, a list of mappings, a mapping of columns, or a tuple
-            ``(texts, labels)``.
+            a pandas frame, a mapping of splits to frames or data sets, a list of mappings, a
+            mapping of columns, or a tuple ``(texts, labels)``.
         name: a short name for the run folder; by default from the file, folder or hub name.
 
     Raises:
@@ -68,6 +68,10 @@ def _from_memory(data: Any, notes: list[str]) -> tuple[dict[str, Dataset], str, 
         return {"train": data}, "dataset", "the data set"
     if isinstance(data, datasets.DatasetDict):
         return memory.from_dataset_dict(data, notes), "dataset", "the data set"
+    if isinstance(data, Mapping) and data and all(map(_is_table, data.values())):
+        parts = {str(split): _from_memory(part, notes)[0] for split, part in data.items()}
+        tables = {split: part["train"] for split, part in parts.items()}
+        return memory.from_dataset_dict(tables, notes), "splits", "the mapping"
     if isinstance(data, Mapping):
         return {"train": memory.from_columns(data, "the mapping", notes)}, "columns", "the mapping"
     if isinstance(data, Sequence) and not isinstance(data, (bytes, bytearray)):
@@ -76,3 +80,10 @@ def _from_memory(data: Any, notes: list[str]) -> tuple[dict[str, Dataset], str, 
         f"data of type {type(data).__name__} cannot be read; give a path, a hub name, a Dataset, "
         "a pandas frame, a list of mappings, a mapping of columns or a tuple (texts, labels)"
     )
+
+
+def _is_table(data: object) -> bool:
+    """Whether `data` is a frame or a data set."""
+    import datasets
+
+    return memory.is_frame(data) or isinstance(data, datasets.Dataset)

@@ -162,6 +162,12 @@ def _carve(
     parts = {
         name: np.flatnonzero(dealt == number) for number, name in enumerate(("train", *missing))
     }
+    empty = [name for name, part in parts.items() if not len(part)]
+    if empty:
+        raise DataError(
+            f"{train.rows} usable rows, {len(first)} with different inputs, are too few to give "
+            f"every class a training row and leave any for {empty[0]}; give more"
+        )
     sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
     notes.append(
         f"{' and '.join(missing)} carved out of {train.rows} rows with seed {seed}: {sizes}"

@@ -135,14 +135,25 @@ def write_rows(
 
 
 def write_batches(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Dataset:
-    """Write record batches to a temporary Arrow file and return it memory-mapped."""
+    """Write record batches to a temporary Arrow file and return it memory-mapped.
+
+    Raises:
+        DataError: the temporary folder is full or not writable.
+    """
     import datasets
     import pyarrow as pa
 
     path = cache.new_file()
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    try:
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+    except OSError as fault:
+        path.unlink(missing_ok=True)
+        raise DataError(
+            f"{path.parent}: a temporary copy of the data cannot be written "
+            f"({fault.strerror or fault}); free space there, or point TMPDIR to another disk"
+        ) from fault
     return datasets.Dataset.from_file(str(path))
 
 

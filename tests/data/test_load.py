@@ -204,6 +204,21 @@ def test_folder_gives_splits_by_what_people_call_them(tmp_path: Path, validation
     assert source.notes == ("corpus.csv was left out: its name says no split",)
 
 
+def test_mapping_of_splits() -> None:
+    source = load({"train": FRAME, "dev": _dataset(), "test": FRAME[:1]})
+    assert {name: len(rows) for name, rows in source.splits.items()} == {
+        "train": 3,
+        "selection": 3,
+        "test": 1,
+    }
+
+
+def test_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("autopeft.data.cache.new_file", lambda: tmp_path / "missing" / "x.arrow")
+    with pytest.raises(DataError, match="a temporary copy of the data cannot be written"):
+        load(ROWS)
+
+
 def test_saved_dataset_dict_keeps_its_splits(tmp_path: Path) -> None:
     saved = datasets.DatasetDict(train=_dataset(), validation=_dataset(), other=_dataset())
     saved.save_to_disk(tmp_path / "saved")

@@ -144,6 +144,12 @@ def test_too_few_rows() -> None:
         split({"train": _data([2])}, strata="label", seed=0)
 
 
+def test_repeats_that_leave_a_split_empty() -> None:
+    data = Dataset.from_dict({"text": ["a", "b", "c", "c"], "label": [0, 0, 1, 1]})
+    with pytest.raises(DataError, match="4 usable rows, 3 with different inputs, are too few"):
+        split({"train": data}, strata="label", seed=0, inputs=["text"])
+
+
 @settings(deadline=None, max_examples=25)
 @given(counts=CLASSES, share=st.floats(0.1, 0.9), seed=st.integers(0, 1000))
 def test_sample_is_exact_stratified_and_seeded(counts: list[int], share: float, seed: int) -> None:
