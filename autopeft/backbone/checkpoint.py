@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from autopeft.errors import ModelError
@@ -76,6 +77,26 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
         with safe_open(path, framework="np") as file:
             shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     return shapes
+
+
+def lacking(
+    wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[int, ...]], prefix: str
+) -> list[str]:
+    """Return the wanted weights that are not stored in the wanted shape.
+
+    A checkpoint may have been saved without its head, so with or without the base model's prefix,
+    and with the names ``gamma`` and ``beta`` that old norms had.
+    """
+    names = {
+        name.replace(".gamma", ".weight").replace(".beta", ".bias"): shape
+        for name, shape in stored.items()
+    }
+    missing = []
+    for name, shape in wanted.items():
+        aliases = (name, name.removeprefix(f"{prefix}."))
+        if shape not in [names.get(alias) for alias in aliases]:
+            missing.append(name)
+    return missing
 
 
 def digest(folder: Path) -> str:

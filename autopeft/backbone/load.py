@@ -112,6 +112,34 @@ def load_backbone(
     return backbone if attention is None else set_attention(backbone, attention)
 
 
+def outline(
+    model: str | Path, *, auto_class: str, model_options: Mapping[str, Any]
+) -> tuple[BackboneShape, tuple[str, ...]]:
+    """Return the shape of a model and what the user should know of it, reading no weights.
+
+    The model is built on the meta device from its configuration; which modules of the head are
+    fresh follows from the names and shapes in the safetensors headers. Same numbers as
+    `load_backbone`. Pickled weights have no header: there every head module counts as fresh and
+    the pooler as stored.
+
+    Raises:
+        ModelError: as `load_backbone`.
+    """
+    import torch
+    import transformers
+
+    config = read_config(model, model_options)
+    _, notes = load_tokenizer(model, config)
+    with quiet(), explained(model), torch.device("meta"):
+        empty = getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
+    stored = checkpoint.weight_shapes(find_folder(model))
+    wanted = {name: tuple(p.shape) for name, p in empty.named_parameters()}
+    lacking = [] if stored is None else checkpoint.lacking(wanted, stored, empty.base_model_prefix)
+    _check_fit(str(model), empty, lacking, [])
+    heads = head_modules(empty, fresh_modules(lacking, []))
+    return backbone_shape(empty, heads), notes
+
+
 def set_attention(backbone: Backbone, attention: str) -> Backbone:
     """Return the backbone with another attention implementation, or unchanged if it has none.
 

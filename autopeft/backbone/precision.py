@@ -23,6 +23,20 @@ def island(module: nn.Module, *, cast_back: bool) -> None:
         module.register_forward_hook(_Back(first))
 
 
+def sink_islands(model: nn.Module) -> None:
+    """Remove what `island` put on the modules of a model that is now float32 throughout."""
+    for module in model.modules():
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            ours = [key for key, hook in hooks.items() if hook is _to_float32 or _is_back(hook)]
+            for key in ours:
+                del hooks[key]
+                module._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
+def _is_back(hook: object) -> bool:
+    return isinstance(hook, _Back)
+
+
 def _to_float32(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -140,6 +140,7 @@ def settle(model: nn.Module, adaptation: Adaptation) -> None:
     """Put all that trains in float32 and mark the model with how it was made."""
     import torch
 
+    _freeze_settings(model)
     for module in model.modules():
         own = [p for p in module.parameters(recurse=False) if p.requires_grad]
         if any(p.dtype != torch.float32 for p in own):
@@ -148,6 +149,22 @@ def settle(model: nn.Module, adaptation: Adaptation) -> None:
             for parameter in own:
                 parameter.data = parameter.data.float()
     setattr(model, MARK, adaptation)
+
+
+def _freeze_settings(model: nn.Module) -> None:
+    """Freeze what peft stores as a parameter but never trains, such as AdaLoRA's ``ranknum``.
+
+    Over a backbone of 16 bit, peft makes those anew and forgets that they are frozen.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from torch import nn
+
+    for layer in model.modules():
+        if isinstance(layer, BaseTunerLayer):
+            for name in layer.other_param_names:
+                setting = getattr(layer, name, None)
+                if isinstance(setting, nn.ParameterDict):
+                    setting.requires_grad_(False).float()
 
 
 def adaptation_of(model: nn.Module) -> Adaptation:

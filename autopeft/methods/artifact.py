@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopeft.backbone.load import Backbone, quiet
+from autopeft.backbone.precision import sink_islands
 from autopeft.errors import ModelError
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import Adaptation, private_copy, settle, wrap
@@ -65,10 +66,24 @@ def merge(model: nn.Module) -> nn.Module:
     Works on a full copy: neither `model` nor the backbone that it shares changes.
     """
     whole: Any = copy.deepcopy(model).float()
+    sink_islands(whole)
+    _plain_heads(whole)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         merged: nn.Module = whole.merge_and_unload()
     return merged.eval()
+
+
+def _plain_heads(model: nn.Module) -> None:
+    """Put the trained heads in the place of peft's wrappers.
+
+    Of the tuners but LoRA's, peft's own unloading fails on a head without a weight of its own.
+    """
+    from peft.utils.other import ModulesToSaveWrapper
+
+    wrappers = [(n, m) for n, m in model.named_modules() if isinstance(m, ModulesToSaveWrapper)]
+    for name, wrapper in wrappers:
+        model.set_submodule(name, wrapper.modules_to_save["default"])
 
 
 def _load_adapter(backbone: Backbone, folder: Path) -> nn.Module:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
+from autopeft.methods.prompt import model_settings
 from autopeft.records import BackboneShape, Candidate, Placement, Scalar
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ def _config(
     """Return a config without the re-parametrisation, which would train a hundred times more."""
     from peft import PrefixTuningConfig
 
-    del shape, total_steps
+    del total_steps
     return PrefixTuningConfig(
         num_virtual_tokens=int(candidate.knobs["tokens"]),
         prefix_projection=False,
-        modules_to_save=list(heads),
+        **model_settings(shape, heads),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
 from autopeft.records import BackboneShape, Candidate, Placement, Scalar
@@ -29,6 +29,20 @@ def excluded(shape: BackboneShape, longest: int) -> str | None:
             f"{shape.positions} positions of {shape.architecture}"
         )
     return None
+
+
+def model_settings(shape: BackboneShape, heads: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a prompt config says of the model; peft would guess it from names.
+
+    Heads are named from the outside, as a bare ``head`` would also match the prompt encoder's
+    ``mlp_head``.
+    """
+    return {
+        "token_dim": shape.hidden,
+        "num_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "modules_to_save": [f"base_model.{head}" for head in heads],
+    }
 
 
 def _count_prompt(
@@ -57,11 +71,11 @@ def _prompt_config(
     """Return a config that starts from embeddings of random words, as the paper advises."""
     from peft import PromptTuningConfig, PromptTuningInit
 
-    del shape, total_steps
+    del total_steps
     return PromptTuningConfig(
         num_virtual_tokens=int(candidate.knobs["tokens"]),
         prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
-        modules_to_save=list(heads),
+        **model_settings(shape, heads),
     )
 
 
@@ -70,11 +84,11 @@ def _encoder_config(
 ) -> PromptEncoderConfig:
     from peft import PromptEncoderConfig
 
-    del shape, total_steps
+    del total_steps
     return PromptEncoderConfig(
         num_virtual_tokens=int(candidate.knobs["tokens"]),
         encoder_hidden_size=int(candidate.knobs["hidden"]),
-        modules_to_save=list(heads),
+        **model_settings(shape, heads),
     )
 
 

@@ -1,0 +1,298 @@
+"""The contract that every method keeps on every backbone that it is not excluded from.
+
+Third parties run it on a method of theirs:
+
+    contract = MethodContract(backbone, "my_method")
+    for check in CHECKS:
+        getattr(contract, check)(tmp_path)
+
+Each check raises AssertionError with a sentence. `backbone` should be small and in float32.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autopeft.backbone.load import Backbone
+from autopeft.backbone.share import checksum, share
+from autopeft.methods import METHODS
+from autopeft.methods.adapt import (
+    adapt,
+    load_trainable_state,
+    trainable,
+    trainable_state,
+    with_defaults,
+)
+from autopeft.methods.artifact import load_artifact, merge, save_artifact
+from autopeft.records import Candidate
+from autopeft.testing.toy import LONGEST, make_toy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+STEPS = 30
+FALL = 0.95
+CLOSE = 1e-5
+COARSE = 0.15
+"""Largest difference of logits between a 16-bit and a 32-bit backbone of a tiny model."""
+
+
+class MethodContract:
+    """One method on one backbone, trained on a toy with the head kept still.
+
+    Args:
+        backbone: in float32.
+        method: a registered name.
+        learning_rate: of the toy, which is far smaller than what the method's prior is for.
+    """
+
+    def __init__(self, backbone: Backbone, method: str, *, learning_rate: float = 1e-2) -> None:
+        self.backbone, self.info = backbone, METHODS.get(method)
+        self.candidate = with_defaults(
+            self.info, Candidate(method=method, learning_rate=learning_rate, epochs=1)
+        )
+        self.toy = make_toy(backbone.tokenizer)
+        self.sum_before = checksum(backbone.model)
+        self.start = self._logits(self._adapt())
+        self.model = self._adapt()
+        self.frozen_before = {
+            name: p.clone() for name, p in self.model.named_parameters() if not p.requires_grad
+        }
+        self.touched: set[str] = set()
+        self.losses = self._train(self.model)
+
+    def check_runs_here(self, folder: Path) -> None:
+        """It is not excluded from this backbone, so the other checks mean something."""
+        del folder
+        assert self.info.excluded(self.backbone.shape, LONGEST) is None
+
+    def check_loss_falls(self, folder: Path) -> None:
+        """The adapter alone learns a separable toy."""
+        del folder
+        first, last = self.losses[0], self.losses[-1]
+        assert last < FALL * first, f"loss went from {first:.3f} to {last:.3f}"
+
+    def check_every_trained_tensor_gets_a_gradient(self, folder: Path) -> None:
+        """Within two steps."""
+        del folder
+        trained = {name for name, p in self.model.named_parameters() if p.requires_grad}
+        assert trained == self.touched, f"no gradient: {sorted(trained - self.touched)}"
+
+    def check_base_is_untouched(self, folder: Path) -> None:
+        """Frozen weights keep their values, the shared backbone its bytes."""
+        import torch
+
+        del folder
+        for name, parameter in self.model.named_parameters():
+            if name in self.frozen_before:
+                same = torch.equal(parameter, self.frozen_before[name])
+                assert same, f"{name} is frozen and has changed"
+        assert checksum(self.backbone.model) == self.sum_before, "the shared backbone has changed"
+
+    def check_trains_what_it_declares(self, folder: Path) -> None:
+        """Only a method that says so trains weights that the backbone has too."""
+        del folder
+        inside = [
+            name.removeprefix("base_model.model.")
+            for name, p in self.model.named_parameters()
+            if p.requires_grad
+        ]
+        own = dict(self.backbone.model.named_parameters())
+        heads = tuple(f"{head}." for head in self.backbone.heads)
+        base = [name for name in inside if name in own and not name.startswith(heads)]
+        declared = self.info.trains_base
+        assert bool(base) == (declared != "none"), f"declares {declared!r}, trains {base[:3]}"
+        if declared == "bias":
+            assert all(name.endswith(".bias") for name in base), base
+
+    def check_padding_does_not_matter(self, folder: Path) -> None:
+        """More padding gives the same logits."""
+        del folder
+        self._assert_close(self._logits(), self._logits(padded=True), "with more padding")
+
+    def check_count_is_exact(self, folder: Path) -> None:
+        """Formula and independent count agree, the head apart."""
+        del folder
+        shape, candidate = self.backbone.shape, self.candidate
+        formula = self.info.count(shape, candidate.placement, candidate.knobs)
+        assert trainable(self.model) == (formula, shape.head_params), (
+            f"the model trains {trainable(self.model)}, the formula says "
+            f"{(formula, shape.head_params)}"
+        )
+
+    def check_save_then_load_gives_equal_logits(self, folder: Path) -> None:
+        """On the shared backbone, with bytes counted as they lie on the disk."""
+        size = save_artifact(self.model, folder, self.candidate)
+        assert size == sum(f.stat().st_size for f in folder.glob("*.safetensors")) > 0
+        pickled = [f.name for f in folder.iterdir() if f.suffix in (".bin", ".pt", ".pkl")]
+        assert not pickled, pickled
+        loaded = load_artifact(self.backbone, folder)
+        self._assert_close(self._logits(), self._logits(loaded), "after save and load")
+
+    def check_saving_changes_nothing(self, folder: Path) -> None:
+        """The model that was saved goes on as before, and saves the same again."""
+        before = self._logits()
+        first = save_artifact(self.model, folder / "1", self.candidate)
+        second = save_artifact(self.model, folder / "2", self.candidate)
+        assert first == second
+        self._assert_close(before, self._logits(), "after saving")
+
+    def check_merge_gives_equal_logits(self, folder: Path) -> None:
+        """A merged model is a plain one that computes the same; the adapted one stays."""
+        del folder
+        if not self.info.mergeable:
+            return
+        before = self._logits()
+        merged = merge(self.model)
+        assert type(merged) is type(self.backbone.model), type(merged)
+        names = {name for name, _ in merged.named_parameters()}
+        assert names == {name for name, _ in self.backbone.model.named_parameters()}
+        self._assert_close(before, self._logits(merged), "after merging")
+        self._assert_close(before, self._logits(), "of the unmerged model after merging")
+        assert checksum(self.backbone.model) == self.sum_before, "merging changed the backbone"
+
+    def check_next_candidate_is_unaffected(self, folder: Path) -> None:
+        """One built after this training starts as one built before it."""
+        import torch
+
+        del folder
+        again = self._logits(self._adapt())
+        assert torch.equal(again, self.start), "a trace of the last candidate is left"
+
+    def check_seed_decides(self, folder: Path) -> None:
+        """Another seed gives another head."""
+        import torch
+
+        del folder
+        other = self._logits(self._adapt(seed=1))
+        assert not torch.equal(other, self.start), "two seeds gave the same model"
+
+    def check_state_can_be_put_back(self, folder: Path) -> None:
+        """The slim state holds all that training changes."""
+        import torch
+
+        del folder
+        state = trainable_state(self.model)
+        fresh = self._adapt()
+        load_trainable_state(fresh, state)
+        assert torch.equal(self._logits(fresh), self._logits())
+
+    def check_low_precision_backbone(self, folder: Path) -> None:
+        """Over 16 bit it trains in 32, and its artifact serves a 32-bit backbone."""
+        import torch
+
+        narrow = replace(self.backbone, model=share(self.backbone.model).to(torch.bfloat16))
+        if not self.info.low_precision:
+            assert self._adapt(narrow).dtype == torch.float32
+            return
+        model = self._adapt(narrow)
+        trained = {p.dtype for p in model.parameters() if p.requires_grad}
+        assert trained == {torch.float32}, trained
+        losses = self._train(model)
+        assert losses[-1] < FALL * losses[0], f"loss went from {losses[0]} to {losses[-1]}"
+        save_artifact(model, folder, self.candidate)
+        wide = self._logits(load_artifact(self.backbone, folder))
+        apart = (wide - self._logits(model)).abs().max().item()
+        assert apart < COARSE, f"logits differ by {apart} over a 32-bit backbone"
+
+    def _adapt(self, backbone: Backbone | None = None, seed: int = 0) -> Any:
+        return adapt(backbone or self.backbone, self.candidate, seed=seed, total_steps=STEPS)
+
+    def _logits(self, model: nn.Module | None = None, *, padded: bool = False) -> torch.Tensor:
+        import torch
+
+        inputs = self.toy.padded if padded else self.toy.inputs
+        with torch.no_grad():
+            logits: torch.Tensor = (model or self.model)(**inputs).logits
+        return logits
+
+    def _train(self, model: Any) -> list[float]:
+        """Train in eval mode, so that nothing is random; the head too if there is no adapter."""
+        import torch
+
+        own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        heads = tuple(f".{head}." for head in self.backbone.heads)
+        alone = {n: p for n, p in own.items() if not any(head in f".{n}." for head in heads)}
+        optimizer = torch.optim.AdamW(
+            (alone or own).values(), lr=self.candidate.learning_rate, weight_decay=0.0
+        )
+        losses = []
+        for step in range(STEPS):
+            logits = model(**self.toy.inputs).logits
+            loss = torch.nn.functional.cross_entropy(logits.float(), self.toy.labels)
+            losses.append(loss.item())
+            extra = self.info.penalty(model) if self.info.penalty else 0.0
+            (loss + extra).backward()  # type: ignore[no-untyped-call]
+            if step < 2 and model is self.model:
+                self.touched |= {n for n, p in own.items() if p.grad is not None and p.grad.any()}
+            optimizer.step()
+            if self.info.after_step is not None:
+                self.info.after_step(model, step)
+            model.zero_grad()
+        return losses
+
+    def _assert_close(self, one: torch.Tensor, other: torch.Tensor, when: str) -> None:
+        apart = (one - other).abs().max().item()
+        assert apart <= CLOSE, f"logits differ by {apart:.1e} {when}"
+
+
+CHECKS = tuple(name for name in vars(MethodContract) if name.startswith("check_"))
+"""Names of all checks of the contract, in the order of the file."""
+
+PLAIN_LOADER = """
+import json, sys
+import torch, transformers
+from peft import PeftModel
+from safetensors.torch import load_file
+base, name, options, *folders = json.loads(sys.argv[1])
+for folder in folders:
+    model = getattr(transformers, name).from_pretrained(base, **options)
+    model = PeftModel.from_pretrained(model, folder).eval()
+    tensors = load_file(folder + "/expected/logits.safetensors")
+    expected = tensors.pop("logits")
+    with torch.no_grad():
+        print(folder, (model(**tensors).logits - expected).abs().max().item())
+assert not any(module.startswith("autopeft") for module in sys.modules)
+"""
+
+
+def check_plain_peft_loads(contracts: Iterable[MethodContract], folder: Path) -> None:
+    """In one fresh process without this package, plain peft gives equal logits for all adapters.
+
+    Args:
+        contracts: of one backbone; those of methods that are not native are left out.
+        folder: an empty folder.
+    """
+    from safetensors.torch import save_file
+
+    folders: dict[str, MethodContract] = {}
+    for contract in contracts:
+        if contract.info.native:
+            place = folder / contract.info.name
+            save_artifact(contract.model, place, contract.candidate)
+            (place / "expected").mkdir()
+            tensors = {**contract.toy.inputs, "logits": contract._logits()}
+            save_file(tensors, place / "expected" / "logits.safetensors")
+            folders[str(place)] = contract
+    backbone = next(iter(folders.values())).backbone
+    options = {"num_labels": 2, "pad_token_id": backbone.tokenizer.pad_token_id}
+    call = json.dumps([backbone.name, backbone.auto_class, options, *folders])
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN_LOADER, call],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    apart = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    assert apart.keys() == folders.keys(), done.stdout
+    far = {place: value for place, value in apart.items() if float(value) > CLOSE}
+    assert not far, f"plain peft gives other logits: {far}"

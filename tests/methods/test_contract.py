@@ -1,0 +1,78 @@
+"""Every method keeps the contract on every backbone that it is not excluded from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from autopeft.backbone.load import Backbone, load_backbone
+from autopeft.methods import METHODS
+from autopeft.testing.method_suite import CHECKS, MethodContract, check_plain_peft_loads
+from autopeft.testing.toy import LONGEST
+from tests.tiny import ARCHITECTURES
+
+QUICK = ("bert", "gpt2")
+HEAD = {"auto_class": "AutoModelForSequenceClassification", "model_options": {"num_labels": 2}}
+EXCLUDED = {
+    "prefix_tuning": ("distilbert", "mpnet", "deberta-v2", "modernbert"),
+    "prompt_tuning": ("gpt2", "llama"),
+    "p_tuning": ("gpt2", "llama"),
+    "bitfit": ("modernbert", "llama"),
+    "lokr": ("gpt2",),
+}
+"""All that is excluded at 24 tokens; whoever changes a rule has to change this table."""
+
+architectures = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES
+]
+
+
+@cache
+def backbone_in(folder: Path) -> Backbone:
+    return load_backbone(folder, **HEAD)
+
+
+@cache
+def contract_in(folder: Path, method: str) -> MethodContract:
+    rate = 3e-2 if METHODS.get(method).family == "prompt" else 1e-2
+    return MethodContract(backbone_in(folder), method, learning_rate=rate)
+
+
+def excluded(architecture: str, method: str) -> bool:
+    return architecture in EXCLUDED.get(method, ())
+
+
+@pytest.mark.parametrize("architecture", architectures)
+@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("check", CHECKS)
+def test_contract(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str, method: str, check: str
+) -> None:
+    if excluded(architecture, method):
+        pytest.skip(f"{method} is excluded from {architecture}, see test_exclusions")
+    contract = contract_in(tiny_folder(architecture), method)
+    getattr(contract, check)(tmp_path)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_exclusions_are_said_beforehand(
+    tiny_folder: Callable[[str], Path], architecture: str
+) -> None:
+    shape = backbone_in(tiny_folder(architecture)).shape
+    reasons = {info.name: info.excluded(shape, LONGEST) for info in METHODS}
+    assert {name for name, reason in reasons.items() if reason} == {
+        name for name in METHODS.names() if excluded(architecture, name)
+    }
+    assert all(architecture in reason for reason in reasons.values() if reason)
+
+
+@pytest.mark.parametrize("architecture", architectures)
+def test_plain_peft_loads_every_native_adapter(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
+) -> None:
+    folder = tiny_folder(architecture)
+    methods = [name for name in METHODS.names() if not excluded(architecture, name)]
+    check_plain_peft_loads((contract_in(folder, name) for name in methods), tmp_path)
