@@ -1,0 +1,224 @@
+"""Loading a model: what it is as numbers, where its head is, what cannot be loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from autopeft.backbone.head import reset_heads
+from autopeft.backbone.load import load_backbone, outline, quiet, set_attention
+from autopeft.backbone.share import checksum, share
+from autopeft.errors import ModelError
+from tests.tiny import ARCHITECTURES, tiny_config, tiny_model, tiny_tokenizer
+
+Folders = Callable[[str], Path]
+HEAD = {"auto_class": "AutoModelForSequenceClassification", "model_options": {"num_labels": 2}}
+
+
+@pytest.fixture
+def copy(tiny_folder: Folders, tmp_path: Path) -> Path:
+    """A BERT folder that the test may damage."""
+    return Path(shutil.copytree(tiny_folder("bert"), tmp_path / "model"))
+
+
+def tuned(architecture: str, folder: Path, labels: int) -> Path:
+    """Save a model that has a head already."""
+    config = tiny_config(architecture, num_labels=labels)
+    with quiet():
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    tiny_tokenizer(architecture).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_outline_gives_the_numbers_of_the_loaded_model(
+    tiny_folder: Folders, architecture: str
+) -> None:
+    folder = tiny_folder(architecture)
+    backbone = load_backbone(folder, **HEAD)
+    assert outline(folder, **HEAD) == (backbone.shape, backbone.notes)
+    every = sum(p.numel() for p in backbone.model.parameters())
+    assert backbone.shape.total_params + backbone.shape.head_params == every
+
+
+def test_loaded_model_is_frozen_and_at_rest(tiny_folder: Folders) -> None:
+    model = load_backbone(tiny_folder("bert"), **HEAD).model
+    assert not model.training
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_dtype_is_the_checkpoints_unless_given(tmp_path: Path, tiny_folder: Folders) -> None:
+    folder = tiny_model("bert", tmp_path)
+    narrow = load_backbone(folder, **HEAD, dtype=torch.bfloat16)
+    assert narrow.model.dtype == torch.bfloat16
+    with quiet():
+        narrow.model.bert.save_pretrained(folder)
+    assert load_backbone(folder, **HEAD).model.dtype == torch.bfloat16
+
+
+def test_attention_can_be_set(tiny_folder: Folders) -> None:
+    backbone = load_backbone(tiny_folder("bert"), **HEAD, attention="eager")
+    assert backbone.attention == backbone.model.config._attn_implementation == "eager"
+    assert set_attention(backbone, "sdpa").attention == "sdpa"
+
+
+def test_attention_that_a_model_lacks_leaves_it_as_it_is(tiny_folder: Folders) -> None:
+    assert load_backbone(tiny_folder("mpnet"), **HEAD, attention="sdpa").attention == "eager"
+
+
+def test_checkpoint_without_pooler_gets_a_fresh_one_in_the_head(tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    config = tiny_config("bert")
+    with quiet():
+        AutoModel.from_config(config, add_pooling_layer=False).save_pretrained(tmp_path)
+    tiny_tokenizer("bert").save_pretrained(tmp_path)
+    backbone = load_backbone(tmp_path, **HEAD)
+    assert backbone.heads == ("classifier", "bert.pooler.dense")
+    assert backbone.fresh == ("bert.pooler.dense", "classifier")
+    assert backbone.shape.head_params == (32 * 2 + 2) + (32 * 32 + 32)
+    assert outline(tmp_path, **HEAD)[0] == backbone.shape
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_tuned_checkpoint_keeps_its_head(tmp_path: Path, architecture: str) -> None:
+    folder = tuned(architecture, tmp_path, labels=2)
+    backbone = load_backbone(folder, **HEAD)
+    assert backbone.fresh == ()
+    assert backbone.heads
+    assert outline(folder, **HEAD)[0] == backbone.shape
+
+
+def test_other_number_of_labels_renews_only_what_does_not_fit(tmp_path: Path) -> None:
+    backbone = load_backbone(tuned("roberta", tmp_path, labels=5), **HEAD)
+    assert backbone.heads == ("classifier",)
+    assert backbone.fresh == ("classifier.out_proj",)
+    assert outline(tmp_path, **HEAD)[0] == backbone.shape
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_heads_are_drawn_anew_under_a_seed(tiny_folder: Folders, architecture: str) -> None:
+    backbone = load_backbone(tiny_folder(architecture), **HEAD)
+    drawn = []
+    for seed in (1, 1, 2):
+        model = share(backbone.model, lambda name: name.startswith(backbone.heads))
+        reset_heads(model, backbone.fresh, seed)
+        drawn.append(checksum(model))
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert checksum(backbone.model) not in drawn
+
+
+def test_share_isolates_flags_and_dtype(tiny_folder: Folders) -> None:
+    model = load_backbone(tiny_folder("bert"), **HEAD).model
+    before = checksum(model)
+    shared = share(model)
+    pointers = {p.data_ptr() for p in model.parameters()}
+    assert {p.data_ptr() for p in shared.parameters()} == pointers
+    shared.requires_grad_(True).to(torch.bfloat16)
+    assert not any(p.requires_grad for p in model.parameters())
+    assert checksum(model) == before
+
+
+def test_digest_tells_checkpoints_apart(tmp_path: Path, tiny_folder: Folders) -> None:
+    one, same = (load_backbone(tiny_folder("bert"), **HEAD).digest for _ in range(2))
+    other = load_backbone(tiny_model("bert", tmp_path, seed=1), **HEAD).digest
+    assert one == same != other
+
+
+def test_decoder_pads_with_its_end_token(tiny_folder: Folders) -> None:
+    backbone = load_backbone(tiny_folder("gpt2"), **HEAD)
+    assert backbone.tokenizer.pad_token_id == backbone.model.config.pad_token_id == 3
+    assert "padding with '[SEP]'" in backbone.notes[0]
+    assert backbone.shape.has_pad_token
+
+
+def test_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model folder"):
+        load_backbone(tmp_path / "nowhere", **HEAD)
+
+
+def test_hub_name_that_is_not_cached_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="cannot load model 'nobody/nothing'"):
+        load_backbone("nobody/nothing", **HEAD)
+
+
+def test_folder_without_weights_is_said(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"has no weights .*copy model\.safetensors into it"):
+        load_backbone(copy, **HEAD)
+
+
+def test_folder_without_tokenizer_is_said(copy: Path) -> None:
+    for file in copy.glob("*token*"):
+        file.unlink()
+    with pytest.raises(ModelError, match="has no tokenizer"):
+        load_backbone(copy, **HEAD)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 2000])
+def test_truncated_weights_are_said(copy: Path, kept: int) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(ModelError, match=r"model\.safetensors is truncated or damaged"):
+        load_backbone(copy, **HEAD)
+
+
+def test_unknown_architecture_is_said(copy: Path) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": "perceptron"}))
+    with pytest.raises(ModelError, match="perceptron"):
+        load_backbone(copy, **HEAD)
+
+
+def test_broken_config_is_said(copy: Path) -> None:
+    (copy / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot load model"):
+        load_backbone(copy, **HEAD)
+
+
+def test_architecture_without_classifier_is_said(copy: Path) -> None:
+    with pytest.raises(ModelError, match="cannot load model"):
+        load_backbone(copy, auto_class="AutoModelForSpeechSeq2Seq", model_options={})
+
+
+@pytest.mark.parametrize("load", [load_backbone, outline])
+def test_weights_of_another_architecture_are_said(
+    copy: Path, tiny_folder: Folders, load: Callable[..., object]
+) -> None:
+    shutil.copy(tiny_folder("mpnet") / "model.safetensors", copy)
+    with pytest.raises(ModelError, match=r"do not fit its config\.json"):
+        load(copy, **HEAD)
+
+
+def test_tokenizer_that_is_too_large_is_said(copy: Path) -> None:
+    settings = json.loads((copy / "tokenizer.json").read_text())
+    settings["model"]["vocab"] |= {f"new{index}": 100 + index for index in range(50)}
+    (copy / "tokenizer.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="150 tokens, the model's embedding 100 rows"):
+        load_backbone(copy, **HEAD)
+
+
+def test_encoder_without_pad_token_is_said(copy: Path) -> None:
+    settings = json.loads((copy / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="no pad token"):
+        load_backbone(copy, **HEAD)
+
+
+def test_remote_code_is_never_run(copy: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    (copy / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    settings = json.loads((copy / "config.json").read_text())
+    own_code = {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"}
+    settings |= {"auto_map": own_code, "model_type": "unheard"}
+    (copy / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="cannot load model"):
+        load_backbone(copy, **HEAD)
+    assert not marker.exists()
