@@ -218,9 +218,7 @@ class SearchConfig:
 
     def to_json(self) -> dict[str, object]:
         """Return every setting as plain JSON."""
-        return {
-            field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)
-        }
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
 def _plain(value: object) -> object:

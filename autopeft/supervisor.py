@@ -15,6 +15,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -106,16 +107,6 @@ class Worker:
             self._process.kill()
         self._process.wait()
 
-    def close(self, patience_seconds: float = 5.0) -> None:
-        """Let the process end by itself, and kill it if it does not in time."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(patience_seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
     def last_words(self, lines: int = 20) -> str:
         """Return the end of its log."""
         with contextlib.suppress(OSError):
@@ -135,21 +126,26 @@ class Supervisor:
     """Starts workers of one kind and gathers their events.
 
     Example:
-        with Supervisor("autopeft.train.worker:work", log_folder) as supervisor:
+        with Supervisor("autopeft.train.worker:work") as supervisor:
             supervisor.start(0)
             event = supervisor.next_event(timeout_seconds=1.0)
+
+    Attributes:
+        logs: folder of what the workers print; removed at the end.
+        workers: the current ones.
     """
 
-    def __init__(self, target: str, log_folder: Path) -> None:
+    def __init__(self, target: str) -> None:
         self._target = target
-        self._log_folder = log_folder
+        self._temporary = tempfile.TemporaryDirectory(prefix="autopeft-logs-")
+        self.logs = Path(self._temporary.name)
         self._events: queue.Queue[Event] = queue.Queue()
         self.workers: list[Worker] = []
 
     def start(self, index: int, environment: Mapping[str, str] | None = None) -> Worker:
         """Start worker `index`; it replaces one of the same index that has ended."""
         self.workers = [worker for worker in self.workers if worker.index != index]
-        log = self._log_folder / f"worker-{index}.log"
+        log = self.logs / f"worker-{index}.log"
         worker = Worker(self._target, index, log, self._events, environment)
         self.workers.append(worker)
         return worker
@@ -169,8 +165,14 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers at once."""
         for worker in self.workers:
             worker.kill()
+        self.workers = []
+        self._temporary.cleanup()
 
 
 def serve(target: str) -> None:

@@ -48,7 +48,8 @@ def encode(dataset: Dataset, tokenizer: Any, *, max_length: int) -> Encoded:
     way. More than a thousand characters for each token are never looked at.
 
     Args:
-        dataset: columns ``text``, ``label`` and, for pairs, ``text_pair``.
+        dataset: columns ``text``, ``label`` (zeros stand in for it where it is missing, as in what
+            is to be predicted) and, for pairs, ``text_pair``.
         tokenizer: of transformers.
         max_length: in tokens, special ones included.
     """
@@ -60,7 +61,8 @@ def encode(dataset: Dataset, tokenizer: Any, *, max_length: int) -> Encoded:
         ids += [np.asarray(row, np.int32) for row in batch["input_ids"]]
         types += [np.asarray(row, np.int32) for row in batch.get("token_type_ids", ())]
         truncated += _count_truncated(batch, texts, tokenizer, max_length)
-    targets = np.asarray(dataset["label"][:])
+    known = "label" in dataset.column_names
+    targets = np.asarray(dataset["label"][:] if known else np.zeros(len(dataset), np.int64))
     return Encoded(
         input_ids=ids,
         token_type_ids=types or None,

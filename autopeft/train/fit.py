@@ -15,7 +15,7 @@ import torch
 
 from autopeft.errors import TrialError
 from autopeft.methods import METHODS
-from autopeft.methods.state import State, trainable_state
+from autopeft.methods.adapt import trainable_state
 from autopeft.records import Candidate, Cause, RungPoint
 from autopeft.train.batches import TrainingBatches
 from autopeft.train.evaluate import outputs
@@ -36,7 +36,7 @@ class Watch:
         rungs: shares of the training at which `on_rung` is asked.
         on_rung: gets a point, returns whether to go on.
         on_step: gets optimizer steps done, of all, and examples per second so far.
-        deadline: `time.monotonic` after which the training is given up; None for never.
+        deadline: `time.monotonic` at which the training is cut short; None for never.
     """
 
     rungs: tuple[float, ...] = (1.0,)
@@ -51,6 +51,7 @@ class Fit:
 
     Attributes:
         stopped: whether a rung ended it.
+        cut_share: share of the steps done when the deadline cut it short, else None.
         curve: a point per rung reached.
         score: of the best weights, higher is better.
         weights: the best weights, on the CPU.
@@ -59,9 +60,10 @@ class Fit:
     """
 
     stopped: bool = False
+    cut_share: float | None = None
     curve: list[RungPoint] = field(default_factory=list)
     score: float = float("-inf")
-    weights: State | None = None
+    weights: dict[str, torch.Tensor] | None = None
     train_seconds: float = 0.0
     train_examples: int = 0
 
@@ -83,7 +85,7 @@ def fit(
     """Train `model` in place and return the best weights it passed through.
 
     Raises:
-        TrialError: the loss stopped being finite, or the deadline passed.
+        TrialError: the loss stopped being finite.
     """
     info = METHODS.get(candidate.method)
     total_steps = batches.steps * candidate.epochs
@@ -131,7 +133,7 @@ def _trainer(watcher: pl.Callback, device: torch.device, steps: int, parts: int)
     )
 
 
-class _Watcher(pl.Callback):
+class _Watcher(pl.Callback):  # type: ignore[misc]
     """Evaluates at epoch ends and rungs, keeps the best weights, asks whether to go on."""
 
     def __init__(
@@ -161,10 +163,12 @@ class _Watcher(pl.Callback):
         self._result.train_seconds = seconds
         self._result.train_examples = step * self._batch_size
         self._watch.on_step(step, self._total_steps, step * self._batch_size / max(seconds, 1e-9))
-        if step in self._evaluations:
+        late = self._watch.deadline is not None and time.monotonic() > self._watch.deadline
+        if step in self._evaluations or (late and self._result.weights is None):
             self._evaluate_at(step, trainer, module.model)
-        if self._watch.deadline is not None and time.monotonic() > self._watch.deadline:
-            raise TrialError(Cause.TIMEOUT, f"reached its time limit after {seconds:.0f} s")
+        if late and step < self._total_steps:
+            self._result.cut_share = step / self._total_steps
+            trainer.should_stop = True
 
     def _evaluate_at(self, step: int, trainer: pl.Trainer, model: torch.nn.Module) -> None:
         score = self._evaluate()

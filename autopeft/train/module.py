@@ -19,7 +19,7 @@ Penalty = Callable[[torch.nn.Module], torch.Tensor]
 _LOSS_CHECK = 16  # looking at the loss makes a GPU wait, so not at every step
 
 
-class CandidateModule(pl.LightningModule):
+class CandidateModule(pl.LightningModule):  # type: ignore[misc]
     """AdamW on what the candidate trains, with linear warm-up and linear decay.
 
     The backbone and the head stay in evaluation mode, so their dropout is off; dropout of the

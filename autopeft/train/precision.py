@@ -77,7 +77,7 @@ def fastest(candidates: tuple[Plan, ...], step: Callable[[Plan], Callable[[], No
 def _seconds(step: Callable[[], None]) -> float:
     step()
     times: list[float] = []
-    while not times or sum(times) < _SECONDS_PER_PLAN and len(times) < 20:
+    while not times or (sum(times) < _SECONDS_PER_PLAN and len(times) < 20):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)

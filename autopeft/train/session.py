@@ -17,9 +17,8 @@ from autopeft.backbone.load import Backbone, load_backbone, set_attention
 from autopeft.backbone.share import share
 from autopeft.errors import TrialError
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import adapt
+from autopeft.methods.adapt import adapt, load_trainable_state, trainable
 from autopeft.methods.artifact import load_artifact, save_artifact
-from autopeft.methods.state import load_trainable_state, trainable
 from autopeft.records import Candidate, Cause, RungPoint
 from autopeft.tasks import TASKS
 from autopeft.tasks import metric as metrics
@@ -84,11 +83,13 @@ class Session:
         )
         self.delivered.model.to(self.device)
         tokenizer = self.delivered.tokenizer
+        longest = self.delivered.shape.positions or setting.max_length
+        self.setting = dataclasses.replace(setting, max_length=min(setting.max_length, longest))
         self.train, self.selection = (
             encode(
                 load_from_disk(str(Path(setting.data) / split)),
                 tokenizer,
-                max_length=setting.max_length,
+                max_length=self.setting.max_length,
             )
             for split in ("train", "selection")
         )
@@ -105,14 +106,17 @@ class Session:
         seed: int,
         watch: Watch,
         artifact: Path,
+        keep: bool = False,
     ) -> dict[str, Any]:
         """Train a candidate; save its best weights and selection outputs if it gets to the end.
+
+        A training that the deadline cut short counts as stopped, or with `keep` as finished.
 
         Where memory runs out, the batch is cut in halves, then quarters and so on, with gradients
         accumulated, so that an optimizer step still sees the whole batch.
 
         Returns:
-            Plain values: ``stopped``, ``curve``, ``score``, ``metrics``, ``costs``.
+            Plain values: ``stopped``, ``message``, ``curve``, ``score``, ``metrics``, ``costs``.
 
         Raises:
             TrialError: with the cause.
@@ -120,7 +124,7 @@ class Session:
         parts = 1
         while True:
             try:
-                return self._attempt(candidate, seed, watch, artifact, parts)
+                return self._attempt(candidate, seed, watch, artifact, keep, parts)
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -131,7 +135,13 @@ class Session:
                 torch.cuda.empty_cache()
 
     def _attempt(
-        self, candidate: Candidate, seed: int, watch: Watch, artifact: Path, parts: int
+        self,
+        candidate: Candidate,
+        seed: int,
+        watch: Watch,
+        artifact: Path,
+        keep: bool,
+        parts: int,
     ) -> dict[str, Any]:
         batches = TrainingBatches(
             self.train,
@@ -160,12 +170,17 @@ class Session:
                 autocast=autocast,
                 watch=dataclasses.replace(watch, on_rung=lambda p: watch.on_rung(self._shown(p))),
             )
+        cut = result.cut_share
+        stopped = result.stopped or (cut is not None and not keep)
+        notes = [] if parts == 1 else [f"batches in {parts} parts, for memory"]
         outcome: dict[str, Any] = {
-            "stopped": result.stopped,
+            "stopped": stopped,
+            "message": "; ".join(
+                notes if cut is None else [*notes, f"cut at {cut:.0%} by the time limit"]
+            ),
             "curve": [dataclasses.asdict(self._shown(point)) for point in result.curve],
             "score": self._sign * result.score,
             "metrics": {},
-            "parts": parts,
             "train_examples": result.train_examples,
             "costs": {
                 "trainable_params": adapter_params,
@@ -174,7 +189,7 @@ class Session:
                 "train_seconds": result.train_seconds,
             },
         }
-        if not result.stopped:
+        if not stopped:
             self._finish(model, candidate, result, artifact, outcome)
         return outcome
 
@@ -209,14 +224,7 @@ class Session:
     def scores(self, values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Return every metric of the task for outputs (N, C) and targets (N,)."""
         predicted = self.task.predictions(values)
-        return {
-            name: metrics.score(name, targets, predicted, classes=self._classes)
-            for name in self.task.metrics
-        }
-
-    @property
-    def _classes(self) -> int | None:
-        return len(self.setting.labels) or None
+        return {name: metrics.score(name, targets, predicted) for name in self.task.metrics}
 
     @property
     def _sign(self) -> float:
@@ -224,9 +232,7 @@ class Session:
 
     def _goodness(self, values: np.ndarray) -> float:
         predicted = self.task.predictions(values)
-        return self._sign * metrics.score(
-            self.setting.metric, self.selection.targets, predicted, classes=self._classes
-        )
+        return self._sign * metrics.score(self.setting.metric, self.selection.targets, predicted)
 
     def _shown(self, point: RungPoint) -> RungPoint:
         return dataclasses.replace(point, score=self._sign * point.score)
@@ -268,7 +274,8 @@ class Session:
 
         def step() -> None:
             with PeakMemory(self.device) as memory:
-                self.task.loss(model(**batch).logits.float(), targets).backward()
+                loss: Any = self.task.loss(model(**batch).logits.float(), targets)
+                loss.backward()
                 if self.device.type == "cuda":
                     torch.cuda.synchronize()
             tokens = batch["input_ids"].numel()
@@ -280,7 +287,7 @@ class Session:
 def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
     """Build a session from a supervisor's message; return it with what the supervisor must know."""
     started = time.monotonic()
-    values = {field.name: message.get(field.name) for field in dataclasses.fields(Setting)}
+    values: dict[str, Any] = {f.name: message.get(f.name) for f in dataclasses.fields(Setting)}
     session = Session(Setting(**{**values, "labels": tuple(message["labels"])}))
     return session, {
         "shape": session.delivered.shape.to_json(),
@@ -292,7 +299,8 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
         "rows": [len(session.train.targets), len(session.selection.targets)],
         "idle_bytes": session.idle_bytes,
         "bytes_per_token": session.bytes_per_token,
-        "mean_tokens": float(session.train.lengths.mean()),
+        "max_length": session.setting.max_length,
+        "row_seconds": (session.plan.seconds_per_step or 0.1) / _PROBE_ROWS,
         "open_seconds": time.monotonic() - started,
     }
 

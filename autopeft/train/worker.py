@@ -14,6 +14,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from autopeft.errors import AutoPeftError, TrialError
 from autopeft.records import Candidate, Cause, RungPoint
 
@@ -29,6 +31,7 @@ def work(channel: Channel) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from autopeft.train.session import open_session
 
+    import_seconds = time.time() - psutil.Process().create_time()
     session: Session | None = None
     while True:
         order = channel.receive()
@@ -36,9 +39,12 @@ def work(channel: Channel) -> None:
             try:
                 session, about = open_session(order)
             except AutoPeftError as error:
-                channel.send({"kind": "refused", "error": type(error).__name__, "message": str(error)})
+                channel.send(
+                    {"kind": "refused", "error": type(error).__name__, "message": str(error)}
+                )
             else:
-                channel.send({"kind": "ready", **about})
+                ready_seconds = import_seconds + about.pop("open_seconds")
+                channel.send({"kind": "ready", **about, "ready_seconds": ready_seconds})
         else:
             assert session is not None
             channel.send(_train(session, channel, order))
@@ -61,6 +67,7 @@ def _train(session: Session, channel: Channel, order: dict[str, Any]) -> dict[st
             seed=order["seed"],
             watch=watch,
             artifact=Path(order["artifact"]),
+            keep=order["keep"],
         )
     except TrialError as error:
         return {"kind": "failed", **identity, "cause": error.cause, "message": str(error)}

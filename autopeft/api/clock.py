@@ -1,0 +1,86 @@
+"""The time limit: how it is divided, and whether something still fits.
+
+A run with a limit has three parts: the search, the finalists' replicates and the delivery. What
+the later parts will take is estimated from what was measured so far, and the search ends in time
+for them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from autopeft.records import Candidate
+
+SEARCH_SHARE = 0.55
+_MARGIN_SECONDS = 1.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Clock:
+    """Time left, and what things take.
+
+    Args:
+        limit_seconds: of the whole run; None for no limit.
+        spent_seconds: used by earlier sittings of the run.
+        now: the time in seconds; replaced in tests.
+    """
+
+    limit_seconds: float | None
+    spent_seconds: float = 0.0
+    now: Callable[[], float] = time.monotonic
+    delivery_seconds: float = 10.0
+    _started: float = field(init=False)
+    _rates: dict[str, list[float]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._started = self.now()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Time used, earlier sittings included."""
+        return self.spent_seconds + self.now() - self._started
+
+    @property
+    def left_seconds(self) -> float | None:
+        """Time left for training: the delivery is already set aside. None without a limit."""
+        if self.limit_seconds is None:
+            return None
+        reserve = self.delivery_seconds + _MARGIN_SECONDS
+        return self.limit_seconds - reserve - self.elapsed_seconds
+
+    def measured(self, candidate: Candidate, seconds: float, share: float) -> None:
+        """Learn from a training that did `share` of its steps in `seconds`."""
+        if share > 0:
+            rate = seconds / (share * candidate.epochs)
+            self._rates.setdefault(candidate.method, []).append(rate)
+
+    def estimate_seconds(self, candidate: Candidate) -> float | None:
+        """Return the expected time of a full training; None while nothing was measured.
+
+        A method that was not measured yet is taken to be as slow as the slowest that was.
+        """
+        rates = self._rates.get(candidate.method)
+        if rates:
+            return statistics.median(rates) * candidate.epochs
+        known = [statistics.median(values) for values in self._rates.values()]
+        return max(known) * candidate.epochs if known else None
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether a full training of `candidate` fits in what is left."""
+        left, needed = self.left_seconds, self.estimate_seconds(candidate)
+        return left is None or needed is None or needed <= left
+
+    def search_goes_on(self, replicates_seconds: float) -> bool:
+        """Whether another candidate should be tried.
+
+        Args:
+            replicates_seconds: what the replicates of the finalists so far would take. They get at
+                most the share of the limit that the search does not have.
+        """
+        if self.limit_seconds is None or self.left_seconds is None:
+            return True
+        aside = min(replicates_seconds, (1 - SEARCH_SHARE) * self.limit_seconds)
+        return self.left_seconds > aside

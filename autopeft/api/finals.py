@@ -1,0 +1,190 @@
+"""The finalists' further seeds, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autopeft.api.clock import Clock
+from autopeft.api.pool import Job, Pool
+from autopeft.api.record import artifact_folder, record_failed, record_finished
+from autopeft.api.trials import FINALISTS, REPLICATES, outcome_line, show_progress
+from autopeft.records import Cause, RungPoint, TrialRecord
+from autopeft.report.screen import Screen
+from autopeft.search.bootstrap import Replicate
+from autopeft.search.finalist import Choice, Finalist
+from autopeft.search.select import choose, finalists
+from autopeft.search.space import Space
+from autopeft.store import TrialStore
+from autopeft.tasks import TASKS
+from autopeft.tasks.metric import METRICS, resampled
+from autopeft.tasks.problem import Problem
+
+
+class Finals:
+    """Trains the finalists again under other seeds, as far as time allows.
+
+    One seed goes round all finalists before the next begins, so that a short time limit costs all
+    of them alike.
+    """
+
+    def __init__(
+        self,
+        trials: TrialStore,
+        clock: Clock,
+        screen: Screen,
+        folder: Path,
+        *,
+        higher_is_better: bool,
+        save: Callable[[], None],
+    ) -> None:
+        self._trials, self._clock, self._screen = trials, clock, screen
+        self._folder, self._save = folder, save
+        self._higher_is_better = higher_is_better
+        self.skipped = 0
+
+    def run(self, pool: Pool) -> None:
+        """Train what is missing; a replicate that failed is not tried again."""
+        missing = list(self._missing())
+        if missing:
+            self._screen.phase("replicates of the finalists", len(missing))
+            pool.run(self._jobs(missing), self)
+
+    def finalists(self) -> list[TrialRecord]:
+        """Return the finalists, the best score first, the references last."""
+        records = {record.number: record for record in self._trials.records()}
+        numbers = finalists(
+            list(records.values()), higher_is_better=self._higher_is_better, k=FINALISTS
+        )
+        return [records[number] for number in numbers]
+
+    def _missing(self) -> Iterator[Job]:
+        final = self.finalists()
+        for shift in range(1, REPLICATES):
+            for record in final:
+                seed = record.seed + shift
+                done = {replicate.seed for replicate in self._trials.replicates(record.number)}
+                if seed not in done:
+                    yield Job(
+                        number=record.number,
+                        candidate=record.candidate,
+                        seed=seed,
+                        rungs=(1.0,),
+                        artifact=self._folder / artifact_folder(record.number, seed),
+                    )
+
+    def _jobs(self, missing: list[Job]) -> Iterator[Job]:
+        for job in missing:
+            if self._clock.fits(job.candidate):
+                yield replace(job, limit_seconds=self._clock.left_seconds)
+            else:
+                self.skipped += 1
+
+    def started(self, job: Job) -> None:
+        self._screen.training(_key(job), job.candidate.describe(), 0.0, f"seed {job.seed}")
+
+    def progress(self, job: Job, message: Mapping[str, Any]) -> None:
+        show_progress(self._screen, _key(job), job, message)
+
+    def rung(self, job: Job, point: RungPoint) -> bool:
+        del job, point
+        return True
+
+    def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
+        if outcome["stopped"]:  # by the clock: says nothing of the candidate
+            self.skipped += 1
+            self._screen.done(_key(job), f"{job.number:>3}  seed {job.seed}: no time left")
+        else:
+            self._keep(job, record_finished(job, outcome, "replicate"))
+
+    def failed(self, job: Job, cause: Cause, message: str) -> None:
+        self._keep(job, record_failed(job, cause, message, "replicate", 0))
+
+    def _keep(self, job: Job, record: TrialRecord) -> None:
+        self._trials.replicate(record)
+        self._save()
+        self._screen.done(_key(job), f"{outcome_line(record)}, seed {job.seed}")
+
+
+def decide(
+    final: list[TrialRecord],
+    trials: TrialStore,
+    folder: Path,
+    problem: Problem,
+    space: Space,
+    *,
+    targets: np.ndarray,
+    train_targets: np.ndarray,
+    within: str,
+    references_eligible: bool,
+    seed: int,
+) -> Choice:
+    """Choose among the finalists by the selection split; see `autopeft.search.select.choose`.
+
+    Args:
+        final: the finalists.
+        trials: holds their replicates.
+        folder: the run folder, with every replicate's outputs on the selection split.
+        problem: task and metric.
+        space: what was searched.
+        targets: of the selection split.
+        train_targets: of the training split, for the score of a model that learnt nothing.
+        within: how far below the best the choice may be.
+        references_eligible: whether the default and the head alone may be chosen where the space
+            does not hold their methods.
+        seed: of the resampling.
+    """
+    task, metric = TASKS.get(problem.task), METRICS.get(problem.metric)
+
+    def predictions(record: TrialRecord) -> np.ndarray:
+        assert record.artifact is not None
+        outputs = np.load(folder / record.artifact / "selection.npy", allow_pickle=False)
+        return task.predictions(outputs)
+
+    def finalist(record: TrialRecord) -> Finalist:
+        runs = [record, *trials.replicates(record.number)]
+        return Finalist(
+            number=record.number,
+            label=record.candidate.describe(),
+            origin=record.origin,
+            trainable_params=record.costs.trainable_params,
+            fingerprint=record.candidate.fingerprint,
+            artifact_bytes=record.costs.artifact_bytes,
+            latency_seconds=record.costs.latency_seconds,
+            eligible=references_eligible or record.candidate.method in space.methods,
+            replicates=tuple(
+                Replicate(seed=run.seed, score=run.score, predictions=predictions(run))
+                for run in runs
+                if run.score is not None
+            ),
+        )
+
+    return choose(
+        [finalist(record) for record in final],
+        lambda predicted, weights: resampled(problem.metric, targets, predicted, weights),
+        rows=len(targets),
+        higher_is_better=metric.higher_is_better,
+        within=within,
+        floor=untrained_score(problem, train_targets, targets),
+        percent=problem.metric in ("accuracy", "macro-f1"),
+        seed=seed,
+    )
+
+
+def untrained_score(problem: Problem, train_targets: np.ndarray, targets: np.ndarray) -> float:
+    """Return the score of the majority class, or of the mean, of the training split."""
+    if TASKS.get(problem.task).categorical:
+        constant = np.bincount(train_targets).argmax()
+    else:
+        constant = train_targets.mean()
+    weights = np.ones((1, len(targets)), dtype=np.int64)
+    predicted = np.full(len(targets), constant)
+    return float(resampled(problem.metric, targets, predicted, weights)[0])
+
+
+def _key(job: Job) -> int:
+    return job.number * 100 + job.seed % 100

@@ -1,0 +1,221 @@
+"""From the choice to a delivered, checked and scored model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autopeft import delivery
+from autopeft.api.finals import untrained_score
+from autopeft.api.record import artifact_folder
+from autopeft.api.result import ChoiceRecord, FinalRow
+from autopeft.errors import DeliveryError
+from autopeft.records import TrialRecord
+from autopeft.report.card import CardFacts, model_card
+from autopeft.report.screen import Screen
+from autopeft.search.finalist import Choice, Row
+from autopeft.supervisor import Supervisor
+from autopeft.tasks.prepare import Prepared
+
+VERIFY = "autopeft.delivery:verify"
+
+
+class FreshProcess:
+    """A process that knows nothing of the training: what it can load, a user can."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._supervisor = Supervisor(VERIFY)
+        self._worker = self._supervisor.start(0)
+        self._check = check
+
+    def ask(self, **order: Any) -> dict[str, Any]:
+        """Send an order and return the reply.
+
+        Raises:
+            DeliveryError: the check failed, or the process died.
+        """
+        self._worker.send(order)
+        while True:
+            self._check()
+            event = self._supervisor.next_event(0.2)
+            if event is not None and event.message is None:
+                raise DeliveryError(
+                    f"the process that checks the delivered model ended with status "
+                    f"{self._worker.exit_code}:\n{self._worker.last_words(5)}"
+                )
+            if event is not None and event.message is not None:
+                if "error" in event.message:
+                    raise DeliveryError(event.message["error"])
+                return event.message
+
+    def close(self) -> None:
+        """End the process."""
+        self._supervisor.close()
+
+
+def hand_over(
+    choice: Choice,
+    *,
+    run: Path,
+    data: Path,
+    prepared: Prepared,
+    about: delivery.About,
+    title: str,
+    versions: Mapping[str, str],
+    records: Mapping[int, TrialRecord],
+    selection_scores: Mapping[tuple[int, int], float],
+    fresh: FreshProcess,
+    merge: bool,
+    screen: Screen,
+) -> ChoiceRecord:
+    """Write ``best/``, check it in a fresh process, then score it on the test split.
+
+    Args:
+        choice: what to deliver.
+        run: the run folder.
+        data: folder with the saved splits.
+        prepared: the splits.
+        about: what a prediction needs to know; the method is filled in.
+        title: name of the data set.
+        versions: of the packages.
+        records: every trial by number.
+        selection_scores: by trial and seed.
+        fresh: the checking process.
+        merge: whether ``merged/`` is written too.
+        screen: shows what happens.
+
+    Raises:
+        DeliveryError: the reloaded model does not give the measured outputs.
+    """
+    record = records[choice.number]
+    artifact = run / artifact_folder(choice.number, choice.seed)
+    best = run / "best"
+    facts = CardFacts(
+        title=title,
+        model=Path(about.model).name if Path(about.model).is_dir() else about.model,
+        task=about.task,
+        labels=about.labels,
+        candidate=record.candidate.describe(),
+        reason=choice.reason,
+        metric=prepared.problem.metric,
+        selection_score=selection_scores[choice.number, choice.seed],
+        test_scores={},
+        trainable_params=record.costs.trainable_params,
+        head_params=record.costs.head_params or 0,
+        rows={
+            "training": len(prepared.train),
+            "selection": len(prepared.selection),
+            "test": len(prepared.test),
+        },
+        versions=versions,
+        load_code="",
+        adapter=record.candidate.method != "full",
+    )
+    delivery.write(artifact, best, about)
+    expected = str(artifact / "selection.npy")
+    selection, test = str(data / "selection"), str(data / "test")
+    reply = fresh.ask(op="check", best=str(best), selection=selection, expected=expected)
+    screen.say(
+        f"checked  reloaded in a fresh process: outputs differ by at most {reply['difference']:.1g}"
+    )
+    if merge:
+        merged = str(run / "merged")
+        fresh.ask(op="merge", best=str(best), merged=merged, selection=selection)
+        screen.say(f"merged   {merged}")
+    beside = _beside(choice)
+    scores = fresh.ask(
+        op="test",
+        best=str(best),
+        test=test,
+        outputs=str(run / "test.npy"),
+        others={name: str(run / artifact_folder(*row)) for name, row in beside.items()},
+    )["scores"]
+    facts = dataclasses.replace(
+        facts, test_scores=scores["chosen"], load_code=delivery.load_code(best, about)
+    )
+    (best / "README.md").write_text(model_card(facts), encoding="utf-8")
+    _write_predictions(run, prepared, about)
+    targets = np.asarray(prepared.test["label"])
+    train_targets = np.asarray(prepared.train["label"])
+    return ChoiceRecord(
+        number=choice.number,
+        seed=choice.seed,
+        method=record.candidate.method,
+        label=record.candidate.describe(),
+        reason=choice.reason,
+        metric=facts.metric,
+        trainable_params=facts.trainable_params,
+        selection_score=facts.selection_score,
+        test_scores=scores["chosen"],
+        untrained_test_score=untrained_score(prepared.problem, train_targets, targets),
+        finalists=tuple(_row(row, choice, scores, facts.metric) for row in choice.table),
+    )
+
+
+def _beside(choice: Choice) -> dict[str, tuple[int, int]]:
+    """Return the trial and seed of what is reported beside the choice, by name.
+
+    That is the runner-up, the default and the head alone, each with the seed of median score.
+    """
+    others = [row for row in choice.table if row.finalist.number != choice.number]
+    wanted = {
+        "runner-up": [r for r in others if r.finalist.origin not in ("default", "head")],
+        "default": [row for row in others if row.finalist.origin == "default"],
+        "head": [row for row in others if row.finalist.origin == "head"],
+    }
+    return {
+        name: (rows[0].finalist.number, _median_seed(rows[0]))
+        for name, rows in wanted.items()
+        if rows
+    }
+
+
+def _median_seed(row: Row) -> int:
+    ordered = sorted(row.finalist.replicates, key=lambda run: (run.score, run.seed))
+    return ordered[(len(ordered) - 1) // 2].seed
+
+
+def _row(
+    row: Row, choice: Choice, scores: Mapping[str, Mapping[str, float]], metric: str
+) -> FinalRow:
+    names = {number: name for name, (number, _) in _beside(choice).items()}
+    names[choice.number] = "chosen"
+    name = names.get(row.finalist.number)
+    return FinalRow(
+        number=row.finalist.number,
+        label=row.finalist.label,
+        origin=row.finalist.origin,
+        trainable_params=row.finalist.trainable_params,
+        seeds=len(row.finalist.replicates),
+        mean=row.mean,
+        spread=row.spread,
+        behind=row.behind,
+        standard_error=row.standard_error,
+        best_share=row.best_share,
+        test_score=None if name is None else scores[name][metric],
+    )
+
+
+def _write_predictions(run: Path, prepared: Prepared, about: delivery.About) -> None:
+    """Write ``predictions.parquet``: the test rows with what was predicted for them."""
+    from datasets import Dataset
+
+    from autopeft.tasks import TASKS
+
+    outputs = np.load(run / "test.npy", allow_pickle=False)
+    predicted = TASKS.get(about.task).predictions(outputs)
+    rows: dict[str, list[Any]] = {"row": list(prepared.test["row"])}
+    if about.labels:
+        chance = delivery.probabilities(outputs)
+        rows["label"] = [about.labels[int(value)] for value in prepared.test["label"]]
+        rows["prediction"] = [about.labels[int(value)] for value in predicted]
+        rows["probability"] = [float(value) for value in chance.max(axis=1)]
+    else:
+        rows["label"] = [float(value) for value in prepared.test["label"]]
+        rows["prediction"] = [float(value) for value in predicted]
+    Dataset.from_dict(rows).to_parquet(str(run / "predictions.parquet"))
+    (run / "test.npy").unlink()

@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM: the first asks the run to stop in order, the second stops it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop; `exit_code` is 128 plus the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(signal.Signals(number).name)
+
+
+class Interrupt:
+    """Turns signals into `Interrupted`, raised by `check`; puts the old handlers back.
+
+    Outside the main thread, where signals cannot be handled, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal came."""
+        if self._received is not None:
+            raise Interrupted(self._received)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self._received is not None:
+            raise Interrupted(number)
+        self._received = number

@@ -1,0 +1,146 @@
+"""From what the user gave to an opened run: data, task, splits, folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from autopeft.config import SearchConfig
+from autopeft.data.demo import DEMOS, demo_model, demo_source
+from autopeft.data.load import load
+from autopeft.data.source import Source
+from autopeft.errors import ConfigError
+from autopeft.records import fingerprint
+from autopeft.report.screen import Screen
+from autopeft.search.load import load_space
+from autopeft.search.space import Space
+from autopeft.store import RunFolder
+from autopeft.tasks.prepare import Prepared, prepare
+from autopeft.tasks.problem import infer
+
+DEMO_SECONDS = 180.0
+DEMO_BBC_TOKENS = 128
+MOST_TOKENS = 512
+PACKAGES = ("autopeft", "torch", "transformers", "peft", "lightning", "optuna", "datasets")
+
+
+def settle(data: Any, config: SearchConfig) -> SearchConfig:
+    """Fill in what the demos mean; the run is otherwise the same as with a user's own data.
+
+    Raises:
+        ConfigError: no model is given.
+    """
+    if isinstance(data, str) and data in DEMOS:
+        limited = config.time_limit is not None or config.trials is not None
+        config = replace(
+            config,
+            model=config.model or str(demo_model()),
+            space="quick" if config.space == "default" else config.space,
+            time_limit=config.time_limit if limited else DEMO_SECONDS,
+            max_length=config.max_length or (DEMO_BBC_TOKENS if data == "demo:bbc" else None),
+        )
+    if config.model is None:
+        raise ConfigError("no model is given; name one with --model, such as --model roberta-base")
+    return config
+
+
+def read(data: Any, config: SearchConfig, screen: Screen) -> tuple[Source, Prepared, Space]:
+    """Read and split the data, infer the task, read the space; say every decision.
+
+    Raises:
+        UsageError: whatever cannot be used, before anything is trained.
+    """
+    space = load_space(config.space)
+    if isinstance(data, str) and data in DEMOS:
+        source = demo_source(data, config.seed)
+    else:
+        source = load(data)
+    for note in source.notes:
+        screen.say(f"data    {note}")
+    problem = infer(
+        source,
+        task=config.task,
+        text=config.text,
+        text_pair=config.text_pair,
+        label=config.label,
+        metric=config.metric,
+    )
+    for reason in problem.reasons:
+        screen.say(f"task    {reason}")
+    prepared = prepare(source, problem, seed=config.seed)
+    sizes = [len(prepared.train), len(prepared.selection), len(prepared.test)]
+    screen.say("splits  {:,} rows to train, {:,} to select, {:,} to test".format(*sizes))
+    for note in prepared.notes:
+        screen.say(f"data    {note}")
+    return source, prepared, space
+
+
+def open_folder(
+    config: SearchConfig, source: Source, prepared: Prepared, space: Space, model_digest: str
+) -> RunFolder:
+    """Create or resume the run folder and put the splits in it.
+
+    Raises:
+        RunFolderError: another run's, in use, or unwritable.
+    """
+    assert config.model is not None
+    identity = {
+        **config.identity(),
+        "data": source.digest,
+        "model": model_digest,
+        "space": space.fingerprint,
+        "task": prepared.problem.task,
+        "metric": prepared.problem.metric,
+        "columns": [
+            prepared.problem.columns.text,
+            prepared.problem.columns.text_pair,
+            prepared.problem.columns.label,
+        ],
+    }
+    path = config.output or Path("runs") / f"{source.name}-{fingerprint(identity)}"
+    about = {"model": config.model, "data": source.origin, "versions": versions()}
+    folder = RunFolder.open(path, identity=identity, details=about, fork=config.fork)
+    splits = {"train": prepared.train, "selection": prepared.selection, "test": prepared.test}
+    for name, dataset in splits.items():
+        target = folder.path / "data" / name
+        if not (target / "state.json").is_file():
+            dataset.save_to_disk(str(target))
+    return folder
+
+
+def model_name(model: str) -> str:
+    """Return a folder as an absolute path, so that it is found from anywhere; else the hub name."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on."""
+    return {name: metadata.version(name) for name in PACKAGES}
+
+
+def environments(workers: int | None) -> list[dict[str, str]]:
+    """Return the variables of each worker: one worker per GPU, or one; each sees its own GPU."""
+    devices = _gpus()
+    count = workers or max(1, len(devices))
+    shared = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if not devices:
+        return [dict(shared) for _ in range(count)]
+    return [
+        {**shared, "CUDA_VISIBLE_DEVICES": devices[index % len(devices)]} for index in range(count)
+    ]
+
+
+def threads(workers: int) -> int | None:
+    """Return the processor threads per worker; None leaves a single worker its own choice."""
+    return None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+
+
+def _gpus() -> list[str]:
+    """Return the visible GPUs without loading torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    return [path.name.removeprefix("nvidia") for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]

@@ -1,0 +1,224 @@
+"""Runs jobs on worker processes: hands them out, answers rungs, replaces workers that die."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from autopeft import errors
+from autopeft.errors import AutoPeftError
+from autopeft.records import Candidate, Cause, RungPoint
+from autopeft.supervisor import Event, Supervisor, Worker
+
+WORK = "autopeft.train.worker:work"
+
+_POLL_SECONDS = 0.2
+_STALL_SECONDS = 900.0
+_GRACE_SECONDS = 20.0
+_FAILED_STARTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training for a worker.
+
+    Args:
+        number: of the trial.
+        candidate: what to train.
+        seed: of initialisation, dropout and data order.
+        rungs: shares of the training at which the watcher is asked.
+        artifact: folder for the trained adapter.
+        limit_seconds: training is cut at this time; None for never.
+        keep: whether a training that was cut is finished with its best weights so far.
+    """
+
+    number: int
+    candidate: Candidate
+    seed: int
+    rungs: tuple[float, ...]
+    artifact: Path
+    limit_seconds: float | None = None
+    keep: bool = False
+
+    def order(self) -> dict[str, Any]:
+        """Return the order for the worker."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            **values,
+            "op": "train",
+            "candidate": self.candidate.to_json(),
+            "rungs": list(self.rungs),
+            "artifact": str(self.artifact),
+        }
+
+
+class Watcher(Protocol):
+    """Whoever wants to know what becomes of the jobs."""
+
+    def started(self, job: Job) -> None: ...
+
+    def progress(self, job: Job, message: Mapping[str, Any]) -> None: ...
+
+    def rung(self, job: Job, point: RungPoint) -> bool: ...
+
+    def finished(self, job: Job, outcome: Mapping[str, Any]) -> None: ...
+
+    def failed(self, job: Job, cause: Cause, message: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What the pool knows of a worker."""
+
+    ready: bool = False
+    job: Job | None = None
+    since: float = 0.0  # start of the job
+    heard: float = 0.0  # last message
+
+
+class Pool:
+    """Worker processes that share one session setting.
+
+    Args:
+        supervisor: starts the processes.
+        setting: the order that opens a session, as `autopeft.train.session.Setting`.
+        environments: per worker, the variables it gets.
+        check: called often; raises to end everything, as on Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        setting: Callable[[], dict[str, Any]],
+        environments: list[dict[str, str]],
+        check: Callable[[], None],
+    ) -> None:
+        self._supervisor, self._setting, self._check = supervisor, setting, check
+        self._environments = environments
+        self._slots: dict[Worker, _Slot] = {}
+        self._failed_starts = 0
+        self.about: dict[str, Any] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of workers."""
+        return len(self._environments)
+
+    def launch(self) -> None:
+        """Start the first worker's process, so that it imports while the caller prepares."""
+        self._start(0)
+
+    def open(self) -> dict[str, Any]:
+        """Open the first worker's session and return what it says of itself.
+
+        Raises:
+            AutoPeftError: the session cannot be opened; of the class that the worker named.
+        """
+        for worker in self._slots:
+            worker.send(self._setting())
+        while self.about is None:
+            self._check()
+            self._handle(self._supervisor.next_event(_POLL_SECONDS), None)
+        for index in range(1, self.size):
+            self._start(index).send(self._setting())
+        return self.about
+
+    def run(self, jobs: Iterator[Job], watcher: Watcher) -> int:
+        """Run jobs until there are none left and return how many were handed out.
+
+        A job is taken from the iterator only when a worker is free.
+        """
+        count, exhausted = 0, False
+        while True:
+            self._check()
+            for worker, slot in self._slots.items():
+                if not exhausted and slot.ready and slot.job is None:
+                    job = next(jobs, None)
+                    exhausted = job is None
+                    if job is not None:
+                        self._hand_out(worker, slot, job, watcher)
+                        count += 1
+            if exhausted and not any(slot.job for slot in self._slots.values()):
+                return count
+            self._handle(self._supervisor.next_event(_POLL_SECONDS), watcher)
+            self._end_stalled()
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self._slots:
+            worker.kill()
+        self._slots.clear()
+
+    def _start(self, index: int) -> Worker:
+        self._slots = {w: slot for w, slot in self._slots.items() if w.index != index}
+        worker = self._supervisor.start(index, self._environments[index])
+        self._slots[worker] = _Slot(heard=time.monotonic())
+        return worker
+
+    def _hand_out(self, worker: Worker, slot: _Slot, job: Job, watcher: Watcher) -> None:
+        slot.job, slot.since, slot.heard = job, time.monotonic(), time.monotonic()
+        watcher.started(job)
+        worker.send(job.order())
+
+    def _handle(self, event: Event | None, watcher: Watcher | None) -> None:
+        if event is None or event.worker not in self._slots:
+            return
+        slot = self._slots[event.worker]
+        slot.heard = time.monotonic()
+        if event.message is None:
+            self._replace(event.worker, slot, watcher)
+            return
+        message = event.message
+        kind = message.pop("kind")
+        if kind == "ready":
+            self._failed_starts = 0
+            slot.ready = True
+            self.about = self.about or message
+            return
+        if kind == "refused":
+            raise getattr(errors, message["error"], AutoPeftError)(message["message"])
+        assert slot.job is not None and watcher is not None
+        job = slot.job
+        if kind == "progress":
+            watcher.progress(job, message)
+        elif kind == "rung":
+            go = watcher.rung(job, RungPoint(**message["point"]))
+            event.worker.send({"op": "go_on", "go": go})
+        else:
+            slot.job = None
+            if kind == "finished":
+                watcher.finished(job, message)
+            else:
+                watcher.failed(job, Cause(message["cause"]), message["message"])
+
+    def _replace(self, worker: Worker, slot: _Slot, watcher: Watcher | None) -> None:
+        """Start another process for one that died, and report the job it lost."""
+        code = worker.exit_code
+        words = worker.last_words(5)
+        if not slot.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= _FAILED_STARTS:
+                raise AutoPeftError(
+                    f"the training process ended {_FAILED_STARTS} times before it was ready "
+                    f"(exit status {code}). The last it said:\n{words}"
+                )
+        self._start(worker.index).send(self._setting())
+        if slot.job is not None and watcher is not None:
+            how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
+            last = words.splitlines()[-1] if words else ""
+            watcher.failed(slot.job, Cause.WORKER_DIED, f"the process ended with {how}. {last}")
+
+    def _end_stalled(self) -> None:
+        """Kill workers that went far over their limit or have been silent for too long."""
+        now = time.monotonic()
+        for worker, slot in self._slots.items():
+            if slot.job is None:
+                continue
+            limit = slot.job.limit_seconds
+            over = limit is not None and now - slot.since > limit + _GRACE_SECONDS
+            if over or now - slot.heard > _STALL_SECONDS:
+                worker.kill()

@@ -1,0 +1,155 @@
+"""What a search returns."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autopeft.delivery import TunedModel, load_code
+from autopeft.records import TrialRecord
+from autopeft.report.leaderboard import leaderboard
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalRow:
+    """A finalist as the choice saw it.
+
+    Args:
+        number: of its trial.
+        label: its candidate in one line.
+        origin: of its trial.
+        trainable_params: without the head.
+        seeds: how often it was trained.
+        mean: of the selection scores over seeds.
+        spread: their standard deviation; None for a single seed.
+        behind: how far the mean is behind the best.
+        standard_error: of `behind`.
+        best_share: share of resamples in which it was the best.
+        test_score: on the test split; None where it was not scored there.
+    """
+
+    number: int
+    label: str
+    origin: str
+    trainable_params: int
+    seeds: int
+    mean: float
+    spread: float | None
+    behind: float
+    standard_error: float
+    best_share: float
+    test_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceRecord:
+    """What was chosen and why.
+
+    Args:
+        number: of the chosen trial.
+        seed: of the delivered weights.
+        method: its method.
+        label: its candidate in one line.
+        reason: the sentence why.
+        metric: that was chosen by.
+        trainable_params: without the head.
+        selection_score: of the delivered weights.
+        test_scores: every metric of the task, of the delivered weights.
+        untrained_test_score: of the majority class (of the mean, for numbers) on the test split.
+        finalists: the best first.
+    """
+
+    number: int
+    seed: int
+    method: str
+    label: str
+    reason: str
+    metric: str
+    trainable_params: int
+    selection_score: float
+    test_scores: Mapping[str, float]
+    untrained_test_score: float
+    finalists: tuple[FinalRow, ...]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ChoiceRecord:
+        """Rebuild a choice from plain values."""
+        rows = tuple(FinalRow(**row) for row in values["finalists"])
+        return cls(**{**values, "finalists": rows})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """A finished search.
+
+    Attributes:
+        folder: of the run.
+        choice: what was chosen and why.
+        records: every trial.
+        front: the trials on the Pareto front of score and trained parameters, smallest first.
+        higher_is_better: the metric's direction.
+    """
+
+    folder: Path
+    choice: ChoiceRecord
+    records: tuple[TrialRecord, ...]
+    front: tuple[TrialRecord, ...]
+    higher_is_better: bool
+
+    @property
+    def best(self) -> Path:
+        """Folder of the delivered model."""
+        return self.folder / "best"
+
+    @cached_property
+    def tuned(self) -> TunedModel:
+        """The delivered model with its tokenizer, loaded on first use."""
+        return TunedModel(self.best)
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The tuned model: a peft model, or a transformers model after full fine-tuning."""
+        return self.tuned.model
+
+    def predict(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
+    ) -> list[str] | list[float]:
+        """Return a label name, or a number, per text; see `TunedModel.predict`."""
+        return self.tuned.predict(texts, text_pairs)
+
+    def predict_proba(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Return the probabilities (N, C) of the classes; see `TunedModel.predict_proba`."""
+        return self.tuned.predict_proba(texts, text_pairs)
+
+    def leaderboard(self) -> list[dict[str, object]]:
+        """Return one row per trial, the best first."""
+        return leaderboard(
+            self.records,
+            metric=self.choice.metric,
+            higher_is_better=self.higher_is_better,
+            front=[record.number for record in self.front],
+        )
+
+    def load_code(self) -> str:
+        """Return Python that loads the delivered model with plain transformers and peft."""
+        return load_code(self.best, self.tuned.about)
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy the delivered model to another folder and return it.
+
+        Raises:
+            FileExistsError: the folder is there already.
+        """
+        return Path(shutil.copytree(self.best, Path(folder)))

@@ -1,0 +1,317 @@
+"""One search from beginning to end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autopeft import delivery
+from autopeft.api import opening
+from autopeft.api.clock import Clock
+from autopeft.api.finals import Finals, decide
+from autopeft.api.handover import FreshProcess, hand_over
+from autopeft.api.interrupt import Interrupt
+from autopeft.api.memory import memory_limit
+from autopeft.api.pool import WORK, Pool
+from autopeft.api.result import RESULT, ChoiceRecord, SearchResult
+from autopeft.api.trials import Trials
+from autopeft.backbone.checkpoint import digest
+from autopeft.backbone.load import find_folder
+from autopeft.config import SearchConfig
+from autopeft.data.source import Source
+from autopeft.errors import NoCandidateError
+from autopeft.methods import feasible_methods
+from autopeft.records import BackboneShape, TrialRecord, TrialState
+from autopeft.report.failures import failures
+from autopeft.report.leaderboard import leaderboard
+from autopeft.report.screen import Screen
+from autopeft.report.table import as_csv
+from autopeft.search.front import Point, gain, pareto, size
+from autopeft.search.space import Space
+from autopeft.search.study import Search
+from autopeft.store import RunFolder, TrialStore
+from autopeft.supervisor import Supervisor
+from autopeft.tasks.metric import METRICS
+
+DEFAULT_TRIALS = 30
+
+
+class Searching:
+    """A search in its run folder; `run` does it, `close` gives the folder back.
+
+    Args:
+        data: whatever `autopeft.data.load.load` takes, or the name of a demo.
+        config: the settings.
+        screen: shows what happens.
+    """
+
+    def __init__(self, data: Any, config: SearchConfig, screen: Screen) -> None:
+        self.started = time.monotonic()
+        self.screen = screen
+        self.config = opening.settle(data, config)
+        assert self.config.model is not None
+        self.model = opening.model_name(self.config.model)
+        self._stack = contextlib.ExitStack()
+        self._supervisor = self._stack.enter_context(Supervisor(WORK))
+        self._interrupt = self._stack.enter_context(Interrupt())
+        self._pool = Pool(
+            self._supervisor,
+            self._setting,
+            opening.environments(self.config.workers),
+            self._interrupt.check,
+        )
+        try:
+            self._open(data)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, data: Any) -> None:
+        """Settle everything that can be wrong before anything is trained."""
+        model_digest = digest(find_folder(self.model))
+        self._pool.launch()
+        self.source: Source
+        self.source, self.prepared, self.space = opening.read(data, self.config, self.screen)
+        self.folder: RunFolder = self._stack.enter_context(
+            opening.open_folder(self.config, self.source, self.prepared, self.space, model_digest)
+        )
+        self._higher = METRICS.get(self.prepared.problem.metric).higher_is_better
+        self.trials: TrialStore = self.folder.trials(higher_is_better=self._higher)
+
+    def close(self) -> None:
+        """End the workers, give the folder back, restore signal handlers."""
+        if self.config.debug and hasattr(self, "folder"):
+            shutil.copytree(self._supervisor.logs, self.path / "logs", dirs_exist_ok=True)
+        self._stack.close()
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path.resolve()
+
+    def run(self) -> SearchResult:
+        """Search, choose, deliver and report.
+
+        A run that is finished and asked for no more answers at once.
+
+        Raises:
+            NoCandidateError: nothing feasible, or every training failed.
+            DeliveryError: the delivered model does not reproduce what was measured.
+            Interrupted: a signal came; what was finished is kept.
+        """
+        finished = self._finished_result()
+        if finished is not None:
+            return finished
+        clock = Clock(
+            limit_seconds=self.config.time_limit,
+            spent_seconds=float(self.trials.study.user_attrs.get("seconds", 0.0))
+            + time.monotonic()
+            - self.started,
+        )
+
+        def save() -> None:
+            self.trials.study.set_user_attr("seconds", clock.elapsed_seconds)
+
+        with self._reporting():
+            about = self._pool.open()
+            space = self._narrowed(about)
+            clock.delivery_seconds = self._delivery_seconds(about)
+            search = Search(
+                trials=self.trials,
+                space=space,
+                higher_is_better=self._higher,
+                seed=self.config.seed,
+                max_trials=self._max_trials(),
+                limit=memory_limit(about, space, self.config.max_memory),
+            )
+            for record in search.lost:
+                self.screen.say(f"resumed trial {record.number} was interrupted: tried once more")
+            self.screen.phase("search", self._max_trials())
+            phases: dict[str, Any] = {"higher_is_better": self._higher, "save": save}
+            Trials(search, clock, self.screen, self.path, **phases).run(self._pool)
+            if search.ended:
+                self.screen.say(f"search  {search.ended}")
+            self._refuse_nothing()
+            finals = Finals(self.trials, clock, self.screen, self.path, **phases)
+            finals.run(self._pool)
+            if finals.skipped:
+                self.screen.say(
+                    f"choice  {finals.skipped} replicates of finalists left out: no time for them"
+                )
+            self._pool.close()
+            self.screen.phase("choice and delivery")
+            choice = self._deliver(finals.finalists(), space, about)
+            save()
+        return self._result(choice)
+
+    def _setting(self) -> dict[str, Any]:
+        """Return the order that opens a worker's session."""
+        return {
+            "op": "open",
+            "data": str(self.path / "data"),
+            "model": self.model,
+            "task": self.prepared.problem.task,
+            "labels": list(self.prepared.problem.labels),
+            "metric": self.prepared.problem.metric,
+            "max_length": self.config.max_length or opening.MOST_TOKENS,
+            "plan": self.folder.read_json("plan.json"),
+            "threads": opening.threads(self._pool.size),
+        }
+
+    def _narrowed(self, about: dict[str, Any]) -> Space:
+        """Say what the worker found and return the space narrowed to it."""
+        if self.folder.read_json("plan.json") is None:
+            self.folder.write_json("plan.json", about["plan"])
+        shape = BackboneShape.from_json(about["shape"])
+        plan = about["plan"]
+        self.screen.say(
+            f"model   {shape.architecture}, {shape.layers} layers × {shape.hidden}, "
+            f"{shape.total_params:,} parameters"
+        )
+        self.screen.say(
+            f"device  {about['device']}, {plan['dtype']} backbone, {plan['attention']} attention"
+        )
+        for note in about["notes"]:
+            self.screen.say(f"model   {note}")
+        if about["truncated"]:
+            self.screen.say(
+                f"data    {about['truncated']:,} of {sum(about['rows']):,} texts are longer than "
+                f"{about['max_length']} tokens and were cut"
+            )
+        excluded = feasible_methods(shape, about["longest"])[1]
+        asked = self.config.methods or tuple(self.space.methods)
+        for method in asked:
+            if method in excluded:
+                self.screen.say(f"methods {method} is left out: {excluded[method]}")
+        return self.space.restrict(
+            shape=shape,
+            methods=self.config.methods,
+            excluded=excluded,
+            max_params=self.config.max_params,
+        )
+
+    def _max_trials(self) -> int | None:
+        if self.config.trials is None and self.config.time_limit is None:
+            return DEFAULT_TRIALS
+        return self.config.trials
+
+    def _delivery_seconds(self, about: dict[str, Any]) -> float:
+        """Return an estimate of what checking and scoring take: a process start, some rows."""
+        rows = about["rows"][1] + 4 * len(self.prepared.test)
+        return float(about["ready_seconds"] + rows * about["row_seconds"] + 1.0)
+
+    def _refuse_nothing(self) -> None:
+        """Raise if no training came to its end."""
+        records = self.trials.records()
+        if not any(record.state is TrialState.COMPLETE for record in records):
+            causes = "\n".join(f"  - {line}" for line in failures(records))
+            raise NoCandidateError(f"no training came to its end:\n{causes}\nSee {self.path}")
+
+    def _deliver(
+        self, final: list[TrialRecord], space: Space, about: dict[str, Any]
+    ) -> ChoiceRecord:
+        fresh = FreshProcess(self._interrupt.check)
+        try:
+            problem = self.prepared.problem
+            choice = decide(
+                final,
+                self.trials,
+                self.path,
+                problem,
+                space,
+                targets=np.asarray(self.prepared.selection["label"]),
+                train_targets=np.asarray(self.prepared.train["label"]),
+                within=self.config.within,
+                references_eligible=self.config.methods is None,
+                seed=self.config.seed,
+            )
+            runs = [run for record in final for run in (record, *self._replicates(record))]
+            return hand_over(
+                choice,
+                run=self.path,
+                data=self.path / "data",
+                prepared=self.prepared,
+                about=delivery.About(
+                    model=self.model,
+                    task=problem.task,
+                    labels=tuple(problem.labels),
+                    text=problem.columns.text,
+                    text_pair=problem.columns.text_pair,
+                    max_length=about["max_length"],
+                    method="",
+                ),
+                title=self.source.name,
+                versions=opening.versions(),
+                records={record.number: record for record in final},
+                selection_scores={
+                    (run.number, run.seed): run.score for run in runs if run.score is not None
+                },
+                fresh=fresh,
+                merge=self.config.merge,
+                screen=self.screen,
+            )
+        finally:
+            fresh.close()
+
+    def _replicates(self, record: TrialRecord) -> list[TrialRecord]:
+        return self.trials.replicates(record.number)
+
+    def _finished_result(self) -> SearchResult | None:
+        """Return the result of a run that is done and was asked for no more."""
+        kept = self.folder.read_json(RESULT)
+        if kept is None or kept["asked"] != self._asked():
+            return None
+        return self._result(ChoiceRecord.from_json(kept["choice"]))
+
+    def _asked(self) -> dict[str, Any]:
+        return {
+            "trials": self._max_trials(),
+            "time_limit": self.config.time_limit,
+            "within": self.config.within,
+            "merge": self.config.merge,
+        }
+
+    def _result(self, choice: ChoiceRecord) -> SearchResult:
+        self.folder.write_json(
+            RESULT, {"asked": self._asked(), "choice": dataclasses.asdict(choice)}
+        )
+        records = self.trials.records()
+        return SearchResult(
+            folder=self.path,
+            choice=choice,
+            records=tuple(records),
+            front=tuple(front_of(records, self._higher)),
+            higher_is_better=self._higher,
+        )
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Write the leaderboard whatever happens."""
+        try:
+            yield
+        finally:
+            records = self.trials.records()
+            rows = leaderboard(
+                records,
+                metric=self.prepared.problem.metric,
+                higher_is_better=self._higher,
+                front=[record.number for record in front_of(records, self._higher)],
+            )
+            (self.path / "leaderboard.csv").write_text(as_csv(rows), encoding="utf-8")
+
+
+def front_of(records: list[TrialRecord], higher_is_better: bool) -> list[TrialRecord]:
+    """Return the finished trials on the front of score and parameters, smallest first."""
+    done = [r for r in records if r.state is TrialState.COMPLETE and r.score is not None]
+    points = [
+        Point(gain=gain(r.score, higher_is_better), size=size(r.costs.trainable_params))
+        for r in done
+    ]
+    return sorted((done[index] for index in pareto(points)), key=lambda r: r.costs.trainable_params)

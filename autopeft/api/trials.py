@@ -1,0 +1,148 @@
+"""The search's trials on the pool: each proposal becomes a job, each outcome a record."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autopeft.api.clock import Clock
+from autopeft.api.pool import Job, Pool
+from autopeft.api.record import artifact_folder, record_failed, record_finished
+from autopeft.records import Cause, RungPoint, TrialRecord
+from autopeft.report.screen import Screen
+from autopeft.search.select import finalists
+from autopeft.search.study import Proposal, Search
+
+REPLICATES = 3
+"""Seeds per finalist, the search's own included."""
+
+FINALISTS = 5
+
+
+class Trials:
+    """Runs the search phase and keeps only the weights that may still be delivered.
+
+    Args:
+        search: proposes and decides.
+        clock: says whether there is time for another trial.
+        screen: shows what happens.
+        folder: the run folder.
+        save: called after each record is kept, so that the time used survives a crash.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        clock: Clock,
+        screen: Screen,
+        folder: Path,
+        *,
+        higher_is_better: bool,
+        save: Callable[[], None],
+    ) -> None:
+        self._search, self._clock, self._screen = search, clock, screen
+        self._folder, self._save = folder, save
+        self._higher_is_better = higher_is_better
+        self._proposals: dict[int, Proposal] = {}
+
+    def run(self, pool: Pool) -> None:
+        """Train proposals until the budget is used or the space is exhausted."""
+        for record in self._search.trials.records():
+            self._learn(record)
+        while pool.run(self._jobs(), self):
+            pass  # a worker that died after the last proposal may have queued its trial again
+
+    def _jobs(self) -> Iterator[Job]:
+        while self._time_for_another():
+            proposal = self._search.propose()
+            if proposal is None:
+                return
+            self._proposals[proposal.number] = proposal
+            yield Job(
+                number=proposal.number,
+                candidate=proposal.candidate,
+                seed=proposal.seed,
+                rungs=proposal.rungs,
+                artifact=self._folder / artifact_folder(proposal.number, proposal.seed),
+                limit_seconds=self._clock.left_seconds,
+                keep=proposal.protected,
+            )
+
+    def _time_for_another(self) -> bool:
+        records = self._search.trials.records()
+        if len(records) < 2:
+            return True  # the references come first, whatever the limit
+        return self._clock.search_goes_on(
+            sum(
+                (self._clock.estimate_seconds(record.candidate) or 0.0) * (REPLICATES - 1)
+                for record in self._finalists(records)
+            )
+        )
+
+    def _finalists(self, records: list[TrialRecord]) -> list[TrialRecord]:
+        numbers = finalists(records, higher_is_better=self._higher_is_better, k=FINALISTS)
+        return [record for record in records if record.number in numbers]
+
+    def started(self, job: Job) -> None:
+        self._screen.training(job.number, job.candidate.describe(), 0.0, "")
+
+    def progress(self, job: Job, message: Mapping[str, Any]) -> None:
+        show_progress(self._screen, job.number, job, message)
+
+    def rung(self, job: Job, point: RungPoint) -> bool:
+        return self._search.rung(job.number, point)
+
+    def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
+        self._keep(job, record_finished(job, outcome, self._proposals[job.number].origin))
+
+    def failed(self, job: Job, cause: Cause, message: str) -> None:
+        proposal = self._proposals[job.number]
+        record = record_failed(job, cause, message, proposal.origin, proposal.trainable_params)
+        self._keep(job, record)
+
+    def _keep(self, job: Job, record: TrialRecord) -> None:
+        again = self._search.finished(record)
+        self._save()
+        self._learn(record)
+        self._remove_losers()
+        line = outcome_line(record) + (" – will be tried once more" if again else "")
+        self._screen.done(job.number, line)
+
+    def _learn(self, record: TrialRecord) -> None:
+        seconds, curve = record.costs.train_seconds, record.curve
+        if seconds is not None and curve:
+            self._clock.measured(record.candidate, seconds, curve[-1].share)
+
+    def _remove_losers(self) -> None:
+        """Delete the weights of trials that can no longer be finalists."""
+        records = self._search.trials.records()
+        kept = {record.artifact for record in self._finalists(records)}
+        for record in records:
+            if record.artifact is not None and record.artifact not in kept:
+                shutil.rmtree(self._folder / record.artifact, ignore_errors=True)
+
+
+def show_progress(screen: Screen, key: int, job: Job, message: Mapping[str, Any]) -> None:
+    """Show a worker's progress message."""
+    share = message["step"] / message["steps"]
+    note = f"{message['examples_per_second']:.0f} examples/s"
+    screen.training(key, job.candidate.describe(), share, note)
+
+
+def outcome_line(record: TrialRecord) -> str:
+    """Return a trial's outcome in one line."""
+    head = f"{record.number:>3}  {record.candidate.describe()}  "
+    size = f"{record.costs.trainable_params:,} parameters"
+    if record.cause is not None:
+        return f"{head}failed: {record.cause.value}: {record.message}"
+    seconds = record.costs.train_seconds
+    took = "" if seconds is None else f", {seconds:.0f} s"
+    if record.score is None:
+        last = record.curve[-1] if record.curve else None
+        reached = "" if last is None else f" at {last.share:.0%} with {last.score:.4f}"
+        return f"{head}stopped{reached}, {size}{took}"
+    return f"{head}{record.score:.4f}, {size}{took}" + (
+        f" ({record.message})" if record.message else ""
+    )

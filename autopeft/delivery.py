@@ -1,0 +1,277 @@
+"""The delivered folder: written, reloaded in a fresh process, scored again, and loaded by users.
+
+`best/` holds the adapter in peft's own format (a plain transformers folder after full
+fine-tuning), the tokenizer, the backbone's configuration with the label names, `autopeft.json`
+with what a prediction needs, and the model card. `TunedModel` loads it with plain transformers and
+peft, the way a user would, so a check that passes here is a check of what the user gets.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autopeft.errors import AutoPeftError, DeliveryError, ModelError
+from autopeft.tasks import TASKS
+
+if TYPE_CHECKING:
+    import datasets
+    import torch
+
+    from autopeft.supervisor import Channel
+
+ABOUT = "autopeft.json"
+TOLERANCE = 1e-3
+"""Largest accepted difference between a logit as measured and as reloaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a prediction needs to know besides the weights.
+
+    Args:
+        model: folder or hub name of the backbone.
+        task: name of the task.
+        labels: class names in the order of the outputs; empty for numbers.
+        text: column of the first text.
+        text_pair: column of the second text, if any.
+        max_length: longest input in tokens.
+        method: name of the method.
+    """
+
+    model: str
+    task: str
+    labels: tuple[str, ...]
+    text: str
+    text_pair: str | None
+    max_length: int
+    method: str
+
+
+class TunedModel:
+    """A delivered model, ready to predict.
+
+    Attributes:
+        about: what it was made for.
+        model: the peft model (a transformers model after full fine-tuning), in eval mode.
+        tokenizer: its tokenizer.
+    """
+
+    def __init__(self, folder: Path, *, model: str | None = None) -> None:
+        """Load a delivered folder, or the run folder around it.
+
+        Args:
+            folder: as printed at the end of a search.
+            model: where the backbone is now, if it moved.
+
+        Raises:
+            ModelError: the folder or the backbone is not there.
+        """
+        folder = folder if (folder / ABOUT).is_file() else folder / "best"
+        if not (folder / ABOUT).is_file():
+            raise ModelError(f"{folder.parent} holds no tuned model; expected {folder / ABOUT}")
+        values = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        self.about = About(**{**values, "labels": tuple(values["labels"])})
+        self.model, self.tokenizer = _load(folder, self.about, model or self.about.model)
+
+    def outputs(self, rows: datasets.Dataset) -> np.ndarray:
+        """Return the logits (N, C) for rows with the canonical columns text and text_pair."""
+        from autopeft.tasks.encode import encode
+        from autopeft.train.evaluate import outputs
+
+        encoded = encode(rows, self.tokenizer, max_length=self.about.max_length)
+        device = next(self.model.parameters()).device
+        return outputs(
+            self.model, encoded, pad_token=int(self.tokenizer.pad_token_id), device=device
+        )
+
+    def predict(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
+    ) -> list[str] | list[float]:
+        """Return a label name, or a number, per text.
+
+        Raises:
+            ValueError: the task needs pairs and got none, or the other way round.
+        """
+        values = TASKS.get(self.about.task).predictions(self._outputs_of(texts, text_pairs))
+        if not self.about.labels:
+            return [float(value) for value in values]
+        return [self.about.labels[int(value)] for value in values]
+
+    def predict_proba(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Return the probabilities (N, C) of the classes in the order of ``about.labels``.
+
+        Raises:
+            ValueError: the task has no classes.
+        """
+        if not self.about.labels:
+            raise ValueError(f"{self.about.task} has no classes, so no probabilities")
+        return probabilities(self._outputs_of(texts, text_pairs))
+
+    def _outputs_of(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> np.ndarray:
+        from datasets import Dataset
+
+        if (text_pairs is None) != (self.about.text_pair is None):
+            needs = "pairs of texts" if self.about.text_pair else "one text per row"
+            raise ValueError(f"this model takes {needs}")
+        columns: dict[str, list[str]] = {"text": list(texts)}
+        if text_pairs is not None:
+            columns["text_pair"] = list(text_pairs)
+        if not columns["text"]:
+            return np.zeros((0, max(1, len(self.about.labels))), dtype=np.float32)
+        return self.outputs(Dataset.from_dict(columns))
+
+
+def probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits (N, C)."""
+    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    result: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return result
+
+
+def write(artifact: Path, best: Path, about: About) -> None:
+    """Make the delivered folder from a trained artifact; an earlier one is replaced whole.
+
+    Raises:
+        DeliveryError: the artifact is gone.
+    """
+    from transformers import AutoTokenizer
+
+    from autopeft.backbone.load import read_config
+
+    if not artifact.is_dir():
+        raise DeliveryError(f"the weights to deliver are gone: {artifact}")
+    fresh = best.with_name(best.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(artifact, fresh, ignore=shutil.ignore_patterns("*.npy"))
+    options = TASKS.get(about.task).model_options(about.labels)
+    read_config(about.model, options).save_pretrained(fresh)
+    AutoTokenizer.from_pretrained(about.model).save_pretrained(fresh)
+    (fresh / ABOUT).write_text(json.dumps(asdict(about), indent=2), encoding="utf-8")
+    (fresh / "README.md").unlink(missing_ok=True)  # peft's empty card; ours follows the scores
+    shutil.rmtree(best, ignore_errors=True)
+    fresh.rename(best)
+
+
+def load_code(best: Path, about: About) -> str:
+    """Return Python that loads the delivered model with plain transformers and peft."""
+    auto_class = TASKS.get(about.task).auto_class
+    head = f"from transformers import AutoConfig, AutoTokenizer, {auto_class}\n"
+    tokenizer = f'tokenizer = AutoTokenizer.from_pretrained("{best}")'
+    if not (best / "adapter_config.json").is_file():
+        return f'{head}\nmodel = {auto_class}.from_pretrained("{best}")\n{tokenizer}'
+    return (
+        f"{head}from peft import PeftModel\n\n"
+        f'config = AutoConfig.from_pretrained("{best}")\n'
+        f'model = {auto_class}.from_pretrained(\n    "{about.model}", config=config, '
+        f"ignore_mismatched_sizes=True\n)\n"
+        f'model = PeftModel.from_pretrained(model, "{best}")\n{tokenizer}'
+    )
+
+
+def verify(channel: Channel) -> None:
+    """Serve the checks of a delivered folder in a fresh process; see `_check` and `_test`."""
+    while True:
+        order = channel.receive()
+        try:
+            reply = {"check": _check, "test": _test, "merge": _merge}[order["op"]](order)
+        except AutoPeftError as error:
+            reply = {"error": str(error)}
+        channel.send(reply)
+
+
+def _check(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare the delivered model's outputs on the selection split with the recorded ones."""
+    from datasets import load_from_disk
+
+    tuned = TunedModel(Path(order["best"]))
+    found = tuned.outputs(load_from_disk(order["selection"]))
+    expected = np.load(order["expected"], allow_pickle=False)
+    difference = float(np.abs(found - expected).max())
+    if difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise DeliveryError(
+            f"the reloaded model's outputs differ from the measured ones by {difference:.2g}"
+        )
+    return {"difference": difference}
+
+
+def _test(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Return test scores and outputs of the delivered model, and scores of those beside it."""
+    from datasets import load_from_disk
+
+    from autopeft.backbone.load import load_backbone
+    from autopeft.methods.artifact import load_artifact
+    from autopeft.tasks import metric
+    from autopeft.tasks.encode import encode
+    from autopeft.train.evaluate import outputs
+
+    tuned = TunedModel(Path(order["best"]))
+    task = TASKS.get(tuned.about.task)
+    rows = load_from_disk(order["test"])
+    encoded = encode(rows, tuned.tokenizer, max_length=tuned.about.max_length)
+
+    def scores(values: np.ndarray) -> dict[str, float]:
+        predicted = task.predictions(values)
+        return {name: metric.score(name, encoded.targets, predicted) for name in task.metrics}
+
+    own = tuned.outputs(rows)
+    np.save(order["outputs"], own, allow_pickle=False)
+    result = {"chosen": scores(own)}
+    backbone = load_backbone(
+        tuned.about.model,
+        auto_class=task.auto_class,
+        model_options=task.model_options(tuned.about.labels),
+    )
+    for name, artifact in order["others"].items():
+        model = load_artifact(backbone, Path(artifact))
+        pad_token = int(tuned.tokenizer.pad_token_id)
+        device = next(model.parameters()).device
+        result[name] = scores(outputs(model, encoded, pad_token=pad_token, device=device))
+    return {"scores": result}
+
+
+def _merge(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the merged model and compare its outputs with the unmerged ones."""
+    import transformers
+    from datasets import load_from_disk
+
+    best, merged = Path(order["best"]), Path(order["merged"])
+    tuned = TunedModel(best)
+    rows = load_from_disk(order["selection"])
+    expected = tuned.outputs(rows)
+    whole: Any = tuned.model
+    if hasattr(whole, "merge_and_unload"):
+        whole = whole.merge_and_unload()
+    whole.save_pretrained(merged)
+    tuned.tokenizer.save_pretrained(merged)
+    auto = getattr(transformers, TASKS.get(tuned.about.task).auto_class)
+    tuned.model = auto.from_pretrained(str(merged)).eval()
+    difference = float(np.abs(tuned.outputs(rows) - expected).max())
+    if difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise DeliveryError(f"the merged model's outputs differ by {difference:.2g}")
+    return {"difference": difference}
+
+
+def _load(folder: Path, about: About, model: str) -> tuple[torch.nn.Module, Any]:
+    import transformers
+
+    from autopeft.backbone.load import explained, quiet
+
+    auto = getattr(transformers, TASKS.get(about.task).auto_class)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
+    with quiet(), explained(model):
+        if not (folder / "adapter_config.json").is_file():
+            return auto.from_pretrained(str(folder)).eval(), tokenizer
+        from peft import PeftModel
+
+        config = transformers.AutoConfig.from_pretrained(str(folder))
+        plain = auto.from_pretrained(str(model), config=config, ignore_mismatched_sizes=True)
+        return PeftModel.from_pretrained(plain, str(folder)).eval(), tokenizer

@@ -1,0 +1,92 @@
+"""The model card of a delivered model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What a model card says.
+
+    Args:
+        title: name of the data set.
+        model: name of the backbone.
+        task: name of the task.
+        labels: class names; empty for numbers.
+        candidate: the chosen candidate in one line.
+        reason: why it was chosen.
+        metric: name of the metric that was chosen by.
+        selection_score: of the delivered weights on the selection split.
+        test_scores: every metric on the test split.
+        trainable_params: trained parameters without the head.
+        head_params: parameters of the head.
+        rows: rows per split.
+        versions: of the packages that matter, by name.
+        load_code: Python that loads the model.
+        adapter: whether the folder holds a peft adapter, or a whole model.
+    """
+
+    title: str
+    model: str
+    task: str
+    labels: Sequence[str]
+    candidate: str
+    reason: str
+    metric: str
+    selection_score: float
+    test_scores: Mapping[str, float]
+    trainable_params: int
+    head_params: int
+    rows: Mapping[str, int]
+    versions: Mapping[str, str]
+    load_code: str
+    adapter: bool
+
+
+def model_card(facts: CardFacts) -> str:
+    """Return the card as Markdown with the front matter that model hubs read."""
+    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in facts.test_scores.items())
+    rows = ", ".join(f"{count:,} {split}" for split, count in facts.rows.items())
+    versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    labels = ", ".join(f"`{_inline(label)}`" for label in facts.labels) or "a number"
+    return f"""---
+library_name: {"peft" if facts.adapter else "transformers"}
+base_model: {json.dumps(facts.model)}
+tags: [autopeft, {facts.task}]
+---
+
+# {_inline(facts.title)}
+
+A model for {facts.task}, tuned by AutoPEFT from `{facts.model}`. It predicts {labels}.
+
+- Candidate: `{facts.candidate}`
+- Trained parameters: {facts.trainable_params:,}, and {facts.head_params:,} of the head
+- {facts.metric} on the selection split: {facts.selection_score:.4f}
+- Data: {rows} rows
+
+{facts.reason}
+
+## Scores on the test split
+
+The test split was read once, after the choice.
+
+| metric | score |
+|---|---|
+{scores}
+
+## Load it
+
+```python
+{facts.load_code}
+```
+
+Made with {versions}.
+"""
+
+
+def _inline(text: str) -> str:
+    """Return text that stays one harmless line of Markdown."""
+    return " ".join(text.split()).replace("`", "'").replace("<", "&lt;")
