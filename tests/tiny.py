@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
-from autopeft.backbone.load import quiet
+from autopeft.backbone.quiet import quiet
 
 ARCHITECTURES = (
     "bert",

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from autopeft.backbone.seed import seeded
+
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
@@ -55,8 +57,7 @@ def reset_heads(model: PreTrainedModel, fresh: Iterable[str], seed: int) -> None
     fresh = tuple(fresh)
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         tensor._is_hf_initialized = not in_head(name, fresh)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
+    with seeded(seed, model.device), torch.no_grad():
         for name in fresh:
             for module in (*_post_order(model.get_submodule(name)), *_above(model, name)):
                 model._init_weights(module)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from autopeft.backbone import checkpoint
 from autopeft.backbone.head import fresh_modules, head_modules
 from autopeft.backbone.outline import backbone_shape
+from autopeft.backbone.quiet import explained, quiet
 from autopeft.backbone.role import layer_list
+from autopeft.backbone.seed import seeded
 from autopeft.backbone.token import load_tokenizer
 from autopeft.errors import ModelError
 from autopeft.records import BackboneShape
@@ -21,6 +20,17 @@ from autopeft.records import BackboneShape
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = [
+    "Backbone",
+    "explained",
+    "find_folder",
+    "load_backbone",
+    "outline",
+    "quiet",
+    "read_config",
+    "set_attention",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +85,12 @@ def load_backbone(
     Raises:
         ModelError: the model cannot be used; says which file and what to do.
     """
-    import torch
     import transformers
 
     config = read_config(model, model_options)
     tokenizer, notes = load_tokenizer(model, config)
     loader = getattr(transformers, auto_class)
-    with quiet(), torch.random.fork_rng(devices=[]), explained(model):
-        torch.manual_seed(seed)
+    with quiet(), seeded(seed), explained(model):
         loaded, report = loader.from_pretrained(
             str(model),
             config=config,
@@ -177,39 +185,6 @@ def find_folder(model: str | Path) -> Path:
         return Path(model)
     with explained(model):
         return Path(cached_file(str(model), "config.json")).parent
-
-
-@contextmanager
-def explained(model: str | Path) -> Iterator[None]:
-    """Turn whatever transformers says about a model into a `ModelError`."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as error:
-        if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
-            raise
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        here = "" if Path(model).exists() else " There is no such folder either."
-        raise ModelError(f"cannot load model {str(model)!r}: {first[0]}{here}") from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence transformers' load reports, progress bars and warnings for a while."""
-    from transformers.utils import logging as hf
-
-    level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
-    hf.set_verbosity(logging.CRITICAL)
-    hf.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        hf.set_verbosity(level)
-        if bars:
-            hf.enable_progress_bar()
 
 
 def _check_fit(

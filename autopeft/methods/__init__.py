@@ -84,7 +84,7 @@ class MethodInfo:
             a backbone, or None if it can.
         needs_total_steps: whether `config` must be told the number of optimizer steps.
         penalty: from the adapted model, a scalar to add to every batch's loss.
-        after_step: called with (adapted model, steps done so far, counted from 0) between
+        after_step: called with (adapted model, optimizer steps done: 1 after the first) between
             ``optimizer.step()`` and ``optimizer.zero_grad()``.
         before_save: called with the adapted model before its artifact is written; what it sets on
             the model's peft config is undone afterwards.

@@ -76,9 +76,12 @@ def _penalty(model: PeftModel) -> torch.Tensor:
     return weight * torch.stack(norms).mean()
 
 
-def _after_step(model: PeftModel, step: int) -> None:
-    """Move the budget of ranks; needs the gradients, so before they are zeroed."""
-    model.base_model.update_and_allocate(step)
+def _after_step(model: PeftModel, done: int) -> None:
+    """Move the budget of ranks; needs the gradients, so before they are zeroed.
+
+    peft counts steps from 0, and needs one with gradients before it can allocate.
+    """
+    model.base_model.update_and_allocate(done - 1)
 
 
 def _before_save(model: PeftModel) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autopeft.backbone.head import in_head, reset_heads
@@ -12,18 +12,26 @@ from autopeft.backbone.load import Backbone
 from autopeft.backbone.outline import is_bias
 from autopeft.backbone.precision import island
 from autopeft.backbone.role import is_norm
+from autopeft.backbone.seed import seeded
 from autopeft.backbone.share import share
 from autopeft.errors import ConfigError, IncompatibleMethodError
 from autopeft.methods import METHODS, MethodInfo
+from autopeft.methods.trained import (
+    Adaptation,
+    load_trainable_state,
+    mark,
+    trainable,
+    trainable_state,
+)
 from autopeft.records import Candidate, Scalar
 
 if TYPE_CHECKING:
-    import torch
     from peft import PeftConfig
     from torch import nn
     from transformers import PreTrainedModel
 
-MARK = "autopeft_adaptation"
+__all__ = ["adapt", "load_trainable_state", "trainable", "trainable_state", "with_defaults"]
+
 TASK_TYPES = {
     "AutoModelForSequenceClassification": "SEQ_CLS",
     "AutoModelForTokenClassification": "TOKEN_CLS",
@@ -31,14 +39,6 @@ TASK_TYPES = {
     "AutoModelForCausalLM": "CAUSAL_LM",
     "AutoModelForSeq2SeqLM": "SEQ_2_SEQ_LM",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adaptation:
-    """What an adapted model remembers of how it was made."""
-
-    method: str
-    heads: tuple[str, ...]
 
 
 def adapt(
@@ -59,8 +59,6 @@ def adapt(
         IncompatibleMethodError: the method cannot run on this backbone.
         ConfigError: the method needs `total_steps`, or has no such knob.
     """
-    import torch
-
     info = METHODS.get(candidate.method)
     reason = info.excluded(backbone.shape, 1)
     if reason is not None:
@@ -70,8 +68,7 @@ def adapt(
     candidate = with_defaults(info, candidate)
     model = private_copy(backbone, info)
     reset_heads(model, backbone.fresh, seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, model.device):
         if info.config is None:
             adapted: nn.Module = model.requires_grad_(True)
         else:
@@ -88,8 +85,6 @@ def with_defaults(info: MethodInfo, candidate: Candidate) -> Candidate:
     Raises:
         ConfigError: it has a knob that the method does not know.
     """
-    from dataclasses import replace
-
     unknown = sorted(set(candidate.knobs) - set(info.knobs))
     if unknown:
         raise ConfigError(
@@ -148,7 +143,7 @@ def settle(model: nn.Module, adaptation: Adaptation) -> None:
                 island(module, cast_back=True)
             for parameter in own:
                 parameter.data = parameter.data.float()
-    setattr(model, MARK, adaptation)
+    mark(model, adaptation)
 
 
 def _freeze_settings(model: nn.Module) -> None:
@@ -167,13 +162,6 @@ def _freeze_settings(model: nn.Module) -> None:
                     setting.requires_grad_(False).float()
 
 
-def adaptation_of(model: nn.Module) -> Adaptation:
-    """Return how a model from `adapt` or `load_artifact` was made."""
-    made = getattr(model, MARK)
-    assert isinstance(made, Adaptation), "not a model from adapt or load_artifact"
-    return made
-
-
 def _open_base(model: nn.Module, info: MethodInfo) -> None:
     """Let gradients into those base weights that the method trains, and into no others."""
     from peft.utils.other import AuxiliaryTrainingWrapper
@@ -184,39 +172,3 @@ def _open_base(model: nn.Module, info: MethodInfo) -> None:
     for name, parameter in model.named_parameters():
         if not in_head(name, heads):
             parameter.requires_grad = is_bias(name)
-
-
-def trainable(model: nn.Module) -> tuple[int, int]:
-    """Return the number of trained parameters (without the head, of the head).
-
-    Counted on the model itself, tied weights once; independent of the methods' formulas.
-    """
-    heads = tuple(f".{head}." for head in adaptation_of(model).heads)
-    sizes = {"adapter": 0, "head": 0}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            part = "head" if any(head in f".{name}." for head in heads) else "adapter"
-            sizes[part] += parameter.numel()
-    return sizes["adapter"], sizes["head"]
-
-
-def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return copies of all trained tensors by name, for keeping the best epoch in memory."""
-    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
-
-
-def load_trainable_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `trainable_state` took from a model of the same candidate.
-
-    Raises:
-        ValueError: the state is another model's.
-    """
-    import torch
-
-    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if own.keys() != state.keys():
-        odd = sorted(own.keys() ^ state.keys())
-        raise ValueError(f"the state is of another model; they differ in {odd[0]}")
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(state[name])

@@ -7,11 +7,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autopeft.backbone.load import Backbone, quiet
+from autopeft.backbone.load import Backbone
 from autopeft.backbone.precision import sink_islands
+from autopeft.backbone.quiet import quiet
 from autopeft.errors import ModelError
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import Adaptation, private_copy, settle, wrap
+from autopeft.methods.adapt import private_copy, settle, wrap
+from autopeft.methods.trained import Adaptation
 from autopeft.records import Candidate
 
 if TYPE_CHECKING:
@@ -118,4 +120,4 @@ def _load_full(backbone: Backbone, folder: Path) -> nn.Module:
             use_safetensors=True,
         )
     settle(model, Adaptation(method="full", heads=backbone.heads))
-    return model.eval().requires_grad_(False)
+    return model.to(backbone.model.device).eval().requires_grad_(False)

@@ -22,14 +22,9 @@ from typing import TYPE_CHECKING, Any
 from autopeft.backbone.load import Backbone
 from autopeft.backbone.share import checksum, share
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import (
-    adapt,
-    load_trainable_state,
-    trainable,
-    trainable_state,
-    with_defaults,
-)
+from autopeft.methods.adapt import adapt, with_defaults
 from autopeft.methods.artifact import load_artifact, merge, save_artifact
+from autopeft.methods.trained import load_trainable_state, trainable, trainable_state
 from autopeft.records import Candidate
 from autopeft.testing.toy import LONGEST, make_toy
 
@@ -234,7 +229,7 @@ class MethodContract:
                 self.touched |= {n for n, p in own.items() if p.grad is not None and p.grad.any()}
             optimizer.step()
             if self.info.after_step is not None:
-                self.info.after_step(model, step)
+                self.info.after_step(model, step + 1)
             model.zero_grad()
         return losses
 

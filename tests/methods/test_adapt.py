@@ -12,13 +12,9 @@ import torch
 
 from autopeft.backbone.load import Backbone, load_backbone
 from autopeft.errors import ConfigError, IncompatibleMethodError, ModelError
-from autopeft.methods.adapt import (
-    adapt,
-    load_trainable_state,
-    trainable,
-    trainable_state,
-)
+from autopeft.methods.adapt import adapt
 from autopeft.methods.artifact import load_artifact, save_artifact
+from autopeft.methods.trained import load_trainable_state, trainable, trainable_state
 from autopeft.records import Candidate, Placement
 from autopeft.testing.toy import make_toy
 
@@ -93,7 +89,7 @@ def test_adalora_trains_however_few_the_steps(bert: Backbone, tmp_path: Path, st
         loss = torch.nn.functional.cross_entropy(model(**toy.inputs).logits, toy.labels)
         loss.backward()
         optimizer.step()
-        info.after_step(model, step)
+        info.after_step(model, step + 1)
         optimizer.zero_grad()
     save_artifact(model, tmp_path, candidate)
     again = logits(load_artifact(bert, tmp_path), bert)

@@ -1,0 +1,44 @@
+"""transformers, without its chatter and with its faults as errors of ours."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from autopeft.errors import ModelError
+
+
+@contextmanager
+def explained(model: str | Path) -> Iterator[None]:
+    """Turn whatever transformers says about a model into a `ModelError`."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
+            raise
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        here = "" if Path(model).exists() else " There is no such folder either."
+        raise ModelError(f"cannot load model {str(model)!r}: {first[0]}{here}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' load reports, progress bars and warnings for a while."""
+    from transformers.utils import logging as hf
+
+    level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
+    hf.set_verbosity(logging.CRITICAL)
+    hf.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hf.set_verbosity(level)
+        if bars:
+            hf.enable_progress_bar()
