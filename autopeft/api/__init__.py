@@ -36,11 +36,8 @@ def search(
     """
     config = SearchConfig.build(**settings)
     shown = screen or (PlainScreen() if verbose else SilentScreen())
-    searching = Searching(data, config, shown)
-    try:
+    with Searching(data, config, shown) as searching:
         return searching.run()
-    finally:
-        searching.close()
 
 
 def load(folder: str | Path, *, model: str | None = None) -> TunedModel:

@@ -8,7 +8,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
@@ -91,6 +92,17 @@ class Searching:
             shutil.copytree(self._supervisor.logs, self.path / "logs", dirs_exist_ok=True)
         self._stack.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     @property
     def path(self) -> Path:
         """The run folder."""
@@ -120,8 +132,7 @@ class Searching:
             self.trials.study.set_user_attr("seconds", clock.elapsed_seconds)
 
         with self._reporting():
-            about = self._pool.open()
-            space = self._narrowed(about)
+            about, space = self.narrowed()
             clock.delivery_seconds = self._delivery_seconds(about)
             search = Search(
                 trials=self.trials,
@@ -165,8 +176,13 @@ class Searching:
             "threads": opening.threads(self._pool.size),
         }
 
-    def _narrowed(self, about: dict[str, Any]) -> Space:
-        """Say what the worker found and return the space narrowed to it."""
+    def narrowed(self) -> tuple[dict[str, Any], Space]:
+        """Open the first worker; return what it found and the space narrowed to it.
+
+        Raises:
+            NoCandidateError: nothing is feasible on this backbone within the budget.
+        """
+        about = self._pool.open()
         if self.folder.read_json("plan.json") is None:
             self.folder.write_json("plan.json", about["plan"])
         shape = BackboneShape.from_json(about["shape"])
@@ -190,12 +206,13 @@ class Searching:
         for method in asked:
             if method in excluded:
                 self.screen.say(f"methods {method} is left out: {excluded[method]}")
-        return self.space.restrict(
+        space = self.space.restrict(
             shape=shape,
             methods=self.config.methods,
             excluded=excluded,
             max_params=self.config.max_params,
         )
+        return about, space
 
     def _max_trials(self) -> int | None:
         if self.config.trials is None and self.config.time_limit is None:
@@ -211,7 +228,7 @@ class Searching:
         """Raise if no training came to its end."""
         records = self.trials.records()
         if not any(record.state is TrialState.COMPLETE for record in records):
-            causes = "\n".join(f"  - {line}" for line in failures(records))
+            causes = "\n".join(f"  - {line}" for line in self.failures())
             raise NoCandidateError(f"no training came to its end:\n{causes}\nSee {self.path}")
 
     def _deliver(
@@ -297,14 +314,21 @@ class Searching:
         try:
             yield
         finally:
-            records = self.trials.records()
-            rows = leaderboard(
-                records,
-                metric=self.prepared.problem.metric,
-                higher_is_better=self._higher,
-                front=[record.number for record in front_of(records, self._higher)],
-            )
-            (self.path / "leaderboard.csv").write_text(as_csv(rows), encoding="utf-8")
+            (self.path / "leaderboard.csv").write_text(as_csv(self.rows()), encoding="utf-8")
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return the leaderboard so far."""
+        records = self.trials.records()
+        return leaderboard(
+            records,
+            metric=self.prepared.problem.metric,
+            higher_is_better=self._higher,
+            front=[record.number for record in front_of(records, self._higher)],
+        )
+
+    def failures(self) -> list[str]:
+        """Return a line per cause of failure."""
+        return failures(self.trials.records())
 
 
 def front_of(records: list[TrialRecord], higher_is_better: bool) -> list[TrialRecord]:

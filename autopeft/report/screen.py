@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import IO, TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ class SilentScreen:
 class PlainScreen(SilentScreen):
     """Prints one line per event, for logs and pipes."""
 
-    def __init__(self, output: TextIO | None = None) -> None:
+    def __init__(self, output: IO[str] | None = None) -> None:
         self._output = output
         self._started = time.monotonic()
 

@@ -82,3 +82,18 @@ def _seconds(step: Callable[[], None]) -> float:
         step()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def matmul_rates(device: torch.device, width: int = 1024) -> dict[str, float]:
+    """Return the floating-point operations per second of a matrix product, by dtype."""
+    rates = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        left, right = (torch.randn(width, width, device=device).to(dtype) for _ in range(2))
+
+        def product(left: torch.Tensor = left, right: torch.Tensor = right) -> None:
+            left @ right
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
+        rates[str(dtype).removeprefix("torch.")] = 2 * width**3 / _seconds(product)
+    return rates

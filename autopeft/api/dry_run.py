@@ -1,0 +1,64 @@
+"""What a search would do: settings and prices, without training anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from autopeft.api.memory import estimate_bytes
+from autopeft.api.searching import Searching
+from autopeft.config import SearchConfig
+from autopeft.records import Candidate
+from autopeft.report.screen import Screen
+from autopeft.search.portfolio import portfolio, references
+from autopeft.search.space import Space
+
+SAMPLES = 8
+
+
+def dry_run(
+    data: Any, config: SearchConfig, screen: Screen
+) -> tuple[dict[str, object], list[dict[str, object]]]:
+    """Return the resolved settings, and a row per reference, default and sampled candidate.
+
+    The data is read and the backbone is loaded and measured, in a folder that is removed again.
+
+    Raises:
+        UsageError: as a search would.
+        NoCandidateError: nothing is feasible within the budget.
+    """
+    with tempfile.TemporaryDirectory(prefix="autopeft-dry-run-") as folder:
+        config = dataclasses.replace(config, output=Path(folder) / "run")
+        with Searching(data, config, screen) as searching:
+            about, space = searching.narrowed()
+            settings = dataclasses.replace(searching.config, output=None).to_json()
+            problem = searching.prepared.problem
+    settings |= {"task": problem.task, "metric": problem.metric, "text": problem.columns.text}
+    settings |= {"text_pair": problem.columns.text_pair, "label": problem.columns.label}
+    found = {**references(space)}
+    found |= {f"{c.method} default": c for c in portfolio(space)}
+    found |= {f"sample {number}": c for number, c in enumerate(_samples(space, config.seed))}
+    rows = [_row(name, candidate, space, about) for name, candidate in found.items()]
+    return settings, rows
+
+
+def _row(name: str, candidate: Candidate, space: Space, about: dict[str, Any]) -> dict[str, object]:
+    examples = about["rows"][0] * candidate.epochs
+    return {
+        "name": name,
+        "candidate": candidate.describe(),
+        "trainable_params": space.count(candidate),
+        "memory_gb": round(estimate_bytes(candidate, space, about) / 1e9, 2),
+        "train_seconds": round(examples * about["row_seconds"], 1),
+    }
+
+
+def _samples(space: Space, seed: int) -> list[Candidate]:
+    """Return random candidates of the space."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return [space.suggest(study.ask()) for _ in range(SAMPLES)]

@@ -1,0 +1,309 @@
+"""The command line: each command is config → api → print.
+
+Heavy imports sit inside the commands, so that ``autopeft --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autopeft.config import SearchConfig
+from autopeft.errors import AutoPeftError, ConfigError, RunFolderError, suggestion
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autopeft.report.screen import Screen
+
+app = typer.Typer(
+    name="autopeft",
+    help="AutoML for parameter-efficient fine-tuning: "
+    "the most accuracy for the fewest trained parameters.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Format = Annotated[str, typer.Option("--format", help="table, json or csv.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes one message and an exit code."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except AutoPeftError as error:
+        if debug:
+            traceback.print_exc()
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt as error:
+        raise SystemExit(getattr(error, "exit_code", 130)) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        hint = "" if debug else "; --debug shows where"
+        _fail(f"unexpected {type(error).__name__}: {error}{hint}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(message, err=True)
+    raise SystemExit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from autopeft import __version__
+
+        typer.echo(f"autopeft {__version__}")
+        raise typer.Exit
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per field of `SearchConfig`, described there."""
+    parameters = [
+        p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD
+    ]
+    hints: dict[str, Any] = {}
+    for field in dataclasses.fields(SearchConfig):
+        flag = isinstance(field.default, bool)
+        names = [f"--{field.name.replace('_', '-')}"]
+        names += [field.metadata["short"]] if field.metadata["short"] else []
+        option = typer.Option(
+            *names, help=field.metadata["help"], metavar=field.metadata["metavar"]
+        )
+        hints[field.name] = Annotated[bool if flag else str | None, option]
+        parameters.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if flag else None,
+                annotation=hints[field.name],
+            )
+        )
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {**command.__annotations__, **hints}
+    return command
+
+
+@app.command()
+@_with_settings
+def search(
+    data: Annotated[
+        str,
+        typer.Argument(help="A file, a folder, a hub name, or demo, demo:bbc.", metavar="DATA"),
+    ],
+    form: Format = "table",
+    **settings: object,
+) -> None:
+    """Find and deliver the best model for a data set."""
+    from autopeft.api.interrupt import Interrupted
+    from autopeft.api.searching import Searching
+    from autopeft.report import summary, table
+
+    _check_format(form)
+    config = SearchConfig.build(**settings)
+    if config.dry_run:
+        _dry_run(data, config, form)
+        return
+    with _screen(config, form) as screen, Searching(data, config, screen) as searching:
+        try:
+            result = searching.run()
+        except Interrupted as stop:
+            screen.say(summary.interrupted(str(stop), searching.rows(), str(searching.path)))
+            raise
+    console = _console()
+    if form == "table":
+        summary.show(
+            console,
+            reason=result.choice.reason,
+            metric=result.choice.metric,
+            finalists=[dataclasses.asdict(row) for row in result.choice.finalists],
+            untrained_test_score=result.choice.untrained_test_score,
+            rows=result.leaderboard(),
+            lost=searching.failures(),
+            load_code=result.load_code(),
+            folder=str(result.folder),
+        )
+    else:
+        table.show(result.leaderboard(), form, console)
+
+
+def _dry_run(data: str, config: SearchConfig, form: str) -> None:
+    from autopeft.api.dry_run import dry_run
+    from autopeft.report import table
+
+    with _screen(config, form) as screen:
+        settings, rows = dry_run(data, config, screen)
+    if form == "table":
+        for name, value in settings.items():
+            typer.echo(f"{name:<12} {table.cell(value)}")
+    table.show(rows, form, _console())
+
+
+@app.command()
+def leaderboard(run: RunArgument, form: Format = "table") -> None:
+    """Show the trials of a run, the best first."""
+    from autopeft.api.reading import read_leaderboard
+    from autopeft.report import table
+    from autopeft.report.leaderboard import SHOWN
+
+    _check_format(form)
+    table.show(read_leaderboard(run), form, _console(), columns=SHOWN)
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    data: Annotated[str, typer.Argument(help="A file with the column the model was tuned on.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A CSV file; default: the screen.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Where the backbone is now, if it moved.")
+    ] = None,
+    form: Format = "csv",
+) -> None:
+    """Predict with the model of a run."""
+    from autopeft.api.reading import read_predictions
+    from autopeft.report import table
+
+    _check_format(form)
+    rows = read_predictions(run, data, model=model)
+    if output is None:
+        table.show(rows, form, _console())
+        return
+    try:
+        output.write_text(table.as_csv(rows), encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"cannot write {output}: {error.strerror}") from error
+    typer.echo(f"{len(rows):,} predictions in {output}")
+
+
+@app.command()
+def methods(form: Format = "table") -> None:
+    """List the methods."""
+    from autopeft.methods import METHODS
+    from autopeft.report import table
+
+    _check_format(form)
+    rows = [
+        {
+            "name": info.name,
+            "family": info.family,
+            "description": info.description,
+            "learning_rate": info.learning_rate.median,
+            "knobs": list(info.knobs),
+            "sites": list(info.sites),
+            "mergeable": info.mergeable,
+            "paper": info.paper,
+        }
+        for info in sorted(METHODS, key=lambda info: (info.family, info.name))
+    ]
+    shown = ("name", "family", "description", "learning_rate", "knobs")
+    table.show(rows, form, _console(), columns=shown)
+
+
+@app.command()
+def tasks(form: Format = "table") -> None:
+    """List the tasks and their metrics."""
+    from autopeft.report import table
+    from autopeft.tasks import TASKS
+
+    _check_format(form)
+    rows = [
+        {"name": info.name, "description": info.description, "metrics": list(info.metrics)}
+        for info in TASKS
+    ]
+    table.show(rows, form, _console())
+
+
+@app.command()
+def spaces(form: Format = "table") -> None:
+    """List the shipped search spaces."""
+    from autopeft.report import table
+    from autopeft.search.load import load_space
+    from autopeft.search.spaces import shipped_spaces
+
+    _check_format(form)
+    found = {name: load_space(path) for name, path in shipped_spaces().items()}
+    rows = [
+        {
+            "name": name,
+            "description": space.description,
+            "methods": list(space.methods),
+            "file": space.source,
+        }
+        for name, space in found.items()
+    ]
+    table.show(rows, form, _console(), columns=("name", "description", "methods"))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of search space files."""
+    import json
+
+    from autopeft.search.schema import schema as build
+
+    typer.echo(json.dumps(build(), indent=2))
+
+
+@app.command()
+def doctor(form: Format = "table") -> None:
+    """Show versions, device, precision and packages, and what is amiss."""
+    from autopeft.api.doctor import examine
+    from autopeft.report import table
+
+    _check_format(form)
+    table.show(examine(), form, _console())
+
+
+def _check_format(form: str) -> None:
+    from autopeft.report.table import FORMATS
+
+    if form not in FORMATS:
+        raise ConfigError(f"--format {form!r}; {suggestion(form, FORMATS)}")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=False)
+
+
+@contextlib.contextmanager
+def _screen(config: SearchConfig, form: str) -> Iterator[Screen]:
+    """Yield a live display on a terminal, plain lines elsewhere; beside data, on stderr."""
+    from rich.console import Console
+
+    from autopeft.report.screen import LiveScreen, PlainScreen
+
+    console = Console(stderr=form != "table")
+    if console.is_terminal:
+        with LiveScreen(console, config.time_limit) as screen:
+            yield screen
+    else:
+        yield PlainScreen(console.file)
+
+
+if __name__ == "__main__":
+    main()
