@@ -1,5 +1,8 @@
 .PHONY: check format lint types layers quick test
 
+export OMP_NUM_THREADS = 1
+export OMP_WAIT_POLICY = PASSIVE
+
 check: format lint types layers quick
 
 format:

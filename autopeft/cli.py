@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
@@ -79,10 +79,12 @@ def _root(
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per field of `SearchConfig`, described there."""
+    hints = get_type_hints(command, include_extras=True)
     parameters = [
-        p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD
+        parameter.replace(annotation=hints[parameter.name])
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
     ]
-    hints: dict[str, Any] = {}
     for field in dataclasses.fields(SearchConfig):
         flag = isinstance(field.default, bool)
         names = [f"--{field.name.replace('_', '-')}"]
@@ -100,7 +102,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
             )
         )
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {**command.__annotations__, **hints}
+    command.__annotations__ = hints
     return command
 
 

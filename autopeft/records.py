@@ -109,10 +109,15 @@ class Candidate:
         return fingerprint(self.to_json())
 
     def describe(self) -> str:
-        """Return one line for people, such as ``lora r=8 attn.q,attn.v layers=all lr=0.002 ×5``."""
-        parts = [self.method, *(f"{name}={value}" for name, value in sorted(self.knobs.items()))]
+        """Return one line for people, such as ``lora r=8 attn.q,attn.v top:3 lr=0.002 ×5``.
+
+        Knobs that are off and the rule ``all`` are left out.
+        """
+        knobs = sorted((name, value) for name, value in self.knobs.items() if value)
+        parts = [self.method, *(f"{name}={value}" for name, value in knobs)]
         if self.placement is not None:
-            parts += [",".join(self.placement.sites), f"layers={self.placement.layers}"]
+            parts.append(",".join(self.placement.sites))
+            parts += [] if self.placement.layers == "all" else [self.placement.layers]
         return " ".join([*parts, f"lr={self.learning_rate:.2g}", f"×{self.epochs}"])
 
 

@@ -16,6 +16,7 @@ from autopeft.records import Candidate
 
 SEARCH_SHARE = 0.55
 _MARGIN_SECONDS = 1.5
+_LEAST_SECONDS = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,11 +46,14 @@ class Clock:
 
     @property
     def left_seconds(self) -> float | None:
-        """Time left for training: the delivery is already set aside. None without a limit."""
+        """Time left for training, at least a second: the delivery is already set aside.
+
+        None without a limit.
+        """
         if self.limit_seconds is None:
             return None
         reserve = self.delivery_seconds + _MARGIN_SECONDS
-        return self.limit_seconds - reserve - self.elapsed_seconds
+        return max(_LEAST_SECONDS, self.limit_seconds - reserve - self.elapsed_seconds)
 
     def measured(self, candidate: Candidate, seconds: float, share: float) -> None:
         """Learn from a training that did `share` of its steps in `seconds`."""

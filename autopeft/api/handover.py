@@ -11,6 +11,7 @@ import numpy as np
 
 from autopeft import delivery
 from autopeft.api.finals import untrained_score
+from autopeft.api.opening import WORKER_ENVIRONMENT
 from autopeft.api.record import artifact_folder
 from autopeft.api.result import ChoiceRecord, FinalRow
 from autopeft.errors import DeliveryError
@@ -29,7 +30,7 @@ class FreshProcess:
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._supervisor = Supervisor(VERIFY)
-        self._worker = self._supervisor.start(0)
+        self._worker = self._supervisor.start(0, WORKER_ENVIRONMENT)
         self._check = check
 
     def ask(self, **order: Any) -> dict[str, Any]:

@@ -24,6 +24,11 @@ from autopeft.tasks.problem import infer
 DEMO_SECONDS = 180.0
 DEMO_BBC_TOKENS = 128
 MOST_TOKENS = 512
+WORKER_ENVIRONMENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve on a shared machine
+    "TOKENIZERS_PARALLELISM": "false",
+}
 PACKAGES = ("autopeft", "torch", "transformers", "peft", "lightning", "optuna", "datasets")
 
 
@@ -125,11 +130,10 @@ def environments(workers: int | None) -> list[dict[str, str]]:
     """Return the variables of each worker: one worker per GPU, or one; each sees its own GPU."""
     devices = _gpus()
     count = workers or max(1, len(devices))
-    shared = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if not devices:
-        return [dict(shared) for _ in range(count)]
+        return [dict(WORKER_ENVIRONMENT) for _ in range(count)]
     return [
-        {**shared, "CUDA_VISIBLE_DEVICES": devices[index % len(devices)]} for index in range(count)
+        {**WORKER_ENVIRONMENT, "CUDA_VISIBLE_DEVICES": devices[index % len(devices)]} for index in range(count)
     ]
 
 

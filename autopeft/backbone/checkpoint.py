@@ -67,7 +67,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
-    """Return the shape of every stored weight from the headers, None if they are pickled."""
+    """Return the shape of every stored weight from the headers.
+
+    None if they are pickled, or not here yet: a hub model of which only the configuration is.
+    """
     from safetensors import safe_open
 
     shapes: dict[str, tuple[int, ...]] = {}
@@ -76,7 +79,7 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
             return None
         with safe_open(path, framework="np") as file:
             shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    return shapes
+    return shapes or None
 
 
 def lacking(

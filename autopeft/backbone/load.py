@@ -127,8 +127,8 @@ def outline(
 
     The model is built on the meta device from its configuration; which modules of the head are
     fresh follows from the names and shapes in the safetensors headers. Same numbers as
-    `load_backbone`. Pickled weights have no header: there every head module counts as fresh and
-    the pooler as stored.
+    `load_backbone`. Without a header (pickled weights, or a hub model that is not downloaded yet)
+    the pooler counts as stored.
 
     Raises:
         ModelError: as `load_backbone`.

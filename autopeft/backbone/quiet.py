@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +11,21 @@ from pathlib import Path
 
 from autopeft.errors import ModelError
 
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate", re.IGNORECASE)
+
 
 @contextmanager
 def explained(model: str | Path) -> Iterator[None]:
-    """Turn whatever transformers says about a model into a `ModelError`."""
+    """Turn whatever transformers says about a model into a `ModelError`.
+
+    Want of memory is left as it is: it says nothing about the model's files.
+    """
     try:
         yield
     except ModelError:
         raise
     except Exception as error:
-        if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
             raise
         first = str(error).strip().splitlines() or [type(error).__name__]
         here = "" if Path(model).exists() else " There is no such folder either."

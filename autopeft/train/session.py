@@ -96,7 +96,9 @@ class Session:
         self.pad_token = int(tokenizer.pad_token_id)
         self.idle_bytes = psutil.Process().memory_info().rss
         self.bytes_per_token = 0.0
+        started = time.monotonic()
         self.plan = self._measured() if setting.plan is None else Plan(**setting.plan)
+        self.measuring_seconds = time.monotonic() - started
         self.backbone = self._backbone_for(self.plan)
 
     def trial(
@@ -301,7 +303,7 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
         "bytes_per_token": session.bytes_per_token,
         "max_length": session.setting.max_length,
         "row_seconds": (session.plan.seconds_per_step or 0.1) / _PROBE_ROWS,
-        "open_seconds": time.monotonic() - started,
+        "open_seconds": time.monotonic() - started - session.measuring_seconds,
     }
 
 
