@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autopeft.api import SearchResult, TunedModel, load, search
+    from autopeft.estimator import AutoPeftClassifier, AutoPeftRegressor
     from autopeft.methods import METHODS
     from autopeft.tasks import TASKS
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AutoPeftClassifier": "autopeft.estimator",
+    "AutoPeftRegressor": "autopeft.estimator",
     "METHODS": "autopeft.methods",
     "SearchResult": "autopeft.api",
     "TASKS": "autopeft.tasks",
@@ -26,7 +29,16 @@ _HOMES = {
     "search": "autopeft.api",
 }
 
-__all__ = ["METHODS", "TASKS", "SearchResult", "TunedModel", "load", "search"]
+__all__ = [
+    "METHODS",
+    "TASKS",
+    "AutoPeftClassifier",
+    "AutoPeftRegressor",
+    "SearchResult",
+    "TunedModel",
+    "load",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

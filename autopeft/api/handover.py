@@ -14,6 +14,7 @@ from autopeft.api.finals import untrained_score
 from autopeft.api.opening import WORKER_ENVIRONMENT
 from autopeft.api.record import artifact_folder
 from autopeft.api.result import ChoiceRecord, FinalRow
+from autopeft.data.cache import quiet
 from autopeft.errors import DeliveryError
 from autopeft.records import TrialRecord
 from autopeft.report.card import CardFacts, model_card
@@ -218,5 +219,6 @@ def _write_predictions(run: Path, prepared: Prepared, about: delivery.About) -> 
     else:
         rows["label"] = [float(value) for value in prepared.test["label"]]
         rows["prediction"] = [float(value) for value in predicted]
-    Dataset.from_dict(rows).to_parquet(str(run / "predictions.parquet"))
+    with quiet():
+        Dataset.from_dict(rows).to_parquet(str(run / "predictions.parquet"))
     (run / "test.npy").unlink()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autopeft.config import SearchConfig
+from autopeft.data.cache import quiet
 from autopeft.data.demo import DEMOS, demo_model, demo_source
 from autopeft.data.load import load
 from autopeft.data.source import Source
@@ -112,7 +113,8 @@ def open_folder(
     for name, dataset in splits.items():
         target = folder.path / "data" / name
         if not (target / "state.json").is_file():
-            dataset.save_to_disk(str(target))
+            with quiet():
+                dataset.save_to_disk(str(target))
     return folder
 
 
@@ -133,7 +135,8 @@ def environments(workers: int | None) -> list[dict[str, str]]:
     if not devices:
         return [dict(WORKER_ENVIRONMENT) for _ in range(count)]
     return [
-        {**WORKER_ENVIRONMENT, "CUDA_VISIBLE_DEVICES": devices[index % len(devices)]} for index in range(count)
+        {**WORKER_ENVIRONMENT, "CUDA_VISIBLE_DEVICES": devices[index % len(devices)]}
+        for index in range(count)
     ]
 
 

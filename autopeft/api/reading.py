@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autopeft.api.searching import front_of
+from autopeft.data.cache import quiet
 from autopeft.data.load import load
 from autopeft.delivery import TunedModel, probabilities
 from autopeft.errors import DataError, suggestion
@@ -55,7 +56,9 @@ def read_predictions(run: Path, data: Any, *, model: str | None = None) -> list[
     texts = rows.select_columns(list(wanted.values())).rename_columns(
         {column: name for name, column in wanted.items()}
     )
-    outputs = tuned.outputs(texts.map(_as_text, batched=True))
+    with quiet():
+        texts = texts.map(_as_text, batched=True)
+    outputs = tuned.outputs(texts)
     predicted = TASKS.get(tuned.about.task).predictions(outputs)
     if not tuned.about.labels:
         return [

@@ -104,12 +104,16 @@ METHODS.register(
         paper="Zhang et al. (2023), Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning",
         knobs={
             "r": Knob(default=8, low=1, high=64, log=True, help="average rank at the end"),
-            "alpha": Knob(default=32, low=1, high=128, log=True, help="scale (paper: 32)"),
+            "alpha": Knob(
+                default=32, low=1, high=128, log=True, help="scale (authors' scripts: 32)"
+            ),
             "orthogonal": Knob(default=0.1, low=0.01, high=1.0, log=True, help="penalty's weight"),
         },
         placement=Placement(sites=("attn.q", "attn.v")),
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(median=3e-3, spread=4.0, source="paper's 5e-4..3e-3"),
+        learning_rate=LearningRatePrior(
+            median=8e-3, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs (paper: 5e-4..2e-3)"
+        ),
         count=_count,
         config=_config,
         excluded=needs_sites(*PROJECTIONS),

@@ -36,7 +36,9 @@ METHODS.register(
         knobs=KNOBS,
         placement=Placement(sites=("attn.q", "attn.v")),
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(median=2e-3, spread=4.0, source="as LoRA"),
+        learning_rate=LearningRatePrior(
+            median=2e-3, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs"
+        ),
         count=_count,
         config=_config,
         excluded=needs_sites(*PROJECTIONS),

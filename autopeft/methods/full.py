@@ -22,7 +22,9 @@ METHODS.register(
         knobs={},
         placement=None,
         sites=(),
-        learning_rate=LearningRatePrior(median=5e-5, spread=4.0, source="BERT's 2e-5..5e-5"),
+        learning_rate=LearningRatePrior(
+            median=5e-5, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs (paper: 2e-5..5e-5)"
+        ),
         count=_count,
         config=None,
         excluded=lambda _shape, _longest: None,

@@ -37,7 +37,9 @@ METHODS.register(
         knobs={},
         placement=None,
         sites=(),
-        learning_rate=LearningRatePrior(median=5e-3, spread=4.0, source="MiniLM"),
+        learning_rate=LearningRatePrior(
+            median=3e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs"
+        ),
         count=_count,
         config=_config,
         excluded=lambda _shape, _longest: None,

@@ -47,7 +47,9 @@ METHODS.register(
         knobs={},
         placement=Placement(sites=("norm",)),
         sites=("norm",),
-        learning_rate=LearningRatePrior(median=3e-3, spread=4.0, source="T-Few's 3e-4; MiniLM"),
+        learning_rate=LearningRatePrior(
+            median=8e-3, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs (T-Few: 3e-4)"
+        ),
         count=_count,
         config=_config,
         excluded=needs_sites("norm"),

@@ -85,7 +85,9 @@ METHODS.register(
         },
         placement=Placement(sites=("attn.q", "attn.v")),
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(median=5e-3, spread=4.0, source="MiniLM"),
+        learning_rate=LearningRatePrior(
+            median=1e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs"
+        ),
         count=_count,
         config=_config,
         excluded=_excluded,

@@ -58,7 +58,9 @@ METHODS.register(
         },
         placement=None,
         sites=(),
-        learning_rate=LearningRatePrior(median=1e-2, spread=4.0, source="T-Few's 1e-2"),
+        learning_rate=LearningRatePrior(
+            median=2e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs (T-Few: 1e-2)"
+        ),
         count=_count,
         config=_config,
         excluded=_excluded,

@@ -101,7 +101,9 @@ METHODS.register(
         knobs={"tokens": TOKENS},
         placement=None,
         sites=(),
-        learning_rate=LearningRatePrior(median=3e-2, spread=5.0, source="T-Few's 3e-1; MiniLM"),
+        learning_rate=LearningRatePrior(
+            median=3e-2, spread=5.0, source="MiniLM, 500 rows of subj, 3 epochs (T-Few: 3e-1)"
+        ),
         count=_count_prompt,
         config=_prompt_config,
         excluded=excluded,
@@ -116,7 +118,9 @@ METHODS.register(
         knobs={"tokens": TOKENS, "hidden": HIDDEN},
         placement=None,
         sites=(),
-        learning_rate=LearningRatePrior(median=5e-3, spread=5.0, source="MiniLM"),
+        learning_rate=LearningRatePrior(
+            median=5e-3, spread=5.0, source="MiniLM, 500 rows of subj, 3 epochs"
+        ),
         count=_count_encoder,
         config=_encoder_config,
         excluded=excluded,

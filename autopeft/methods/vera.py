@@ -55,7 +55,9 @@ METHODS.register(
         },
         placement=Placement(sites=("attn.q", "attn.v")),
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(median=1e-2, spread=4.0, source="paper's 4e-3..3e-2"),
+        learning_rate=LearningRatePrior(
+            median=2e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs (paper: 4e-3..1e-2)"
+        ),
         count=_count,
         config=_config,
         excluded=needs_sites(*PROJECTIONS),
