@@ -164,6 +164,21 @@ def test_hub_name_that_is_not_cached_is_said(monkeypatch: pytest.MonkeyPatch) ->
         load_backbone("nobody/nothing", **HEAD)
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_want_of_memory_is_not_taken_for_a_bad_model(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", fail)
+    with pytest.raises(type(error)) as caught:
+        load_backbone(copy, **HEAD)
+    assert caught.value is error
+
+
 def test_folder_without_weights_is_said(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"has no weights .*copy model\.safetensors into it"):
