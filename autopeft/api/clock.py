@@ -35,6 +35,7 @@ class Clock:
     delivery_seconds: float = 10.0
     _started: float = field(init=False)
     _rates: dict[str, list[float]] = field(init=False, default_factory=dict)
+    _durations: list[float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._started = self.now()
@@ -58,6 +59,7 @@ class Clock:
     def measured(self, candidate: Candidate, seconds: float, share: float) -> None:
         """Learn from a training that did `share` of its steps in `seconds`."""
         if share > 0:
+            self._durations.append(seconds)
             rate = seconds / (share * candidate.epochs)
             self._rates.setdefault(candidate.method, []).append(rate)
 
@@ -77,14 +79,19 @@ class Clock:
         left, needed = self.left_seconds, self.estimate_seconds(candidate)
         return left is None or needed is None or needed <= left
 
-    def search_goes_on(self, replicates_seconds: float) -> bool:
-        """Whether another candidate should be tried.
+    def search_seconds(self, replicates_seconds: float) -> float | None:
+        """Return what is left for the search itself; None without a limit.
 
         Args:
             replicates_seconds: what the replicates of the finalists so far would take. They get at
                 most the share of the limit that the search does not have.
         """
         if self.limit_seconds is None or self.left_seconds is None:
-            return True
+            return None
         aside = min(replicates_seconds, (1 - SEARCH_SHARE) * self.limit_seconds)
-        return self.left_seconds > aside
+        return max(_LEAST_SECONDS, self.left_seconds - aside)
+
+    @property
+    def typical_seconds(self) -> float:
+        """How long a trial took so far, stopped ones included; 0 before the first."""
+        return statistics.median(self._durations) if self._durations else 0.0

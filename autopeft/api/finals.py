@@ -45,25 +45,44 @@ class Finals:
         self._trials, self._clock, self._screen = trials, clock, screen
         self._folder, self._save = folder, save
         self._higher_is_better = higher_is_better
+        self._size = FINALISTS
         self.skipped = 0
 
     def run(self, pool: Pool) -> None:
         """Train what is missing; a replicate that failed is not tried again."""
-        missing = list(self._missing())
+        self._size = self._affordable()
+        if self._size < min(FINALISTS, len(self._best(FINALISTS))):
+            self._screen.say(
+                f"choice  time for the replicates of {self._size} of at most {FINALISTS} finalists"
+            )
+        missing = list(self._missing(self._size))
         if missing:
             self._screen.phase("replicates of the finalists", len(missing))
             pool.run(self._jobs(missing), self)
 
     def finalists(self) -> list[TrialRecord]:
         """Return the finalists, the best score first, the references last."""
+        return self._best(self._size)
+
+    def _best(self, count: int) -> list[TrialRecord]:
         records = {record.number: record for record in self._trials.records()}
         numbers = finalists(
-            list(records.values()), higher_is_better=self._higher_is_better, k=FINALISTS
+            list(records.values()), higher_is_better=self._higher_is_better, k=count
         )
         return [records[number] for number in numbers]
 
-    def _missing(self) -> Iterator[Job]:
-        final = self.finalists()
+    def _affordable(self) -> int:
+        """Return how many finalists can have all their replicates in the time left."""
+        left = self._clock.left_seconds
+        for count in range(FINALISTS, 1, -1):
+            jobs = self._missing(count)
+            needed = sum(self._clock.estimate_seconds(job.candidate) or 0.0 for job in jobs)
+            if left is None or needed <= left:
+                return count
+        return 1
+
+    def _missing(self, count: int) -> Iterator[Job]:
+        final = self._best(count)
         for shift in range(1, REPLICATES):
             for record in final:
                 seed = record.seed + shift

@@ -55,7 +55,10 @@ class Trials:
             pass  # a worker that died after the last proposal may have queued its trial again
 
     def _jobs(self) -> Iterator[Job]:
-        while self._time_for_another():
+        while True:
+            left = self._search_seconds()
+            if left is not None and left < self._clock.typical_seconds:
+                return
             proposal = self._search.propose()
             if proposal is None:
                 return
@@ -66,20 +69,15 @@ class Trials:
                 seed=proposal.seed,
                 rungs=proposal.rungs,
                 artifact=self._folder / artifact_folder(proposal.number, proposal.seed),
-                limit_seconds=self._clock.left_seconds,
+                limit_seconds=self._clock.left_seconds if proposal.protected else left,
                 keep=proposal.protected,
             )
 
-    def _time_for_another(self) -> bool:
-        records = self._search.trials.records()
-        if len(records) < 2:
-            return True  # the references come first, whatever the limit
-        return self._clock.search_goes_on(
-            sum(
-                (self._clock.estimate_seconds(record.candidate) or 0.0) * (REPLICATES - 1)
-                for record in self._finalists(records)
-            )
-        )
+    def _search_seconds(self) -> float | None:
+        """Return what is left for the search when the finalists so far get their replicates."""
+        final = self._finalists(self._search.trials.records())
+        estimates = (self._clock.estimate_seconds(record.candidate) for record in final)
+        return self._clock.search_seconds((REPLICATES - 1) * sum(s or 0.0 for s in estimates))
 
     def _finalists(self, records: list[TrialRecord]) -> list[TrialRecord]:
         numbers = finalists(records, higher_is_better=self._higher_is_better, k=FINALISTS)
