@@ -9,6 +9,8 @@ removed with the estimator, or with the program. Pickling and deep copying take 
 the weights, so a temporary folder then stays for good, and a warning says where.
 """
 
+# ruff: noqa: N803  (scikit-learn calls it X)
+
 from __future__ import annotations
 
 import dataclasses
@@ -98,7 +100,7 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
 
     def _give_up_folder(self) -> None:
         """Remove the temporary folder of an earlier fit."""
-        folder = vars(self).pop("_folder", None)
+        folder = self.__dict__.pop("_folder", None)
         if folder is not None:
             folder()
 
@@ -123,7 +125,7 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
         tags.non_deterministic = True  # under a time limit
         return tags
 
-    def _outputs(self, method: str, X: Any) -> np.ndarray:  # noqa: N803
+    def _outputs(self, method: str, X: Any) -> np.ndarray:
         """Return what a method of the tuned model gives for texts or pairs."""
         check_is_fitted(self, _FITTED)
         columns = _texts(X)
@@ -148,7 +150,8 @@ class AutoPeftClassifier(ClassifierMixin, _AutoPeft):  # type: ignore[misc]
         trials: number of candidates to try; None for 30, or no limit of its own under a time limit.
         max_params: most trained parameters, head apart, such as ``"300k"``.
         max_memory: most memory of a training process, such as ``"2GB"``.
-        within: how far below the best the choice may be: ``"0"``, ``"1se"``, ``"2se"``, ``"0.5pt"``.
+        within: how far below the best the choice may be: ``"0"``, ``"1se"``, ``"2se"`` or
+            ``"0.5pt"``.
         workers: training processes; None for one per GPU, or one.
         seed: of the splits, the search and the training.
         max_length: longest input in tokens.
@@ -166,7 +169,7 @@ class AutoPeftClassifier(ClassifierMixin, _AutoPeft):  # type: ignore[misc]
         classifier.fit(texts, labels).predict(["a fine film"])
     """
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Self:
         """Search for the best model.
 
         Args:
@@ -191,7 +194,7 @@ class AutoPeftClassifier(ClassifierMixin, _AutoPeft):  # type: ignore[misc]
         self._names = names
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return probabilities (N, C); the columns are in the order of ``classes_``.
 
         Raises:
@@ -202,7 +205,7 @@ class AutoPeftClassifier(ClassifierMixin, _AutoPeft):  # type: ignore[misc]
         known = self.result_.tuned.about.labels
         return chance[:, [known.index(name) for name in self._names]]
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """Return the class (N,) of highest probability, as it stood in ``y``.
 
         Raises:
@@ -225,7 +228,7 @@ class AutoPeftRegressor(RegressorMixin, _AutoPeft):  # type: ignore[misc]
         regressor.fit(pairs, similarities).predict([("a fine film", "a good movie")])
     """
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Self:
         """Search for the best model.
 
         Args:
@@ -244,7 +247,7 @@ class AutoPeftRegressor(RegressorMixin, _AutoPeft):  # type: ignore[misc]
         self._search({**columns, "label": numbers.tolist()}, "regression")
         return self
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """Return a number (N,) per row.
 
         Raises:
@@ -254,7 +257,7 @@ class AutoPeftRegressor(RegressorMixin, _AutoPeft):  # type: ignore[misc]
         return self._outputs("predict", X)
 
 
-def _texts(X: Any) -> dict[str, list[str]]:  # noqa: N803
+def _texts(X: Any) -> dict[str, list[str]]:
     """Return the column ``text``, and ``text_pair`` for pairs.
 
     Raises:
@@ -279,7 +282,7 @@ def _texts(X: Any) -> dict[str, list[str]]:  # noqa: N803
     return {name: [str(row[place]) for row in rows] for place, name in enumerate(names)}
 
 
-def _labels(y: Any, X: Any) -> np.ndarray:  # noqa: N803
+def _labels(y: Any, X: Any) -> np.ndarray:
     """Return y as an array (N,) of what it holds.
 
     Raises:
