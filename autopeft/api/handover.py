@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,9 @@ def hand_over(
         load_code="",
         adapter=record.candidate.method != "full",
     )
+    about = dataclasses.replace(about, method=record.candidate.method)
     delivery.write(artifact, best, about)
+    _write_front(run, choice, records, about)
     expected = str(artifact / "selection.npy")
     selection, test = str(data / "selection"), str(data / "test")
     reply = fresh.ask(op="check", best=str(best), selection=selection, expected=expected)
@@ -156,6 +159,25 @@ def hand_over(
         untrained_test_score=untrained_score(prepared.problem, train_targets, targets),
         finalists=tuple(_row(row, choice, scores, facts.metric) for row in choice.table),
     )
+
+
+def _write_front(
+    run: Path, choice: Choice, records: Mapping[int, TrialRecord], about: delivery.About
+) -> None:
+    """Write ``front/<rank>-<method>/``: the finalists that nothing beats at their size or below."""
+    shutil.rmtree(run / "front", ignore_errors=True)
+    best_gain = float("-inf")
+    members = []
+    for row in sorted(choice.table, key=lambda row: (row.finalist.trainable_params, row.behind)):
+        if -row.behind > best_gain:
+            best_gain = -row.behind
+            members.append(row)
+    for rank, row in enumerate(members, start=1):
+        method = records[row.finalist.number].candidate.method
+        artifact = run / artifact_folder(row.finalist.number, _median_seed(row))
+        folder = run / "front" / f"{rank}-{method}"
+        folder.parent.mkdir(exist_ok=True)
+        delivery.write(artifact, folder, dataclasses.replace(about, method=method))
 
 
 def _beside(choice: Choice) -> dict[str, tuple[int, int]]:

@@ -32,7 +32,7 @@ from autopeft.methods import feasible_methods
 from autopeft.records import BackboneShape, TrialRecord, TrialState
 from autopeft.report.failures import failures
 from autopeft.report.leaderboard import leaderboard
-from autopeft.report.screen import Screen
+from autopeft.report.screen import LoggedScreen, Screen
 from autopeft.report.table import as_csv
 from autopeft.search.front import Point, gain, pareto, size
 from autopeft.search.space import Space
@@ -55,7 +55,7 @@ class Searching:
 
     def __init__(self, data: Any, config: SearchConfig, screen: Screen) -> None:
         self.started = time.monotonic()
-        self.screen = screen
+        self.screen = LoggedScreen(screen)
         self.config = opening.settle(data, config)
         assert self.config.model is not None
         self.model = opening.model_name(self.config.model)
@@ -83,6 +83,8 @@ class Searching:
         self.folder: RunFolder = self._stack.enter_context(
             opening.open_folder(self.config, self.source, self.prepared, self.space, model_digest)
         )
+        self.screen.open_log(self.folder.path / "events.log")
+        self._stack.callback(self.screen.close_log)
         self._higher = METRICS.get(self.prepared.problem.metric).higher_is_better
         self.trials: TrialStore = self.folder.trials(higher_is_better=self._higher)
 

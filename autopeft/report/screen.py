@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
@@ -56,6 +57,52 @@ class PlainScreen(SilentScreen):
 
     def done(self, number: int, line: str) -> None:  # noqa: ARG002
         self.say(f"[{time.monotonic() - self._started:6.1f} s] {line}")
+
+
+class LoggedScreen:
+    """Passes everything on to another screen, and every line that stays to a log file.
+
+    Args:
+        screen: where to show it.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._waiting: list[str] = []
+        self._file: IO[str] | None = None
+
+    def open_log(self, file: Path) -> None:
+        """Append to `file` from now on, what was said before included."""
+        self._file = file.open("a", encoding="utf-8")
+        for line in self._waiting:
+            self._log(line)
+
+    def close_log(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def say(self, line: str) -> None:
+        self._log(line)
+        self._screen.say(line)
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        self._log(name)
+        self._screen.phase(name, total)
+
+    def training(self, number: int, label: str, share: float, note: str) -> None:
+        self._screen.training(number, label, share, note)
+
+    def done(self, number: int, line: str) -> None:
+        self._log(line)
+        self._screen.done(number, line)
+
+    def _log(self, line: str) -> None:
+        if self._file is None:
+            self._waiting.append(line)
+            return
+        self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+        self._file.flush()
 
 
 class LiveScreen:
