@@ -19,6 +19,7 @@ REPLICATES = 3
 """Seeds per finalist, the search's own included."""
 
 FINALISTS = 5
+REFERENCES = 2
 
 
 class Trials:
@@ -74,8 +75,14 @@ class Trials:
             )
 
     def _search_seconds(self) -> float | None:
-        """Return what is left for the search when the finalists so far get their replicates."""
-        final = self._finalists(self._search.trials.records())
+        """Return what is left for the search when the finalists so far get their replicates.
+
+        The references come before any replicate.
+        """
+        records = self._search.trials.records()
+        if len(records) < REFERENCES:
+            return self._clock.left_seconds
+        final = self._finalists(records)
         estimates = (self._clock.estimate_seconds(record.candidate) for record in final)
         return self._clock.search_seconds((REPLICATES - 1) * sum(s or 0.0 for s in estimates))
 

@@ -51,6 +51,7 @@ def collate(encoded: Encoded, rows: np.ndarray, pad_token: int) -> Batch:
 class TrainingBatches:
     """The training batches of one candidate; every pass is a new epoch with its own order.
 
+    What is yielded belongs to one optimizer step: the batch, or the parts it was cut into.
     The order depends on `seed` and the epoch alone, so candidates of one seed see the same.
 
     Args:
@@ -58,7 +59,8 @@ class TrainingBatches:
         batch_size: examples per optimizer step.
         pad_token: fills the padding.
         seed: of the order.
-        parts: pieces that each batch is cut into, for gradient accumulation.
+        parts: how many parts a batch is cut into, for gradient accumulation; a short batch may
+            have fewer.
     """
 
     def __init__(
@@ -74,17 +76,14 @@ class TrainingBatches:
         return -(-len(self._encoded.targets) // self._batch_size)
 
     def __len__(self) -> int:
-        return sum(len(self._pieces(rows)) for rows in self._order(0))
+        return self.steps
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[Batch]]:
         order = self._order(self._epoch)
         self._epoch += 1
         for rows in order:
-            for piece in self._pieces(rows):
-                yield collate(self._encoded, piece, self._pad_token)
-
-    def _pieces(self, rows: np.ndarray) -> list[np.ndarray]:
-        return [piece for piece in np.array_split(rows, self._parts) if len(piece)]
+            parts = [part for part in np.array_split(rows, self._parts) if len(part)]
+            yield [collate(self._encoded, part, self._pad_token) for part in parts]
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         generator = np.random.default_rng((self._seed, epoch))

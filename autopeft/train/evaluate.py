@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from autopeft.train.batches import collate, evaluation_rows
+from autopeft.train.shortage import is_out_of_memory, release
 
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
@@ -35,14 +36,14 @@ def outputs(
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        return _outputs(model, encoded, pad_token, device, max_tokens)
-    except torch.OutOfMemoryError:
-        if max_tokens <= int(encoded.lengths.max()):
-            raise
-        torch.cuda.empty_cache()
-        return outputs(
-            model, encoded, pad_token=pad_token, device=device, max_tokens=max_tokens // 2
-        )
+        while True:
+            try:
+                return _outputs(model, encoded, pad_token, device, max_tokens)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or max_tokens <= int(encoded.lengths.max()):
+                    raise
+            max_tokens //= 2
+            release(device)
     finally:
         for module, mode in modes:
             module.training = mode

@@ -73,7 +73,6 @@ def fit(
     candidate: Candidate,
     *,
     batches: TrainingBatches,
-    parts: int,
     selection: Encoded,
     score: Score,
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
@@ -85,7 +84,7 @@ def fit(
     """Train `model` in place and return the best weights it passed through.
 
     Raises:
-        TrialError: the loss stopped being finite.
+        TrialError: the loss or an output stopped being finite.
     """
     info = METHODS.get(candidate.method)
     total_steps = batches.steps * candidate.epochs
@@ -98,20 +97,27 @@ def fit(
         after_step=info.after_step,
         penalty=info.penalty,
     )
+
+    def evaluate() -> float:
+        values = outputs(model, selection, pad_token=pad_token, device=device)
+        if not np.isfinite(values).all():
+            raise TrialError(Cause.NON_FINITE, "its outputs are not finite numbers")
+        return score(values)
+
     result = Fit()
     watcher = _Watcher(
         result,
         watch,
-        evaluate=lambda: score(outputs(model, selection, pad_token=pad_token, device=device)),
+        evaluate=evaluate,
         steps_per_epoch=batches.steps,
         total_steps=total_steps,
         batch_size=candidate.batch_size,
     )
-    _trainer(watcher, device, total_steps, parts).fit(module, train_dataloaders=batches)
+    _trainer(watcher, device, total_steps).fit(module, train_dataloaders=batches)
     return result
 
 
-def _trainer(watcher: pl.Callback, device: torch.device, steps: int, parts: int) -> pl.Trainer:
+def _trainer(watcher: pl.Callback, device: torch.device, steps: int) -> pl.Trainer:
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
@@ -121,9 +127,7 @@ def _trainer(watcher: pl.Callback, device: torch.device, steps: int, parts: int)
         devices=1,
         max_steps=steps,
         min_epochs=0,
-        accumulate_grad_batches=parts,
         callbacks=[watcher],
-        gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -16,6 +16,7 @@ from autopeft.train.batches import Batch
 Hook = Callable[[torch.nn.Module, int], None]
 Penalty = Callable[[torch.nn.Module], torch.Tensor]
 
+_LARGEST_GRADIENT = 1.0
 _LOSS_CHECK = 16  # looking at the loss makes a GPU wait, so not at every step
 
 
@@ -50,12 +51,33 @@ class CandidateModule(pl.LightningModule):  # type: ignore[misc]
         self.model = model
         self._candidate, self._loss, self._total_steps = candidate, loss, total_steps
         self._autocast, self._after_step, self._penalty = autocast, after_step, penalty
-        self._steps_seen = 0
+        self.automatic_optimization = False  # a batch in parts must weigh as the whole batch
 
     def on_train_epoch_start(self) -> None:
         training_mode(self.model)
 
-    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+    def training_step(self, parts: list[Batch], index: int) -> None:
+        """Make one optimizer step on a batch that may come in parts."""
+        optimizer: Any = self.optimizers()
+        rows = sum(len(part["targets"]) for part in parts)
+        whole = torch.zeros((), device=self.device)
+        for part in parts:
+            loss = self._loss_of(part) * (len(part["targets"]) / rows)
+            self.manual_backward(loss)
+            whole += loss.detach()
+        if self.device.type == "cpu" or index % _LOSS_CHECK == 0:
+            self._check(whole)
+        self.clip_gradients(
+            optimizer, gradient_clip_val=_LARGEST_GRADIENT, gradient_clip_algorithm="norm"
+        )
+        optimizer.step()
+        schedule: Any = self.lr_schedulers()
+        schedule.step()
+        if self._after_step is not None:
+            self._after_step(self.model, self.global_step)
+        optimizer.zero_grad()
+
+    def _loss_of(self, batch: Batch) -> torch.Tensor:
         inputs = {name: value for name, value in batch.items() if name != "targets"}
         with torch.autocast(
             self.device.type,
@@ -64,18 +86,13 @@ class CandidateModule(pl.LightningModule):  # type: ignore[misc]
         ):
             logits = self.model(**inputs).logits
         loss = self._loss(logits.float(), batch["targets"])
-        if self._penalty is not None:
-            loss = loss + self._penalty(self.model)
-        if index % _LOSS_CHECK == 0 and not torch.isfinite(loss):
+        return loss if self._penalty is None else loss + self._penalty(self.model)
+
+    def _check(self, loss: torch.Tensor) -> None:
+        if not torch.isfinite(loss):
             raise TrialError(
                 Cause.NON_FINITE, f"the loss became {loss.item()} at step {self.global_step}"
             )
-        return loss
-
-    def on_train_batch_end(self, *_: object) -> None:
-        if self._after_step is not None and self.global_step > self._steps_seen:
-            self._steps_seen = self.global_step
-            self._after_step(self.model, self.global_step)
 
     def configure_optimizers(self) -> Any:
         settings = self._candidate

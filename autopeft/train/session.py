@@ -29,6 +29,8 @@ from autopeft.train.evaluate import outputs
 from autopeft.train.fit import Fit, Watch, fit
 from autopeft.train.module import training_mode
 from autopeft.train.precision import Plan, fastest, plans
+from autopeft.train.scale import Scale, output_layer
+from autopeft.train.shortage import is_out_of_memory, release
 
 _PROBE_ROWS = 16
 
@@ -93,6 +95,9 @@ class Session:
             )
             for split in ("train", "selection")
         )
+        self.scale, self._tuned_head = Scale(), False
+        if not self.task.categorical:
+            self._standardise()
         self.pad_token = int(tokenizer.pad_token_id)
         self.idle_bytes = psutil.Process().memory_info().rss
         self.bytes_per_token = 0.0
@@ -128,13 +133,12 @@ class Session:
             try:
                 return self._attempt(candidate, seed, watch, artifact, keep, parts)
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if parts >= candidate.batch_size:
                     raise TrialError(Cause.OUT_OF_MEMORY, str(error).splitlines()[0]) from error
             parts *= 2
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            release(self.device)
 
     def _attempt(
         self,
@@ -158,12 +162,13 @@ class Session:
                 backbone, candidate, seed=seed, total_steps=batches.steps * candidate.epochs
             ).to(self.device)
             adapter_params, head_params = trainable(model)
+            if self._tuned_head:
+                self.scale.unfold(output_layer(model, self.delivered.heads)[1])
             torch.manual_seed(seed)
             result = fit(
                 model,
                 candidate,
                 batches=batches,
-                parts=parts,
                 selection=self.selection,
                 score=self._goodness,
                 loss=self.task.loss,
@@ -206,6 +211,8 @@ class Session:
         """Save the best weights and score them as they will be delivered."""
         assert result.weights is not None
         load_trainable_state(model, result.weights)
+        if not self.task.categorical:
+            self.scale.fold(output_layer(model, self.delivered.heads)[1])
         outcome["costs"]["artifact_bytes"] = save_artifact(model, artifact, candidate)
         delivered = load_artifact(self.delivered, artifact).to(self.device)
         values = self.outputs(delivered, self.selection)
@@ -232,8 +239,16 @@ class Session:
     def _sign(self) -> float:
         return 1.0 if self.metric.higher_is_better else -1.0
 
+    def _standardise(self) -> None:
+        """Let training see targets of mean 0 and standard deviation 1."""
+        name, layer = output_layer(self.delivered.model, self.delivered.heads)
+        self._tuned_head = name not in self.delivered.fresh
+        self.scale = Scale.of(self.train.targets, centred=layer.bias is not None)
+        targets = self.scale.shrink(self.train.targets)
+        self.train = dataclasses.replace(self.train, targets=targets)
+
     def _goodness(self, values: np.ndarray) -> float:
-        predicted = self.task.predictions(values)
+        predicted = self.task.predictions(self.scale.restore(values))
         return self._sign * metrics.score(self.setting.metric, self.selection.targets, predicted)
 
     def _shown(self, point: RungPoint) -> RungPoint:
@@ -241,7 +256,7 @@ class Session:
 
     def _is_constant(self, values: np.ndarray) -> bool:
         predicted = self.task.predictions(values)
-        return len(predicted) > 1 and bool(np.ptp(predicted) < 1e-6)
+        return len(predicted) > 1 and bool(np.ptp(predicted) < 1e-6 * self.scale.spread)
 
     def _precision_for(self, method: str) -> tuple[Backbone, torch.dtype | None]:
         """Return the backbone to train on and the dtype of autocast, if any.
@@ -309,9 +324,3 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
