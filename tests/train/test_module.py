@@ -1,0 +1,53 @@
+"""One training step: what is in training mode, the schedule, the clipped gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from autopeft.backbone.load import Backbone
+from autopeft.methods.adapt import adapt
+from autopeft.records import Candidate
+from autopeft.train.module import CandidateModule, training_mode
+
+
+def dropouts(model: torch.nn.Module) -> dict[str, bool]:
+    return {n: m.training for n, m in model.named_modules() if isinstance(m, torch.nn.Dropout)}
+
+
+def test_dropout_is_on_in_adapters_and_off_in_backbone_and_head(bert: Backbone) -> None:
+    candidate = Candidate(method="lora", learning_rate=1e-2, epochs=1, knobs={"dropout": 0.1})
+    model = adapt(bert, candidate, seed=0).train()
+    training_mode(model)
+    found = dropouts(model)
+    adapters = {name for name in found if "lora_dropout" in name}
+    assert len(adapters) == 4
+    assert all(found[name] for name in adapters)
+    assert not any(found[name] for name in found.keys() - adapters)
+    assert not model.get_submodule("base_model.model.classifier").training
+
+
+@pytest.mark.parametrize("method", ["full", "head_only", "bitfit"])
+def test_without_adapter_layers_every_dropout_is_off(bert: Backbone, method: str) -> None:
+    model = adapt(bert, Candidate(method=method, learning_rate=1e-2, epochs=1), seed=0).train()
+    training_mode(model)
+    assert not any(dropouts(model).values())
+
+
+def test_rate_warms_up_and_falls_to_nearly_nothing(bert: Backbone) -> None:
+    candidate = Candidate(method="head_only", learning_rate=0.5, epochs=1, warmup_ratio=0.2)
+    module = CandidateModule(
+        adapt(bert, candidate, seed=0),
+        candidate,
+        loss=torch.nn.functional.cross_entropy,
+        total_steps=10,
+    )
+    (optimizer,), (plan,) = module.configure_optimizers()
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        plan["scheduler"].step()
+    assert rates[:3] == [0.25, 0.5, 0.5]
+    assert rates[2:] == pytest.approx([0.5 * (10 - step) / 8 for step in range(2, 10)])
+    assert optimizer.param_groups[0]["lr"] == 0.0

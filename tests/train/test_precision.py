@@ -1,0 +1,76 @@
+"""The plan is measured: plain fp32 stays unless another is clearly faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from autopeft.train import precision
+from autopeft.train.precision import Plan, fastest, matmul_rates, plans
+
+CPU_PLANS = plans(torch.device("cpu"), ("eager", "sdpa"))
+
+
+class Watch:
+    """A clock that only made-up steps move."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(precision.time, "perf_counter", lambda: self.now)
+
+    def steps(self, seconds: dict[tuple[str, str], float]) -> Callable[[Plan], Callable[[], None]]:
+        def prepare(plan: Plan) -> Callable[[], None]:
+            first = [True]
+
+            def step() -> None:
+                slow = 100.0 if first else 0.0  # the first step warms up and must not count
+                first.clear()
+                self.now += slow + seconds[plan.dtype, plan.attention]
+
+            return step
+
+        return prepare
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({}, ("float32", "eager")),
+        ({("bfloat16", "eager"): 0.05}, ("bfloat16", "eager")),
+        ({("bfloat16", "eager"): 0.09}, ("float32", "eager")),
+        ({("float32", "sdpa"): 0.04, ("bfloat16", "sdpa"): 0.05}, ("float32", "sdpa")),
+    ],
+)
+def test_another_plan_must_be_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: dict[tuple[str, str], float],
+    expected: tuple[str, str],
+) -> None:
+    usual = {(plan.dtype, plan.attention): 0.1 for plan in CPU_PLANS}
+    found = fastest(CPU_PLANS, Watch(monkeypatch).steps(usual | seconds))
+    assert (found.dtype, found.attention) == expected
+    assert found.seconds_per_step == pytest.approx((usual | seconds)[expected])
+
+
+def test_single_plan_is_taken_unmeasured() -> None:
+    only = Plan(dtype="bfloat16", attention="eager")
+    assert fastest((only,), lambda _: pytest.fail("measured")) is only
+
+
+def test_plain_precision_comes_first_on_a_processor() -> None:
+    assert (CPU_PLANS[0].dtype, CPU_PLANS[0].attention) == ("float32", "eager")
+    assert len({(plan.dtype, plan.attention) for plan in CPU_PLANS}) == 4
+
+
+def test_plan_is_plain_json() -> None:
+    plan = Plan(dtype="bfloat16", attention="eager", seconds_per_step=0.5)
+    assert Plan(**plan.to_json()) == plan
+    assert plan.torch_dtype is torch.bfloat16
+
+
+def test_rates_of_matrix_products_are_positive() -> None:
+    rates = matmul_rates(torch.device("cpu"), width=32)
+    assert set(rates) == {"float32", "bfloat16"}
+    assert all(rate > 0 for rate in rates.values())
