@@ -136,7 +136,8 @@ class Session:
                 if not is_out_of_memory(error):
                     raise
                 if parts >= candidate.batch_size:
-                    raise TrialError(Cause.OUT_OF_MEMORY, str(error).splitlines()[0]) from error
+                    said = str(error).splitlines() or [type(error).__name__]
+                    raise TrialError(Cause.OUT_OF_MEMORY, said[0]) from error
             parts *= 2
             release(self.device)
 

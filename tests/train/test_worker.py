@@ -1,0 +1,131 @@
+"""The training process's side of the conversation, over a channel made of lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autopeft.records import BackboneShape, Candidate
+from autopeft.train import worker
+from autopeft.train.worker import work
+from tests.train.toy import order, save_splits
+
+LORA = Candidate(method="lora", learning_rate=1e-2, epochs=2, batch_size=8)
+
+
+class ChannelClosedError(Exception):
+    """The supervisor has nothing more to say."""
+
+
+class Script:
+    """A channel that gives orders from a list and keeps the replies."""
+
+    def __init__(self, *orders: dict[str, Any]) -> None:
+        self.orders, self.replies = list(orders), list[dict[str, Any]]()
+
+    def receive(self) -> dict[str, Any]:
+        if not self.orders:
+            raise ChannelClosedError
+        return json.loads(json.dumps(self.orders.pop(0)))
+
+    def send(self, message: Any) -> None:
+        self.replies.append(json.loads(json.dumps(message)))
+
+    def run(self) -> list[dict[str, Any]]:
+        with pytest.raises(ChannelClosedError):
+            work(self)
+        return self.replies
+
+
+def train(artifact: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "op": "train",
+        "number": 4,
+        "seed": 2,
+        "candidate": LORA.to_json(),
+        "rungs": [0.5, 1.0],
+        "artifact": str(artifact),
+        "limit_seconds": None,
+        "keep": False,
+        **changes,
+    }
+
+
+@pytest.fixture
+def opening(tiny_folder: Callable[[str], Path], tmp_path: Path) -> dict[str, Any]:
+    return order(save_splits(tmp_path / "data"), tiny_folder("bert"))
+
+
+GO, STOP = {"op": "go_on", "go": True}, {"op": "go_on", "go": False}
+
+
+def test_opens_and_trains(
+    opening: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_PROGRESS_SECONDS", 0.0)
+    replies = Script(opening, train(tmp_path / "a"), GO, GO).run()
+    kinds = [reply["kind"] for reply in replies]
+    assert kinds[0] == "ready"
+    assert BackboneShape.from_json(replies[0]["shape"]).layers == 2
+    assert replies[0]["ready_seconds"] > 0
+    assert [kind for kind in kinds if kind != "progress"] == ["ready", "rung", "rung", "finished"]
+    assert all(reply["number"] == 4 and reply["seed"] == 2 for reply in replies[1:])
+    steps = [reply["step"] for reply in replies if reply["kind"] == "progress"]
+    assert steps == list(range(1, 13))
+    assert replies[-1]["score"] == replies[-1]["metrics"]["accuracy"]
+    assert (tmp_path / "a" / "adapter_model.safetensors").is_file()
+
+
+def test_progress_is_not_reported_faster_than_it_can_be_shown(
+    opening: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_PROGRESS_SECONDS", 3600.0)
+    monkeypatch.setattr(worker.time, "monotonic", lambda: 10_000.0)
+    replies = Script(opening, train(tmp_path / "a"), GO, GO).run()
+    assert sum(reply["kind"] == "progress" for reply in replies) == 1
+
+
+def test_rung_that_is_refused_ends_the_training(opening: dict[str, Any], tmp_path: Path) -> None:
+    last = Script(opening, train(tmp_path / "a"), STOP).run()[-1]
+    assert last["kind"] == "finished"
+    assert last["stopped"]
+
+
+def test_trainings_follow_each_other_after_a_failure(
+    opening: dict[str, Any], tmp_path: Path
+) -> None:
+    broken = train(tmp_path / "a", candidate={**LORA.to_json(), "learning_rate": 1e30})
+    replies = Script(opening, broken, train(tmp_path / "b", rungs=[1.0]), GO).run()
+    ends = [reply for reply in replies if reply["kind"] in ("failed", "finished")]
+    assert [(end["kind"], end.get("cause")) for end in ends] == [
+        ("failed", "non-finite-loss"),
+        ("finished", None),
+    ]
+
+
+def test_bug_is_told_as_one_with_its_traceback_in_the_log(
+    opening: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = train(tmp_path / "a", candidate={**LORA.to_json(), "knobs": {"rank": 3}})
+    last = Script(opening, wrong).run()[-1]
+    assert (last["kind"], last["cause"]) == ("failed", "bug")
+    assert last["message"].startswith("ConfigError: lora has no knob 'rank'")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_time_limit_counts_from_the_order(opening: dict[str, Any], tmp_path: Path) -> None:
+    last = Script(opening, train(tmp_path / "a", limit_seconds=0.0, keep=True)).run()[-1]
+    assert last["kind"] == "finished"
+    assert "by the time limit" in last["message"]
+
+
+def test_session_that_cannot_be_opened_is_refused_by_name(
+    opening: dict[str, Any], tmp_path: Path
+) -> None:
+    (reply,) = Script({**opening, "model": str(tmp_path / "nowhere")}).run()
+    assert (reply["kind"], reply["error"]) == ("refused", "ModelError")
+    assert "nowhere" in reply["message"]
