@@ -1,1 +1,1 @@
-"""Contract suites that third parties can run on their methods and tasks."""
+"""Contract suites that third parties can run on their methods, tasks and storages."""
