@@ -24,7 +24,7 @@ from autopeft.search.bootstrap import (
     usable,
 )
 from autopeft.search.finalist import Choice, Finalist, Row
-from autopeft.search.front import Point, gain, pareto, size
+from autopeft.search.front import Point, fronts, gain, size
 from autopeft.search.reason import reason
 
 Tolerance = Callable[[float], float]
@@ -36,7 +36,8 @@ _ROUNDING = 1e-12
 def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int = 5) -> list[int]:
     """Return the numbers of the trials to repeat with further seeds.
 
-    They are the `k` members of the front with the best scores, best first; then the default and the
+    They are the `k` members of the front with the best scores, best first, filled up from the fronts
+    behind it, because a single lucky seed can hide the better candidate; then the default and the
     head alone where they are not among them.
     """
     done = [r for r in records if r.state is TrialState.COMPLETE and r.score is not None]
@@ -44,8 +45,12 @@ def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int 
         Point(gain=gain(r.score, higher_is_better), size=size(r.costs.trainable_params))
         for r in done
     ]
-    front = sorted(pareto(points), key=lambda i: (-points[i].gain, points[i].size, done[i].number))
-    chosen = [done[i].number for i in front[:k]]
+    ranked = [
+        done[i].number
+        for front in fronts(points)
+        for i in sorted(front, key=lambda i: (-points[i].gain, points[i].size, done[i].number))
+    ]
+    chosen = ranked[:k]
     for origin in ("default", "head"):
         chosen += [r.number for r in done if r.origin == origin and r.number not in chosen]
     return chosen
