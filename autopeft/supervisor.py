@@ -77,7 +77,8 @@ class Worker:
                 start_new_session=True,
             )
         self._events = events
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     @property
     def pid(self) -> int:
@@ -106,6 +107,10 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
+        self._reader.join()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def last_words(self, lines: int = 20) -> str:
         """Return the end of its log."""
@@ -116,8 +121,9 @@ class Worker:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._events.put(Event(self, json.loads(line)))
+        with self._process.stdout as output, contextlib.suppress(ValueError):
+            for line in output:  # the last one is cut short where the process was killed
+                self._events.put(Event(self, json.loads(line)))
         self._process.wait()
         self._events.put(Event(self, None))
 
@@ -143,8 +149,10 @@ class Supervisor:
         self.workers: list[Worker] = []
 
     def start(self, index: int, environment: Mapping[str, str] | None = None) -> Worker:
-        """Start worker `index`; it replaces one of the same index that has ended."""
-        self.workers = [worker for worker in self.workers if worker.index != index]
+        """Start worker `index`; it replaces one of the same index, which is ended."""
+        for worker in [worker for worker in self.workers if worker.index == index]:
+            worker.kill()
+            self.workers.remove(worker)
         log = self.logs / f"worker-{index}.log"
         worker = Worker(self._target, index, log, self._events, environment)
         self.workers.append(worker)
@@ -177,10 +185,11 @@ class Supervisor:
 
 def serve(target: str) -> None:
     """Run `target` in this process, the worker's side of `Worker`."""
-    output = os.fdopen(os.dup(1), "wb")
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     module, _, name = target.partition(":")
-    channel = _StandardStreams(sys.stdin.buffer, output)
+    channel = _StandardStreams(source, sink)
     function: Callable[[Channel], None] = getattr(importlib.import_module(module), name)
     function(channel)
 
