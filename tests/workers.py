@@ -76,6 +76,8 @@ def _train(channel: Channel, order: dict[str, Any]) -> None:
         os._exit(7)
     if method == "hangs":
         time.sleep(60)
+    if method == "slow":
+        time.sleep(0.2)
     if method == "fails":
         channel.send({"kind": "failed", **identity, "cause": "non-finite-loss", "message": "nan"})
         return

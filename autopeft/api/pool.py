@@ -78,6 +78,7 @@ class _Slot:
     job: Job | None = None
     since: float = 0.0  # start of the job
     heard: float = 0.0  # last message
+    overdue: str = ""  # why the process is being ended
 
 
 class Pool:
@@ -207,7 +208,11 @@ class Pool:
                     f"(exit status {code}). The last it said:\n{words}"
                 )
         self._start(worker.index).send(self._setting())
-        if slot.job is not None and watcher is not None:
+        if slot.job is None or watcher is None:
+            return
+        if slot.overdue:
+            watcher.failed(slot.job, Cause.TIMEOUT, slot.overdue)
+        else:
             how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
             last = words.splitlines()[-1] if words else ""
             watcher.failed(slot.job, Cause.WORKER_DIED, f"the process ended with {how}. {last}")
@@ -219,6 +224,9 @@ class Pool:
             if slot.job is None:
                 continue
             limit = slot.job.limit_seconds
-            over = limit is not None and now - slot.since > limit + _GRACE_SECONDS
-            if over or now - slot.heard > _STALL_SECONDS:
+            if limit is not None and now - slot.since > limit + _GRACE_SECONDS:
+                slot.overdue = f"still running long after its limit of {limit:.1f} s"
+            elif now - slot.heard > _STALL_SECONDS:
+                slot.overdue = f"no sign of life for {_STALL_SECONDS:.0f} s"
+            if slot.overdue:
                 worker.kill()
