@@ -169,22 +169,32 @@ def read_config(model: str | Path, model_options: Mapping[str, Any]) -> Pretrain
     """
     from transformers import AutoConfig
 
-    if Path(model).exists():
-        checkpoint.check_folder(Path(model))
-    elif str(model).startswith(("/", "./", "../", "~")) or str(model).count("/") > 1:
-        raise ModelError(f"there is no model folder {model}; give a folder or a hub name")
+    _check_place(model)
     with quiet(), explained(model):
         return AutoConfig.from_pretrained(str(model), trust_remote_code=False, **model_options)
 
 
 def find_folder(model: str | Path) -> Path:
-    """Return the folder with the model's files: itself, or its snapshot in the hub's cache."""
+    """Return the folder with the model's files: itself, or its snapshot in the hub's cache.
+
+    Raises:
+        ModelError: there is none, or the given folder lacks a file.
+    """
     from transformers.utils import cached_file
 
+    _check_place(model)
     if Path(model).is_dir():
         return Path(model)
     with explained(model):
         return Path(cached_file(str(model), "config.json")).parent
+
+
+def _check_place(model: str | Path) -> None:
+    """Refuse a folder that lacks a file, and a path that is not there."""
+    if Path(model).exists():
+        checkpoint.check_folder(Path(model))
+    elif str(model).startswith(("/", "./", "../", "~")) or str(model).count("/") > 1:
+        raise ModelError(f"there is no model folder {model}; give a folder or a hub name")
 
 
 def _check_fit(

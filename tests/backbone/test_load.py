@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from autopeft.backbone.head import reset_heads
-from autopeft.backbone.load import load_backbone, outline, set_attention
+from autopeft.backbone.load import find_folder, load_backbone, outline, set_attention
 from autopeft.backbone.quiet import quiet
 from autopeft.backbone.share import checksum, share
 from autopeft.errors import ModelError
@@ -156,6 +156,19 @@ def test_real_minilm_lacks_only_its_classifier() -> None:
 def test_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model folder"):
         load_backbone(tmp_path / "nowhere", **HEAD)
+
+
+@pytest.mark.parametrize("gone", ["config.json", "model.safetensors", "tokenizer*.json"])
+def test_finding_a_folder_tells_what_it_lacks(copy: Path, gone: str) -> None:
+    for file in copy.glob(gone):
+        file.unlink()
+    with pytest.raises(ModelError, match=f"{copy} has no (config.json|weights|tokenizer)"):
+        find_folder(copy)
+
+
+def test_finding_a_path_that_is_not_there_takes_it_for_no_hub_name() -> None:
+    with pytest.raises(ModelError, match="there is no model folder ./nothere; give a folder or"):
+        find_folder("./nothere")
 
 
 def test_hub_name_that_is_not_cached_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
