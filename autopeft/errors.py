@@ -50,10 +50,9 @@ class UnknownNameError(UsageError):
     ) -> None:
         self.kind, self.given, self.allowed = kind, given, tuple(allowed)
         place = f" ({where})" if where else ""
-        super().__init__(
-            f"unknown {kind} {given!r}{place}; {suggestion(given, self.allowed)}"
-            + (f". See: {see}" if see else "")
-        )
+        said = f"unknown {kind} {given!r}{place}; {suggestion(given, self.allowed)}"
+        stop = "" if said.endswith("?") else "."
+        super().__init__(f"{said}{stop} See: {see}" if see else said)
 
 
 class ConfigError(UsageError):

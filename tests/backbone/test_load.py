@@ -167,7 +167,7 @@ def test_finding_a_folder_tells_what_it_lacks(copy: Path, gone: str) -> None:
 
 
 def test_finding_a_path_that_is_not_there_takes_it_for_no_hub_name() -> None:
-    with pytest.raises(ModelError, match="there is no model folder ./nothere; give a folder or"):
+    with pytest.raises(ModelError, match=r"no model folder \./nothere; give a folder or"):
         find_folder("./nothere")
 
 
