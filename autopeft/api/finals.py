@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from autopeft.api.clock import Clock
 from autopeft.api.pool import Job, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.trials import FINALISTS, REPLICATES, outcome_line, show_progress
+from autopeft.api.weights import whole
 from autopeft.records import Cause, RungPoint, TrialRecord
 from autopeft.report.screen import Screen
 from autopeft.search.bootstrap import Replicate
@@ -46,6 +48,7 @@ class Finals:
         self._folder, self._save = folder, save
         self._higher_is_better = higher_is_better
         self._size = FINALISTS
+        self._again: set[tuple[int, int]] = set()
         self.skipped = 0
 
     def run(self, pool: Pool) -> None:
@@ -82,19 +85,29 @@ class Finals:
         return 1
 
     def _missing(self, count: int) -> Iterator[Job]:
+        """Yield what is still to be trained: first what was, and whose weights are damaged."""
         final = self._best(count)
+        for record in final:
+            for run in (record, *self._trials.replicates(record.number)):
+                if run.artifact is not None and not whole(self._folder / run.artifact):
+                    yield self._job(record, run.seed)
         for shift in range(1, REPLICATES):
             for record in final:
                 seed = record.seed + shift
                 done = {replicate.seed for replicate in self._trials.replicates(record.number)}
                 if seed not in done:
-                    yield Job(
-                        number=record.number,
-                        candidate=record.candidate,
-                        seed=seed,
-                        rungs=(1.0,),
-                        artifact=self._folder / artifact_folder(record.number, seed),
-                    )
+                    yield self._job(record, seed)
+
+    def _job(self, record: TrialRecord, seed: int) -> Job:
+        if seed == record.seed:
+            self._again.add((record.number, seed))
+        return Job(
+            number=record.number,
+            candidate=record.candidate,
+            seed=seed,
+            rungs=(1.0,),
+            artifact=self._folder / artifact_folder(record.number, seed),
+        )
 
     def _jobs(self, missing: list[Job]) -> Iterator[Job]:
         for job in missing:
@@ -124,7 +137,14 @@ class Finals:
         self._keep(job, record_failed(job, cause, message, "replicate", 0))
 
     def _keep(self, job: Job, record: TrialRecord) -> None:
-        self._trials.replicate(record)
+        if (job.number, job.seed) in self._again:  # the trial has its record; its weights were lost
+            self._screen.say(
+                f"warning: the weights of trial {job.number} were damaged: trained again"
+            )
+        else:
+            self._trials.replicate(record)
+        if record.artifact is None:
+            shutil.rmtree(job.artifact, ignore_errors=True)
         self._save()
         self._screen.done(_key(job), f"{outcome_line(record)}, seed {job.seed}")
 
@@ -176,14 +196,14 @@ def decide(
             latency_seconds=record.costs.latency_seconds,
             eligible=references_eligible or record.candidate.method in space.methods,
             replicates=tuple(
-                Replicate(seed=run.seed, score=run.score, predictions=predictions(run))
+                Replicate(seed=run.seed, score=_score(run), predictions=predictions(run))
                 for run in runs
-                if run.score is not None
+                if run.artifact is not None and whole(folder / run.artifact)
             ),
         )
 
     return choose(
-        [finalist(record) for record in final],
+        [made for made in map(finalist, final) if made.replicates],
         lambda predicted, weights: resampled(problem.metric, targets, predicted, weights),
         rows=len(targets),
         higher_is_better=metric.higher_is_better,
@@ -203,6 +223,11 @@ def untrained_score(problem: Problem, train_targets: np.ndarray, targets: np.nda
     weights = np.ones((1, len(targets)), dtype=np.int64)
     predicted = np.full(len(targets), constant)
     return float(resampled(problem.metric, targets, predicted, weights)[0])
+
+
+def _score(record: TrialRecord) -> float:
+    assert record.score is not None
+    return record.score
 
 
 def _key(job: Job) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from autopeft.api.clock import Clock
 from autopeft.api.pool import Job, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
+from autopeft.api.weights import remove_leftovers
 from autopeft.records import Cause, RungPoint, TrialRecord
 from autopeft.report.screen import Screen
 from autopeft.search.select import finalists
@@ -50,8 +51,11 @@ class Trials:
 
     def run(self, pool: Pool) -> None:
         """Train proposals until the budget is used or the space is exhausted."""
-        for record in self._search.trials.records():
+        records = self._search.trials.records()
+        for record in records:
             self._learn(record)
+        finalists = {record.number for record in self._finalists(records)}
+        remove_leftovers(self._folder, self._search.trials, finalists)
         while pool.run(self._jobs(), self):
             pass  # a worker that died after the last proposal may have queued its trial again
 
@@ -111,6 +115,8 @@ class Trials:
         again = self._search.finished(record)
         self._save()
         self._learn(record)
+        if record.artifact is None:
+            shutil.rmtree(job.artifact, ignore_errors=True)
         self._remove_losers()
         line = outcome_line(record) + (" – will be tried once more" if again else "")
         self._screen.done(job.number, line)
