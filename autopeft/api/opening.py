@@ -14,6 +14,7 @@ from autopeft.data.demo import DEMOS, demo_model, demo_source
 from autopeft.data.load import load
 from autopeft.data.source import Source
 from autopeft.errors import ConfigError
+from autopeft.methods import METHODS
 from autopeft.records import fingerprint
 from autopeft.report.screen import Screen
 from autopeft.search.load import load_space
@@ -60,6 +61,8 @@ def read(data: Any, config: SearchConfig, screen: Screen) -> tuple[Source, Prepa
         UsageError: whatever cannot be used, before anything is trained.
     """
     space = load_space(config.space)
+    for name in config.methods or ():
+        METHODS.get(name, where="--methods")
     if isinstance(data, str) and data in DEMOS:
         source = demo_source(data, config.seed)
     else:
