@@ -263,7 +263,7 @@ def _merge(order: Mapping[str, Any]) -> dict[str, Any]:
 def _load(folder: Path, about: About, model: str) -> tuple[torch.nn.Module, Any]:
     import transformers
 
-    from autopeft.backbone.load import explained, quiet
+    from autopeft.backbone.load import explained, find_folder, quiet
 
     auto = getattr(transformers, TASKS.get(about.task).auto_class)
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
@@ -272,6 +272,13 @@ def _load(folder: Path, about: About, model: str) -> tuple[torch.nn.Module, Any]
             return auto.from_pretrained(str(folder)).eval(), tokenizer
         from peft import PeftModel
 
+        try:
+            find_folder(model)
+        except ModelError as error:
+            raise ModelError(
+                f"the backbone that {folder} adapts is not there: {error}; "
+                "say with --model where it is now"
+            ) from error
         config = transformers.AutoConfig.from_pretrained(str(folder))
         plain = auto.from_pretrained(str(model), config=config, ignore_mismatched_sizes=True)
         return PeftModel.from_pretrained(plain, str(folder)).eval(), tokenizer
