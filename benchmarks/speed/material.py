@@ -1,0 +1,56 @@
+"""What both contenders are given: the same rows on disk, the same candidate, the same setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autopeft.api.opening import MOST_TOKENS
+from autopeft.data.demo import DEMOS, demo_source
+from autopeft.data.load import load
+from autopeft.data.split import sample
+from autopeft.methods import METHODS
+from autopeft.records import Candidate
+from autopeft.tasks.prepare import prepare
+from autopeft.tasks.problem import infer
+from autopeft.train.session import Setting
+
+BATCH_SIZE = 16
+
+
+def save_splits(data: str, model: str, examples: int, seed: int, folder: Path) -> Setting:
+    """Write the splits to a folder, as a search does, and return the session's setting.
+
+    Args:
+        data: ``demo``, ``demo:bbc`` or a file.
+        model: folder of the backbone.
+        examples: training rows: a stratified sample where there are more.
+        seed: of the sample and the splits.
+        folder: gets a data set per split.
+    """
+    source = demo_source(data, seed) if data in DEMOS else load(data)
+    problem = infer(source, task="text-classification")
+    prepared = prepare(source, problem, seed=seed)
+    sample(prepared.train, examples, "label", seed).save_to_disk(str(folder / "train"))
+    prepared.selection.save_to_disk(str(folder / "selection"))
+    prepared.test.save_to_disk(str(folder / "test"))
+    return Setting(
+        data=str(folder),
+        model=model,
+        task=problem.task,
+        labels=problem.labels,
+        metric="accuracy",
+        max_length=MOST_TOKENS,
+    )
+
+
+def default_lora(epochs: int) -> Candidate:
+    """Return the field's default, LoRA of rank 8 on queries and values, as searches try it."""
+    method = METHODS.get("lora")
+    return Candidate(
+        method=method.name,
+        learning_rate=method.learning_rate.median,
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        knobs={name: knob.default for name, knob in method.knobs.items()},
+        placement=method.placement,
+    )
