@@ -126,7 +126,11 @@ def search(
     if config.dry_run:
         _dry_run(data, config, form)
         return
-    with _screen(config, form) as screen, Searching(data, config, screen) as searching:
+    with (
+        _exit_codes(),
+        _screen(config, form) as screen,
+        Searching(data, config, screen) as searching,
+    ):
         try:
             result = searching.run()
         except Interrupted as stop:
@@ -290,6 +294,15 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(soft_wrap=False)
+
+
+@contextlib.contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Let a signal's own exit code through: typer makes 130 of every `KeyboardInterrupt`."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise SystemExit(getattr(stop, "exit_code", 130)) from None
 
 
 @contextlib.contextmanager

@@ -2,12 +2,13 @@
 
 Orders: ``open`` a session, ``train`` a candidate, answer a rung with ``go_on``.
 Replies: ``ready``, ``progress``, ``rung``, ``finished``, ``failed``, ``refused`` (the session
-cannot be opened).
+cannot be opened, or the disk is full: the run cannot go on).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import time
 import traceback
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from autopeft.supervisor import Channel
     from autopeft.train.session import Session
 
+_DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _PROGRESS_SECONDS = 0.25
 
 
@@ -72,10 +74,19 @@ def _train(session: Session, channel: Channel, order: dict[str, Any]) -> dict[st
     except TrialError as error:
         return {"kind": "failed", **identity, "cause": error.cause, "message": str(error)}
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_REFUSES:
+            return {"kind": "refused", "error": "RunFolderError", "message": _no_room(error, order)}
         traceback.print_exc()
         message = f"{type(error).__name__}: {error}"
         return {"kind": "failed", **identity, "cause": Cause.BUG, "message": message}
     return {"kind": "finished", **identity, **outcome}
+
+
+def _no_room(error: OSError, order: dict[str, Any]) -> str:
+    return (
+        f"cannot write {order['artifact']}: {error.strerror}; free some space and give the same "
+        "command again. Earlier results are intact."
+    )
 
 
 def _ask(channel: Channel, identity: dict[str, Any], point: RungPoint) -> bool:

@@ -1,0 +1,81 @@
+"""The training process of the tests: the real one, with a fixed plan and faults on request.
+
+``FAULT`` is a list of ``kind:method`` separated by commas (``*`` for any method); ``PAUSE`` makes
+every optimizer step take so many seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from autopeft.records import Candidate
+from autopeft.supervisor import Channel, Message
+
+PLAN = {"dtype": "float32", "attention": "eager", "seconds_per_step": 0.01}
+
+
+class FixedPlan:
+    """A channel that leaves nothing to the speed of the machine."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def receive(self) -> Message:
+        order = self._channel.receive()
+        return {**order, "plan": PLAN, "threads": 1} if order["op"] == "open" else order
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        self._channel.send(message)
+
+
+def work(channel: Channel) -> None:
+    """Serve orders as `autopeft.train.worker.work` does."""
+    from autopeft.train import session, worker
+
+    faults = [fault.split(":") for fault in os.environ.get("FAULT", "").split(",") if fault]
+    real_adapt, real_save = session.adapt, session.save_artifact
+
+    def chosen(candidate: Candidate) -> list[str]:
+        return [kind for kind, method in faults if method in ("*", candidate.method)]
+
+    def adapt(backbone: Any, candidate: Candidate, **options: Any) -> Any:
+        model = real_adapt(backbone, candidate, **options)
+        for kind in chosen(candidate):
+            _before_training(kind, model)
+        if pause := float(os.environ.get("PAUSE", "0")):
+            model.register_forward_pre_hook(lambda *_: time.sleep(pause))
+        return model
+
+    def save(model: Any, folder: Any, candidate: Candidate) -> int:
+        if "die-saving" in chosen(candidate):
+            folder.mkdir(parents=True)
+            (folder / "adapter_model.safetensors").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "disk-full" in chosen(candidate):
+            raise OSError(28, "No space left on device")
+        return real_save(model, folder, candidate)
+
+    session.adapt, session.save_artifact = adapt, save
+    worker.work(FixedPlan(channel))
+
+
+def _before_training(kind: str, model: Any) -> None:
+    if kind == "bug":
+        raise KeyError("a fault of ours")
+    if kind == "memory":
+        raise MemoryError("no memory for that")
+    if kind == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "hang":
+        time.sleep(600)
+    if kind == "nan":
+        model.register_forward_hook(_not_a_number)
+
+
+def _not_a_number(model: Any, inputs: Any, output: Any) -> Any:
+    output.logits = output.logits * float("nan")
+    return output
