@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 _WORTHWHILE = 1.15
-_SECONDS_PER_PLAN = 0.3
+_SECONDS_PER_PLAN = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,10 @@ from autopeft.train.batches import TrainingBatches, collate
 from autopeft.train.costs import PeakMemory, latency_seconds
 from autopeft.train.evaluate import outputs
 from autopeft.train.fit import Fit, Watch, fit
-from autopeft.train.module import training_mode
-from autopeft.train.precision import Plan, fastest, plans
+from autopeft.train.precision import Plan
+from autopeft.train.probe import PROBE_ROWS, Probe
 from autopeft.train.scale import Scale, output_layer
 from autopeft.train.shortage import is_out_of_memory, release
-
-_PROBE_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +98,14 @@ class Session:
             self._standardise()
         self.pad_token = int(tokenizer.pad_token_id)
         self.idle_bytes = psutil.Process().memory_info().rss
-        self.bytes_per_token = 0.0
-        started = time.monotonic()
-        self.plan = self._measured() if setting.plan is None else Plan(**setting.plan)
-        self.measuring_seconds = time.monotonic() - started
+        self.probe = Probe(
+            self._backbone_for,
+            self.train,
+            self.task.loss,
+            pad_token=self.pad_token,
+            device=self.device,
+        )
+        self.plan = self.probe.fastest() if setting.plan is None else Plan(**setting.plan)
         self.backbone = self._backbone_for(self.plan)
 
     def trial(
@@ -274,33 +276,6 @@ class Session:
         model = share(self.delivered.model).to(plan.torch_dtype)
         return set_attention(dataclasses.replace(self.delivered, model=model), plan.attention)
 
-    def _measured(self) -> Plan:
-        return fastest(plans(self.device, ("eager", "sdpa")), self._probe)
-
-    def _probe(self, plan: Plan) -> Callable[[], None]:
-        """Return a function that makes one training step of default LoRA under `plan`."""
-        method = METHODS.get("lora")
-        candidate = Candidate(
-            method=method.name, learning_rate=1e-4, epochs=1, placement=method.placement
-        )
-        model = adapt(self._backbone_for(plan), candidate, seed=0, total_steps=1).to(self.device)
-        training_mode(model)
-        rows = np.linspace(0, len(self.train.targets) - 1, _PROBE_ROWS).astype(int)
-        batch = collate(self.train, rows, self.pad_token)
-        batch = {name: value.to(self.device) for name, value in batch.items()}
-        targets = batch.pop("targets")
-
-        def step() -> None:
-            with PeakMemory(self.device) as memory:
-                loss: Any = self.task.loss(model(**batch).logits.float(), targets)
-                loss.backward()
-                if self.device.type == "cuda":
-                    torch.cuda.synchronize()
-            tokens = batch["input_ids"].numel()
-            self.bytes_per_token = max(self.bytes_per_token, memory.extra_bytes / tokens)
-
-        return step
-
 
 def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
     """Build a session from a supervisor's message; return it with what the supervisor must know."""
@@ -316,10 +291,10 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
         "truncated": session.train.truncated + session.selection.truncated,
         "rows": [len(session.train.targets), len(session.selection.targets)],
         "idle_bytes": session.idle_bytes,
-        "bytes_per_token": session.bytes_per_token,
+        "bytes_per_token": session.probe.bytes_per_token,
         "max_length": session.setting.max_length,
-        "row_seconds": (session.plan.seconds_per_step or 0.1) / _PROBE_ROWS,
-        "open_seconds": time.monotonic() - started - session.measuring_seconds,
+        "row_seconds": (session.plan.seconds_per_step or 0.1) / PROBE_ROWS,
+        "open_seconds": time.monotonic() - started - session.probe.seconds,
     }
 
 

@@ -262,4 +262,4 @@ def test_plan_is_measured_where_none_is_given(made: Session) -> None:
     measured = Session(setting)
     assert measured.plan.seconds_per_step is not None
     assert measured.plan.seconds_per_step > 0
-    assert measured.bytes_per_token >= 0
+    assert measured.probe.bytes_per_token >= 0
