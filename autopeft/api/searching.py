@@ -76,10 +76,10 @@ class Searching:
 
     def _open(self, data: Any) -> None:
         """Settle everything that can be wrong before anything is trained."""
-        model_digest = digest(find_folder(self.model))
-        self._pool.launch()
+        self._pool.launch()  # imports while the data is read
         self.source: Source
         self.source, self.prepared, self.space = opening.read(data, self.config, self.screen)
+        model_digest = digest(find_folder(self.model))
         self.folder: RunFolder = self._stack.enter_context(
             opening.open_folder(self.config, self.source, self.prepared, self.space, model_digest)
         )
