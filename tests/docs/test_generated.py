@@ -1,0 +1,51 @@
+"""Pages that follow from the registries follow them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autopeft.methods import METHODS
+from autopeft.tasks import TASKS
+from tests.command import ROOT
+
+GENERATE = ROOT / "docs" / "generate.py"
+
+
+def generate(*arguments: str, script: Path = GENERATE) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
+
+
+def test_committed_pages_are_up_to_date() -> None:
+    done = generate("--check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_a_stale_page_is_told_and_renewed(tmp_path: Path) -> None:
+    for name in ("autopeft", "tests", "search_spaces"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "docs").mkdir()
+    script = tmp_path / "docs" / "generate.py"
+    script.write_text(GENERATE.read_text(encoding="utf-8"), encoding="utf-8")
+    stale = generate("--check", script=script)
+    assert stale.returncode == 1
+    assert "methods.md, tasks.md, settings.md; run: python docs/generate.py" in stale.stderr
+    assert generate(script=script).returncode == 0
+    assert generate("--check", script=script).returncode == 0
+    for page in (tmp_path / "docs").glob("*.md"):
+        assert page.read_text(encoding="utf-8") == (ROOT / "docs" / page.name).read_text("utf-8")
+
+
+def test_every_method_has_its_section_and_every_task_its_row() -> None:
+    methods = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    tasks = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    for info in METHODS:
+        assert f"\n## {info.name}\n" in methods
+        assert info.paper in methods
+        assert info.learning_rate.source and info.learning_rate.source in methods
+    for task in TASKS:
+        assert f"| `{task.name}` | {task.description} |" in tasks

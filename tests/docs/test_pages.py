@@ -1,0 +1,140 @@
+"""What the pages say can be done, done: commands, snippets, spaces and links.
+
+Snippets run as they stand, in a folder where `reviews.csv` is a small made-up table and
+`roberta-base` a tiny random model, so that the names mean something quick. What is replaced in
+commands is listed in `INSTEAD`; what installs or tests is left out, see `LEFT_OUT`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autopeft.search.load import load_space
+from tests.command import COMMAND, ROOT
+from tests.docs.page import PAGES, Block, blocks, links
+from tests.tiny import WORDS
+
+LEFT_OUT = ("pip install", "pre-commit install", "make ", "git clone", "cd ")
+INSTEAD = {
+    "--time-limit 30m": "--trials 3",
+    "--space my-space.yaml": "--space my-space.yaml --dry-run",
+    "python docs/generate.py": f"python {ROOT}/docs/generate.py --check",
+    "python docs/failed_ideas.py": f"python -m py_compile {ROOT}/docs/failed_ideas.py",
+}
+
+COMMANDS = [
+    (block, line)
+    for block in blocks("sh", "bash", "console")
+    for line in block.text.splitlines()
+    if line.strip() and not line.startswith("#")
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path, tiny_folder: Callable[[str], Path]) -> Path:
+    """Return a folder with what the pages take for granted."""
+    shutil.copytree(tiny_folder("bert"), tmp_path / "roberta-base")
+    draw = random.Random(0)
+    lines = [f"{draw.choice(WORDS[2:])} {WORDS[row % 2]},{row % 2}" for row in range(80)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    (tmp_path / "my-space.yaml").write_text("epochs: 2\nmethods:\n  lora:\n", encoding="utf-8")
+    return tmp_path
+
+
+def run(arguments: list[str], place: Path) -> str:
+    path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        arguments, cwd=place, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("block", "line"), COMMANDS, ids=lambda value: str(value))
+def test_command(block: Block, line: str, place: Path) -> None:
+    if line.startswith(LEFT_OUT):
+        pytest.skip("installs or tests: run by continuous integration itself")
+    for given, quick in INSTEAD.items():
+        line = line.replace(given, quick)
+    run(["bash", "-euc", line], place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", [b for b in blocks("python") if b.file is None], ids=lambda block: str(block)
+)
+def test_python(block: Block, place: Path) -> None:
+    run([sys.executable, "-c", block.text], place)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: str(block))
+def test_space(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text(block.text, encoding="utf-8")
+    assert load_space(file).methods
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        if target.startswith("https://"):
+            continue
+        name, _, section = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), f"{page.name} leads to {target}, which is not there"
+        if section:
+            titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
+            assert section in anchors, f"{page.name} leads to {target}, a missing section"
+
+
+def test_commands_and_files_that_are_named_exist() -> None:
+    from autopeft.cli import app
+
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"`autopeft ([a-z]+)", text):
+            assert name in commands, f"{page.name} names autopeft {name}"
+        for name in re.findall(r"`((?:autopeft|tests|docs|search_spaces)/[\w/.-]+)`", text):
+            assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+def test_the_layers_that_are_told_are_those_that_are_checked() -> None:
+    import tomllib
+
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    checked = config["tool"]["importlinter"]["contracts"][0]["layers"]
+    here = [sorted(r for r in re.findall(r"[a-z]+(?![a-z]*\))", layer)
+                   if (ROOT / "autopeft" / r).exists() or (ROOT / f"autopeft/{r}.py").exists())
+            for layer in checked]  # fmt: skip
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z`, ]+`) \| ", text, re.MULTILINE)
+    told = [sorted(re.findall(r"`([a-z]+)`", row)) for row in rows]
+    assert told == [rooms for rooms in here if rooms]
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    import autopeft
+
+    assert autopeft.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_commit_hooks_run_the_tools_of_make_check() -> None:
+    import yaml
+
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    entries = [hook["entry"] for repo in config["repos"] for hook in repo["hooks"]]
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}, "hooks need no network"
+    assert entries[:4] == ["ruff format", "ruff check", "mypy", "lint-imports"]
