@@ -143,9 +143,8 @@ def write(artifact: Path, best: Path, about: About) -> None:
     Raises:
         DeliveryError: the artifact is gone.
     """
-    from transformers import AutoTokenizer
-
     from autopeft.backbone.load import read_config
+    from autopeft.backbone.token import load_tokenizer
 
     if not artifact.is_dir():
         raise DeliveryError(f"the weights to deliver are gone: {artifact}")
@@ -153,8 +152,10 @@ def write(artifact: Path, best: Path, about: About) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(artifact, fresh, ignore=shutil.ignore_patterns("*.npy"))
     options = TASKS.get(about.task).model_options(about.labels)
-    read_config(about.model, options).save_pretrained(fresh)
-    AutoTokenizer.from_pretrained(about.model).save_pretrained(fresh)
+    config = read_config(about.model, options)
+    tokenizer, _ = load_tokenizer(about.model, config)  # agree on the token to pad with
+    config.save_pretrained(fresh)
+    tokenizer.save_pretrained(fresh)
     (fresh / ABOUT).write_text(json.dumps(asdict(about), indent=2), encoding="utf-8")
     (fresh / "README.md").unlink(missing_ok=True)  # peft's empty card; ours follows the scores
     shutil.rmtree(best, ignore_errors=True)
@@ -165,15 +166,16 @@ def load_code(best: Path, about: About) -> str:
     """Return Python that loads the delivered model with plain transformers and peft."""
     auto_class = TASKS.get(about.task).auto_class
     head = f"from transformers import AutoConfig, AutoTokenizer, {auto_class}\n"
-    tokenizer = f'tokenizer = AutoTokenizer.from_pretrained("{best}")'
+    folder, backbone = json.dumps(str(best)), json.dumps(about.model)
+    tokenizer = f"tokenizer = AutoTokenizer.from_pretrained({folder})"
     if not (best / "adapter_config.json").is_file():
-        return f'{head}\nmodel = {auto_class}.from_pretrained("{best}")\n{tokenizer}'
+        return f"{head}\nmodel = {auto_class}.from_pretrained({folder})\n{tokenizer}"
     return (
         f"{head}from peft import PeftModel\n\n"
-        f'config = AutoConfig.from_pretrained("{best}")\n'
-        f'model = {auto_class}.from_pretrained(\n    "{about.model}", config=config, '
+        f"config = AutoConfig.from_pretrained({folder})\n"
+        f"model = {auto_class}.from_pretrained(\n    {backbone}, config=config, "
         f"ignore_mismatched_sizes=True\n)\n"
-        f'model = PeftModel.from_pretrained(model, "{best}")\n{tokenizer}'
+        f"model = PeftModel.from_pretrained(model, {folder})\n{tokenizer}"
     )
 
 
@@ -196,7 +198,7 @@ def _check(order: Mapping[str, Any]) -> dict[str, Any]:
     found = tuned.outputs(load_from_disk(order["selection"]))
     expected = np.load(order["expected"], allow_pickle=False)
     difference = float(np.abs(found - expected).max())
-    if difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
+    if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # nor NaN
         raise DeliveryError(
             f"the reloaded model's outputs differ from the measured ones by {difference:.2g}"
         )
@@ -255,7 +257,7 @@ def _merge(order: Mapping[str, Any]) -> dict[str, Any]:
     auto = getattr(transformers, TASKS.get(tuned.about.task).auto_class)
     tuned.model = auto.from_pretrained(str(merged)).eval()
     difference = float(np.abs(tuned.outputs(rows) - expected).max())
-    if difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
+    if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise DeliveryError(f"the merged model's outputs differ by {difference:.2g}")
     return {"difference": difference}
 

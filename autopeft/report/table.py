@@ -59,10 +59,10 @@ def cell(value: object) -> str:
 
 
 def _harmless(value: object) -> object:
-    text = "" if value is None else value
-    if isinstance(text, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + text
-    return text
+    if not isinstance(value, str):
+        return "" if value is None else value
+    lines = value.replace("\r\n", "\n").replace("\r", "\n")  # csv leaves a lone \r unquoted: a row
+    return f"'{lines}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else lines
 
 
 def _print_table(rows: Sequence[Row], console: Console, columns: Sequence[str] | None) -> None:

@@ -1,0 +1,94 @@
+"""The clock: what is left, what things take, what still fits. Time is made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from autopeft.api.clock import Clock
+from autopeft.records import Candidate
+
+
+class Time:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def candidate(method: str = "lora", epochs: int = 4) -> Candidate:
+    return Candidate(method=method, learning_rate=1e-3, epochs=epochs)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def test_without_a_limit_everything_fits(time: Time) -> None:
+    clock = Clock(limit_seconds=None, now=time)
+    clock.measured(candidate(), 1e9, 1.0)
+    assert clock.left_seconds is None
+    assert clock.fits(candidate())
+
+
+def test_earlier_sittings_count(time: Time) -> None:
+    clock = Clock(limit_seconds=100.0, spent_seconds=30.0, now=time)
+    time.now += 20.0
+    assert clock.elapsed_seconds == 50.0
+
+
+def test_what_is_left_leaves_time_for_the_delivery(time: Time) -> None:
+    clock = Clock(limit_seconds=100.0, now=time)
+    clock.delivery_seconds = 10.0
+    before = clock.left_seconds
+    assert before is not None
+    assert 80.0 < before < 90.0
+    clock.delivery_seconds = 30.0
+    assert clock.left_seconds == pytest.approx(before - 20.0)
+    time.now += 15.0
+    assert clock.left_seconds == pytest.approx(before - 35.0)
+
+
+def test_what_is_left_is_never_nothing(time: Time) -> None:
+    """The references come whatever the limit."""
+    clock = Clock(limit_seconds=10.0, now=time)
+    time.now += 500.0
+    assert clock.left_seconds is not None
+    assert clock.left_seconds > 0
+
+
+def test_estimates_come_from_what_was_measured(time: Time) -> None:
+    clock = Clock(limit_seconds=1_000.0, now=time)
+    assert clock.estimate_seconds(candidate()) is None
+    assert clock.fits(candidate())
+    clock.measured(candidate(epochs=4), 2.0, 0.25)  # a quarter of four epochs: 2 s an epoch
+    assert clock.estimate_seconds(candidate(epochs=3)) == pytest.approx(6.0)
+    clock.measured(candidate(epochs=1), 4.0, 1.0)
+    clock.measured(candidate(epochs=1), 100.0, 1.0)
+    assert clock.estimate_seconds(candidate(epochs=1)) == pytest.approx(4.0)
+
+
+def test_unknown_method_is_taken_for_as_slow_as_the_slowest(time: Time) -> None:
+    clock = Clock(limit_seconds=1_000.0, now=time)
+    clock.measured(candidate("lora", 1), 1.0, 1.0)
+    clock.measured(candidate("full", 1), 9.0, 1.0)
+    assert clock.estimate_seconds(candidate("ia3", 2)) == pytest.approx(18.0)
+
+
+def test_training_that_did_nothing_says_nothing(time: Time) -> None:
+    clock = Clock(limit_seconds=1_000.0, now=time)
+    clock.measured(candidate(), 5.0, 0.0)
+    assert clock.estimate_seconds(candidate()) is None
+
+
+def test_what_takes_longer_than_is_left_does_not_fit(time: Time) -> None:
+    clock = Clock(limit_seconds=100.0, now=time)
+    clock.delivery_seconds = 0.0
+    clock.measured(candidate(epochs=1), 50.0, 1.0)
+    assert clock.fits(candidate(epochs=1))
+    assert not clock.fits(candidate(epochs=2))
+    time.now += 60.0
+    assert not clock.fits(candidate(epochs=1))

@@ -1,0 +1,63 @@
+"""Ctrl-C once asks, twice ends; handlers are put back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from autopeft.api.interrupt import Interrupt, Interrupted
+
+SIGNALS = pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+
+
+@SIGNALS
+def test_first_signal_is_raised_where_the_run_checks(sent: signal.Signals, code: int) -> None:
+    with Interrupt() as interrupt:
+        interrupt.check()
+        os.kill(os.getpid(), sent)
+        with pytest.raises(Interrupted, match=sent.name) as caught:
+            interrupt.check()
+    assert caught.value.exit_code == code
+    assert isinstance(caught.value, KeyboardInterrupt)
+
+
+@SIGNALS
+def test_second_signal_is_raised_at_once(sent: signal.Signals, code: int) -> None:
+    with Interrupt(), pytest.raises(Interrupted) as caught:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), sent)
+        pytest.fail("went on")
+    assert caught.value.exit_code == code
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_handlers_are_put_back(failing: bool) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        with Interrupt():
+            inside = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+            if failing:
+                raise KeyError
+    except KeyError:
+        pass
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert inside != before
+
+
+def test_outside_the_main_thread_it_does_nothing() -> None:
+    faults: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with Interrupt() as interrupt:
+                interrupt.check()
+        except BaseException as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert faults == []

@@ -1,0 +1,59 @@
+"""The memory a training will take, before it begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from autopeft.api.memory import estimate_bytes, memory_limit
+from autopeft.records import Candidate, Placement
+from autopeft.search.load import load_space
+from autopeft.search.space import Space
+from tests.search.made_up import backbone
+
+ABOUT = {"idle_bytes": 1_000_000, "bytes_per_token": 100.0, "longest": 20}
+LORA = Candidate(
+    method="lora",
+    learning_rate=1e-3,
+    epochs=1,
+    knobs={"r": 8, "alpha": 16, "dropout": 0.0, "rslora": False},
+    placement=Placement(sites=("attn.q",)),
+)
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Space:
+    file = tmp_path / "space.yaml"
+    file.write_text("epochs: 1\nmethods:\n  lora:\n  full:\n")
+    return load_space(str(file)).restrict(
+        shape=backbone(), methods=None, excluded={}, max_params=None
+    )
+
+
+def test_estimate_is_idle_and_activations_and_what_trains(space: Space) -> None:
+    trained = 6 * 8 * (32 + 32) + 66
+    expected = 1_000_000 + 100 * 16 * 20 + 4 * 4 * trained
+    assert estimate_bytes(LORA, space, ABOUT) == expected
+
+
+def test_method_that_trains_base_weights_has_its_own_copy(space: Space) -> None:
+    full = Candidate(method="full", learning_rate=1e-3, epochs=1)
+    expected = 1_000_000 + 100 * 16 * 20 + 4 * (4 * (100_000 + 66) + 100_000)
+    assert estimate_bytes(full, space, ABOUT) == expected
+
+
+def test_larger_batches_take_more(space: Space) -> None:
+    larger = dataclasses.replace(LORA, batch_size=32)
+    assert estimate_bytes(larger, space, ABOUT) - estimate_bytes(LORA, space, ABOUT) == 32_000
+
+
+def test_limit_says_how_far_over_it_is(space: Space) -> None:
+    assert memory_limit(ABOUT, space, None) is None
+    needed = estimate_bytes(LORA, space, ABOUT)
+    at, below = memory_limit(ABOUT, space, needed), memory_limit(ABOUT, space, needed - 1)
+    assert at is not None
+    assert below is not None
+    assert at(LORA) is None
+    assert "GB of memory of" in (below(LORA) or "")

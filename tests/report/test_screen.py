@@ -1,0 +1,83 @@
+"""Screens: plain lines for pipes, a live display for terminals, nothing on request."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from autopeft.report import screen as screen_module
+from autopeft.report.screen import LiveScreen, PlainScreen, Screen, SilentScreen
+from autopeft.report.summary import interrupted
+
+
+def play(screen: Screen) -> None:
+    """Show a little run."""
+    screen.say("data [ok]")
+    screen.phase("search", 2)
+    for share in (0.0, 0.5):
+        screen.training(7, "lora [bold]r=8[/]", share, "30 examples/s")
+    screen.training(8, "ia3", 0.1, "")
+    screen.done(7, "  7  lora [bold]r=8[/]  0.9000")
+    screen.phase("choice and delivery")
+    screen.done(9, "never shown as running")
+
+
+def test_plain_screen_prints_a_line_per_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen_module.time, "monotonic", lambda: 100.0)
+    output = io.StringIO()
+    play(PlainScreen(output))
+    assert output.getvalue().splitlines() == [
+        "data [ok]",
+        "search (2)",
+        "[   0.0 s]   7  lora [bold]r=8[/]  0.9000",
+        "choice and delivery",
+        "[   0.0 s] never shown as running",
+    ]
+
+
+def test_plain_screen_prints_to_where_the_output_goes_now(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    PlainScreen().say("hello")
+    assert capsys.readouterr().out == "hello\n"
+
+
+def test_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    play(SilentScreen())
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("limit", [None, 60.0])
+def test_live_screen_scrolls_what_is_done_and_obeys_no_markup(limit: float | None) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=100, color_system=None)
+    with LiveScreen(console, limit) as screen:
+        play(screen)
+    text = output.getvalue()
+    assert "data [ok]" in text
+    assert "7  lora [bold]r=8[/]  0.9000" in text
+    assert "never shown as running" in text
+    assert "\x1b[?25h" in text, "the cursor is not back"
+
+
+def test_live_screen_puts_the_cursor_back_after_a_failure() -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=80)
+    with pytest.raises(KeyError), LiveScreen(console, None) as screen:
+        screen.phase("search")
+        raise KeyError
+    assert output.getvalue().rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in output.getvalue()
+
+
+def test_stopped_run_says_the_best_so_far() -> None:
+    rows = [
+        {"state": "complete", "candidate": "lora r=8", "score": 0.91234},
+        {"state": "stopped", "candidate": "ia3", "score": 0.99},
+    ]
+    assert interrupted("SIGINT", rows, "runs/a").splitlines() == [
+        "stopped by SIGINT; best so far: lora r=8 with 0.9123",
+        "The same command goes on from here: runs/a",
+    ]
+    assert "nothing finished yet" in interrupted("SIGTERM", rows[1:], "runs/a")
