@@ -36,9 +36,9 @@ _ROUNDING = 1e-12
 def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int = 5) -> list[int]:
     """Return the numbers of the trials to repeat with further seeds.
 
-    They are the `k` members of the front with the best scores, best first, filled up from the fronts
-    behind it, because a single lucky seed can hide the better candidate; then the default and the
-    head alone where they are not among them.
+    They are the `k` members of the front with the best scores, best first, filled up from the
+    fronts behind it, because a single lucky seed can hide the better candidate; then the default
+    and the head alone where they are not among them.
     """
     done = [r for r in records if r.state is TrialState.COMPLETE and r.score is not None]
     points = [
