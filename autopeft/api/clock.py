@@ -47,14 +47,16 @@ class Clock:
 
     @property
     def left_seconds(self) -> float | None:
-        """Time left for training, at least a second: the delivery is already set aside.
+        """Time that a training may take, at least a second; None without a limit."""
+        left = self._left()
+        return None if left is None else max(_LEAST_SECONDS, left)
 
-        None without a limit.
-        """
+    def _left(self) -> float | None:
+        """Return what is left, the delivery set aside; below 0 when it is used up."""
         if self.limit_seconds is None:
             return None
         reserve = self.delivery_seconds + _MARGIN_SECONDS
-        return max(_LEAST_SECONDS, self.limit_seconds - reserve - self.elapsed_seconds)
+        return self.limit_seconds - reserve - self.elapsed_seconds
 
     def measured(self, candidate: Candidate, seconds: float, share: float) -> None:
         """Learn from a training that did `share` of its steps in `seconds`."""
@@ -76,20 +78,23 @@ class Clock:
 
     def fits(self, candidate: Candidate) -> bool:
         """Whether a full training of `candidate` fits in what is left."""
-        left, needed = self.left_seconds, self.estimate_seconds(candidate)
+        left, needed = self._left(), self.estimate_seconds(candidate)
         return left is None or needed is None or needed <= left
 
     def search_seconds(self, replicates_seconds: float) -> float | None:
-        """Return what is left for the search itself; None without a limit.
+        """Return what is left for the search itself, below 0 when it is used up.
+
+        None without a limit.
 
         Args:
             replicates_seconds: what the replicates of the finalists so far would take. They get at
                 most the share of the limit that the search does not have.
         """
-        if self.limit_seconds is None or self.left_seconds is None:
+        left = self._left()
+        if self.limit_seconds is None or left is None:
             return None
         aside = min(replicates_seconds, (1 - SEARCH_SHARE) * self.limit_seconds)
-        return max(_LEAST_SECONDS, self.left_seconds - aside)
+        return left - aside
 
     @property
     def typical_seconds(self) -> float:

@@ -62,7 +62,7 @@ class Trials:
     def _jobs(self) -> Iterator[Job]:
         while True:
             left = self._search_seconds()
-            if left is not None and left < self._clock.typical_seconds:
+            if left is not None and left <= self._clock.typical_seconds:
                 return
             proposal = self._search.propose()
             if proposal is None:

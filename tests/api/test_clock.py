@@ -92,3 +92,24 @@ def test_what_takes_longer_than_is_left_does_not_fit(time: Time) -> None:
     assert not clock.fits(candidate(epochs=2))
     time.now += 60.0
     assert not clock.fits(candidate(epochs=1))
+
+
+def test_search_ends_however_short_its_trials_are(time: Time) -> None:
+    """A second is always granted to a training, but not a second after the other."""
+    clock = Clock(limit_seconds=100.0, now=time)
+    clock.measured(candidate(), 0.1, 1.0)
+    time.now += 99.0
+    left = clock.search_seconds(0.0)
+    assert left is not None
+    assert left < clock.typical_seconds
+    assert not clock.fits(candidate())
+
+
+def test_replicates_get_at_most_the_share_that_the_search_does_not_have(time: Time) -> None:
+    clock = Clock(limit_seconds=100.0, now=time)
+    clock.delivery_seconds = 0.0
+    little, much = clock.search_seconds(10.0), clock.search_seconds(1e9)
+    assert little is not None
+    assert much is not None
+    assert little - much == pytest.approx(0.45 * 100.0 - 10.0)
+    assert clock.search_seconds(0.0) == pytest.approx(little + 10.0)

@@ -1,0 +1,126 @@
+"""Budgets and settings that cannot be met are said before training. (robustness.md 15, 22, 28)"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autopeft.errors import ConfigError, ModelError, NoCandidateError, UsageError
+from autopeft.records import TrialState
+from tests.robustness.conftest import Settings, run
+from tests.robustness.run import write_space
+from tests.tiny import tiny_model
+
+
+@pytest.mark.slow
+def test_nothing_over_the_parameter_budget_is_trained(settings: Settings) -> None:
+    result, _ = run(settings, max_params="600", trials=4)
+    assert 0 < max(r.costs.trainable_params for r in result.records) <= 600
+    assert "default" not in {r.origin for r in result.records}, "it trains 2,048 parameters"
+    assert result.choice.trainable_params <= 600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"max_params": 3, "methods": "lora"}, r"3 (trained )?(parameters )?.*"),
+        ({"max_memory": "1MB"}, r"memory of 0\.0 GB allowed"),
+    ],
+)
+def test_nothing_feasible_names_the_limit_and_trains_nothing(
+    settings: Settings, limits: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(NoCandidateError, match=said):
+        run(settings, **limits)
+    assert not list((Path(settings["output"]) / "trials").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"metric": "acuracy"}, "did you mean 'accuracy'"),
+        ({"metric": "rmse"}, "rmse"),
+        ({"task": "text-clasification"}, "did you mean 'text-classification'"),
+        ({"methods": "lorra"}, "did you mean 'lora'"),
+        ({"label": "labels"}, "did you mean 'label'"),
+        ({"space": "quikc"}, "did you mean 'quick'"),
+        ({"trails": 3}, "did you mean 'trials'"),
+    ],
+)
+def test_misspelt_setting_is_an_error_with_a_suggestion_and_no_folder(
+    settings: Settings, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        run(settings, **change)
+    assert not Path(settings["output"]).exists()
+
+
+def test_missing_model_is_asked_for(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="name one with --model"):
+        run({**settings, "model": None})
+
+
+def damaged(folder: Path, damage: str) -> Path:
+    model = tiny_model("bert", folder)
+    weights = model / "model.safetensors"
+    if damage == "no weights":
+        weights.unlink()
+    elif damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:2000])
+    elif damage == "another architecture":
+        other = tiny_model("gpt2", folder.with_name("gpt2"))
+        shutil.copy(other / "config.json", model / "config.json")
+    elif damage == "no tokenizer":
+        for file in model.glob("*token*"):
+            file.unlink()
+    elif damage == "no pad token":
+        for name in ("tokenizer_config.json", "special_tokens_map.json"):
+            if (model / name).is_file():
+                values = json.loads((model / name).read_text())
+                values.pop("pad_token", None)
+                (model / name).write_text(json.dumps(values))
+    else:
+        (model / "config.json").write_text("{broken")
+    return model
+
+
+@pytest.mark.parametrize("damage", ["no weights", "truncated", "no tokenizer"])
+def test_model_that_cannot_be_used_is_said_before_there_is_a_folder(
+    settings: Settings, tmp_path: Path, damage: str
+) -> None:
+    model = damaged(tmp_path / "model", damage)
+    with pytest.raises(ModelError, match=str(model)):
+        run(settings, model=str(model))
+    assert not Path(settings["output"]).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["another architecture", "no pad token", "broken config"])
+def test_model_that_does_not_fit_is_said_before_training(
+    settings: Settings, tmp_path: Path, damage: str
+) -> None:
+    model = damaged(tmp_path / "model", damage)
+    with pytest.raises(ModelError, match=str(model)):
+        run(settings, model=str(model))
+    assert not list((Path(settings["output"]) / "trials").glob("*"))
+
+
+@pytest.mark.slow
+def test_time_limit_ends_an_endless_search_and_still_delivers(
+    settings: Settings, tmp_path: Path
+) -> None:
+    import time
+
+    space = write_space(
+        tmp_path, "epochs: 5\nmethods:\n  lora:\n    r: {low: 1, high: 64, log: true}\n"
+    )
+    started = time.monotonic()
+    result, _ = run(settings, trials=None, time_limit="25s", space=str(space))
+    assert time.monotonic() - started < 40.0, "25 s on a quiet machine"
+    assert (result.best / "adapter_model.safetensors").is_file()
+    assert sum(r.state is TrialState.COMPLETE for r in result.records) >= 2

@@ -1,0 +1,158 @@
+"""What a search hands over is what it says it is. (robustness.md 12, 18–20)"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from safetensors.numpy import load_file
+
+from autopeft.api import handover
+from autopeft.errors import DeliveryError
+from autopeft.records import TrialState
+from tests.robustness.conftest import Done, Settings, run
+from tests.robustness.run import states_in
+from tests.tiny import tiny_tokenizer
+
+pytestmark = pytest.mark.slow
+
+FRESH = """
+import json, sys, torch
+sys.modules["autopeft"] = None  # plain transformers and peft, nothing of ours
+exec(sys.stdin.read())
+model.eval()
+batch = tokenizer(json.loads(sys.argv[1]), padding=True, return_tensors="pt")
+with torch.no_grad():
+    logits = model(**batch).logits
+print(json.dumps([[model.config.id2label[i] for i in logits.argmax(1).tolist()],
+                  logits.softmax(1).max(1).values.tolist()]))
+"""
+
+
+def test_rows(done: Done) -> Dataset:
+    return Dataset.load_from_disk(str(done.result.folder / "data" / "test"))
+
+
+test_rows.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_fresh_process_with_plain_peft_gives_the_reported_predictions(done: Done) -> None:
+    rows = test_rows(done)
+    process = subprocess.run(
+        [sys.executable, "-c", FRESH, json.dumps(list(rows["text"]))],
+        input=done.result.load_code(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    labels, chances = json.loads(process.stdout.splitlines()[-1])
+    told = Dataset.from_parquet(str(done.result.folder / "predictions.parquet"))
+    assert labels == list(told["prediction"])
+    assert np.allclose(chances, told["probability"], atol=1e-4)
+    names = ("bad", "good")
+    right = [names[y] == label for y, label in zip(rows["label"], labels, strict=True)]
+    assert done.result.choice.test_scores["accuracy"] == pytest.approx(np.mean(right))
+
+
+def test_parameters_are_those_of_the_file_and_the_head_is_apart(done: Done) -> None:
+    weights = load_file(str(done.result.best / "adapter_model.safetensors"))
+    head = sum(value.size for name, value in weights.items() if "classifier" in name)
+    whole = sum(value.size for value in weights.values())
+    chosen = next(r for r in done.result.records if r.number == done.result.choice.number)
+    assert head == chosen.costs.head_params == 32 * 2 + 2
+    assert done.result.choice.trainable_params == chosen.costs.trainable_params == whole - head
+
+
+def test_bytes_are_those_of_the_files(done: Done) -> None:
+    final = {row.number for row in done.result.choice.finalists}
+    for record in done.result.records:
+        if record.number in final:
+            folder = done.result.folder / "trials" / f"{record.number}-{record.seed}"
+            size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+            assert record.costs.artifact_bytes == size
+
+
+def test_every_finished_trial_has_all_its_prices(done: Done) -> None:
+    complete = [r for r in done.result.records if r.state is TrialState.COMPLETE]
+    assert len(complete) >= 2
+    for record in complete:
+        costs = record.costs
+        assert costs.train_seconds is not None
+        assert costs.train_seconds > 0
+        assert costs.latency_seconds is not None
+        assert costs.latency_seconds > 0
+        assert costs.peak_memory_bytes is not None
+
+
+def test_references_are_trained_to_the_end_and_told_of(done: Done) -> None:
+    origins = {r.origin: r for r in done.result.records}
+    for origin in ("default", "head"):
+        assert origins[origin].state is TrialState.COMPLETE
+        assert origins[origin].curve[-1].share == 1.0
+    assert "default LoRA" in done.result.choice.reason
+
+
+def test_card_and_leaderboard_tell_the_same_scores(done: Done) -> None:
+    card = (done.result.best / "README.md").read_text()
+    assert f"| accuracy | {done.result.choice.test_scores['accuracy']:.4f} |" in card
+    assert done.result.choice.reason in card
+    assert len((done.result.folder / "leaderboard.csv").read_text().splitlines()) == 7
+
+
+def test_no_pickle_is_written(done: Done) -> None:
+    names = [path.name for path in done.result.folder.rglob("*") if path.is_file()]
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".pickle"))]
+
+
+def test_saved_copy_stands_alone(done: Done, tmp_path: Path) -> None:
+    from autopeft.api import load
+
+    copy = done.result.save(tmp_path / "copy")
+    texts = ["good w1", "bad w2 w3"]
+    assert load(copy).predict(texts) == done.result.predict(texts)
+    assert len(tiny_tokenizer("bert")(texts)["input_ids"]) == 2
+    with pytest.raises(FileExistsError):
+        done.result.save(tmp_path / "copy")
+
+
+def test_test_split_is_read_only_after_the_choice_and_the_check(
+    copied: Settings, done: Done
+) -> None:
+    """A finished run, whose result is taken away and whose test split is a trap."""
+    folder = Path(copied["output"])
+    (folder / "result.json").unlink()
+    shutil.rmtree(folder / "best")
+    trap = folder / "data" / "test"
+    for file in trap.glob("*.arrow"):
+        file.write_bytes(b"a trap")
+    with pytest.raises(DeliveryError):
+        run(copied, trials=7)
+    assert (folder / "best" / "adapter_model.safetensors").is_file(), "chosen and written"
+    assert not (folder / "result.json").exists()
+    assert len([state for state in states_in(folder) if state != "FAIL"]) >= 7
+    assert "RUNNING" not in states_in(folder)
+
+
+def test_delivered_model_that_differs_is_an_error(
+    copied: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(copied["output"])
+    (folder / "result.json").unlink()
+    real = handover.delivery.write
+
+    def write(artifact: Path, best: Path, about: object) -> None:
+        real(artifact, best, about)  # type: ignore[arg-type]
+        outputs = artifact / "selection.npy"
+        np.save(outputs, np.load(outputs) + 0.1)
+
+    monkeypatch.setattr(handover.delivery, "write", write)
+    with pytest.raises(DeliveryError, match=r"differ from the measured ones by 0\.\d"):
+        run(copied)
+    assert not (folder / "result.json").exists()
