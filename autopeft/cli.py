@@ -69,7 +69,9 @@ def _fail(message: str, code: int) -> None:
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
 ) -> None:
+    del debug  # `main` looks for it before anything can fail
     if version:
         from autopeft import __version__
 

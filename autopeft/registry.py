@@ -25,7 +25,7 @@ InfoT = TypeVar("InfoT", bound=Named)
 
 
 class Registry(Generic[InfoT]):
-    """Info records by name, in the order of their modules' names.
+    """Info records in the order of their names, whichever was imported first.
 
     Args:
         kind: the noun for messages, such as ``"method"``.
@@ -62,7 +62,7 @@ class Registry(Generic[InfoT]):
     def names(self) -> tuple[str, ...]:
         """Every registered name."""
         self.discover()
-        return tuple(self._infos)
+        return tuple(sorted(self._infos))
 
     def get(self, name: str, *, where: str = "") -> InfoT:
         """Return the record of that name.
@@ -77,4 +77,4 @@ class Registry(Generic[InfoT]):
 
     def __iter__(self) -> Iterator[InfoT]:
         self.discover()
-        return iter(tuple(self._infos.values()))
+        return iter([self._infos[name] for name in sorted(self._infos)])

@@ -68,7 +68,7 @@ def test_folder_joined_to_the_package_is_searched_too(
     elsewhere.mkdir()
     write_fruit(elsewhere, "fig")
     monkeypatch.setattr(fruits_of_a_test, "__path__", [*fruits_of_a_test.__path__, str(elsewhere)])
-    assert fruits.names() == ("apple", "pear", "fig")
+    assert fruits.names() == ("apple", "fig", "pear")
 
 
 def test_name_is_given_once(fruits: Registry[Info]) -> None:

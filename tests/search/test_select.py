@@ -287,7 +287,9 @@ def test_finalists_are_the_front_with_both_references_beside_it() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), SCORES)), max_size=12))
-def test_who_is_dominated_is_a_finalist_only_after_the_whole_front(drawn: list[tuple[int, float | None]]) -> None:
+def test_who_is_dominated_is_a_finalist_only_after_the_whole_front(
+    drawn: list[tuple[int, float | None]],
+) -> None:
     records = [record(i, params, score) for i, (params, score) in enumerate(drawn)]
     done = {r.number: r for r in records if r.score is not None}
     expected = {

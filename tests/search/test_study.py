@@ -54,7 +54,7 @@ def test_the_order_of_trial(space: Space) -> None:
     assert default.candidate.placement is not None
     assert default.candidate.placement.sites == ("attn.q", "attn.v")
     assert default.candidate.learning_rate == METHODS.get("lora").learning_rate.median
-    assert default.candidate.epochs == 5
+    assert default.candidate.epochs == 3
     assert (head.number, head.origin, head.state) == (1, "head", TrialState.COMPLETE)
     assert head.costs.trainable_params == 0
     first = [r.candidate.method for r in records if r.origin == "portfolio"]
