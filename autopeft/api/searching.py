@@ -174,7 +174,7 @@ class Searching:
             "labels": list(self.prepared.problem.labels),
             "metric": self.prepared.problem.metric,
             "max_length": self.config.max_length or opening.MOST_TOKENS,
-            "plan": self.folder.read_json("plan.json"),
+            "plan": self.folder.read_json("plan.json") or (self._pool.about or {}).get("plan"),
             "threads": opening.threads(self._pool.size),
         }
 

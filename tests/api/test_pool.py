@@ -120,6 +120,21 @@ def test_two_workers_share_the_jobs(opened: Opened) -> None:
     assert len(set(notes.pids)) == 2
 
 
+def test_further_workers_are_opened_when_the_first_has_told_its_plan() -> None:
+    """So that all train under the same one."""
+    told: list[Any] = []
+
+    def setting() -> dict[str, Any]:
+        told.append(made.about)
+        return {"op": "open"}
+
+    with Supervisor("tests.workers:trainer") as supervisor:
+        made = Pool(supervisor, setting, [{}, {}, {}], lambda: None)
+        made.launch()
+        about = made.open()
+    assert told == [None, about, about]
+
+
 def test_dead_worker_costs_its_job_and_is_replaced(opened: Opened) -> None:
     pool, notes = opened(), Notes()
     first = pool.open()["pid"]
