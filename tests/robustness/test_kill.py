@@ -17,7 +17,7 @@ from tests.robustness.conftest import Done, Settings
 from tests.robustness.run import begin, outline, records_in, states_in, wait_for
 
 pytestmark = pytest.mark.slow
-STEP = "0.05"
+STEP = "0.02"
 
 
 @dataclass
