@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from autopeft.records import Candidate
 
-SEARCH_SHARE = 0.55
+SEARCH_SHARE = 0.6
 _MARGIN_SECONDS = 1.5
 _LEAST_SECONDS = 1.0
 

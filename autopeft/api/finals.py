@@ -85,14 +85,19 @@ class Finals:
         return 1
 
     def _missing(self, count: int) -> Iterator[Job]:
-        """Yield what is still to be trained: first what was, and whose weights are damaged."""
+        """Yield what is still to be trained: first what was, and whose weights are damaged.
+
+        The head alone gets further seeds only if it is itself among the best.
+        """
         final = self._best(count)
         for record in final:
             for run in (record, *self._trials.replicates(record.number)):
                 if run.artifact is not None and not whole(self._folder / run.artifact):
                     yield self._job(record, run.seed)
         for shift in range(1, REPLICATES):
-            for record in final:
+            for place, record in enumerate(final):
+                if record.origin == "head" and place >= count:
+                    continue
                 seed = record.seed + shift
                 done = {replicate.seed for replicate in self._trials.replicates(record.number)}
                 if seed not in done:

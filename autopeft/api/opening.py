@@ -27,8 +27,8 @@ DEMO_SECONDS = 180.0
 DEMO_BBC_TOKENS = 128
 MOST_TOKENS = 512
 WORKER_ENVIRONMENT = {
+    "GOMP_SPINCOUNT": "2000",  # threads that spin for long starve each other on a shared machine
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve on a shared machine
     "TOKENIZERS_PARALLELISM": "false",
 }
 PACKAGES = ("autopeft", "torch", "transformers", "peft", "lightning", "optuna", "datasets")

@@ -35,6 +35,7 @@ from autopeft.report.leaderboard import leaderboard
 from autopeft.report.screen import LoggedScreen, Screen
 from autopeft.report.table import as_csv
 from autopeft.search.front import Point, gain, pareto, size
+from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.search.study import Search
 from autopeft.store import RunFolder, TrialStore
@@ -142,6 +143,7 @@ class Searching:
                 higher_is_better=self._higher,
                 seed=self.config.seed,
                 max_trials=self._max_trials(),
+                rungs=rungs_of(space.least_steps(len(self.prepared.train))),
                 limit=memory_limit(about, space, self.config.max_memory),
             )
             for record in search.lost:

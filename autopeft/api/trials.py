@@ -86,7 +86,7 @@ class Trials:
         records = self._search.trials.records()
         if len(records) < REFERENCES:
             return self._clock.left_seconds
-        final = self._finalists(records)
+        final = [record for record in self._finalists(records) if record.origin != "head"]
         estimates = (self._clock.estimate_seconds(record.candidate) for record in final)
         return self._clock.search_seconds((REPLICATES - 1) * sum(s or 0.0 for s in estimates))
 

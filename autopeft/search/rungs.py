@@ -24,6 +24,9 @@ from autopeft.search.front import Point, contribution, fronts
 SHARES = (1 / 9, 1 / 3, 1.0)
 """Shares of the training steps at which trials are compared."""
 
+LEAST_STEPS = 50
+"""Optimizer steps before the first comparison: earlier, most candidates still score at chance."""
+
 ETA = 3
 """One in this many goes on."""
 
@@ -49,6 +52,15 @@ class Entry:
     size: float
     family: str
     slow: bool = False
+
+
+def rungs_of(steps: int) -> tuple[float, ...]:
+    """Return the shares of `SHARES` that are worth a comparison.
+
+    Args:
+        steps: optimizer steps of the shortest training in the space.
+    """
+    return tuple(share for share in SHARES if share == 1.0 or share * steps >= LEAST_STEPS)
 
 
 def slow_starter(candidate: Candidate, info: MethodInfo) -> bool:

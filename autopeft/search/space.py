@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from autopeft.errors import UnknownNameError
 from autopeft.methods import METHODS, MethodInfo
 from autopeft.records import BackboneShape, Candidate, Placement, Scalar, fingerprint
-from autopeft.search.dimension import Choices, Dimension, contains, fixed, suggest
+from autopeft.search.dimension import Choices, Dimension, contains, ends, fixed, suggest
 
 if TYPE_CHECKING:
     import optuna
@@ -141,6 +141,15 @@ class Space:
             raise UnknownNameError("method", method, tuple(self.methods), where=self.source)
         space = self.methods[method]
         return space.candidate(space.defaults)
+
+    def least_steps(self, rows: int) -> int:
+        """Return the optimizer steps of the shortest training on `rows` training rows."""
+        return min(
+            int(epochs) * -(-rows // int(size))
+            for space in self.methods.values()
+            for epochs in ends(space.dimensions["epochs"])
+            for size in ends(space.dimensions["batch_size"])
+        )
 
     def count(self, candidate: Candidate) -> int:
         """Return the exact number of trained parameters without the head.

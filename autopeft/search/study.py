@@ -73,6 +73,7 @@ class Search:
         higher_is_better: the metric's direction.
         seed: of the run: the same seed proposes the same candidates for the same results.
         max_trials: total over all resumes; None for no limit.
+        rungs: shares of the training steps at which trials are compared, see `rungs_of`.
         limit: from a candidate, why it is over a budget that the space does not know (memory), or
             None if it is not.
 
@@ -89,6 +90,7 @@ class Search:
         higher_is_better: bool,
         seed: int = 0,
         max_trials: int | None = None,
+        rungs: tuple[float, ...] = SHARES,
         limit: Callable[[Candidate], str | None] | None = None,
     ) -> None:
         self.trials = trials
@@ -97,6 +99,7 @@ class Search:
         self._higher_is_better = higher_is_better
         self._seed = seed
         self._max_trials = max_trials
+        self._rungs = rungs
         self._limit = limit or (lambda _candidate: None)
         self.lost = trials.recover()
 
@@ -228,7 +231,7 @@ class Search:
             seed=seed,
             origin=origin,
             protected=origin in PROTECTED,
-            rungs=SHARES,
+            rungs=self._rungs,
             trainable_params=self.space.count(candidate),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autopeft.api.clock import Clock
+from autopeft.api.clock import SEARCH_SHARE, Clock
 from autopeft.records import Candidate
 
 
@@ -111,5 +111,5 @@ def test_replicates_get_at_most_the_share_that_the_search_does_not_have(time: Ti
     little, much = clock.search_seconds(10.0), clock.search_seconds(1e9)
     assert little is not None
     assert much is not None
-    assert little - much == pytest.approx(0.45 * 100.0 - 10.0)
+    assert little - much == pytest.approx((1 - SEARCH_SHARE) * 100.0 - 10.0)
     assert clock.search_seconds(0.0) == pytest.approx(little + 10.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autopeft.methods import METHODS
 from autopeft.records import Candidate
-from autopeft.search.rungs import Entry, decide, slow_starter
+from autopeft.search.rungs import SHARES, Entry, decide, rungs_of, slow_starter
 
 GAINS = st.one_of(
     st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0]), st.just(-math.inf), st.just(math.nan)
@@ -117,3 +117,9 @@ def test_slow_starters_are_low_learning_rates_prompts_and_full_fine_tuning() -> 
     }
     for (method, factor), slow in expected.items():
         assert slow_starter(candidate(method, factor), METHODS.get(method)) == slow
+
+
+def test_no_comparison_before_scores_mean_anything() -> None:
+    assert rungs_of(10_000) == SHARES
+    assert rungs_of(171) == (1 / 3, 1.0)
+    assert rungs_of(10) == (1.0,)

@@ -364,3 +364,9 @@ def test_spaces_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path, layout: s
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert Path(said.stdout.strip()) == inside.resolve() / "quick.yaml"
+
+
+def test_least_steps_are_of_the_shortest_training(tmp_path: Path) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text("epochs: [2, 5]\nbatch_size: [16, 32]\nmethods:\n  lora:\n", encoding="utf-8")
+    assert load_space(file).least_steps(900) == 2 * 29
