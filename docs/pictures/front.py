@@ -32,7 +32,7 @@ def main(run: Path, picture: Path) -> None:
     axes.set_ylabel(f"{choice['metric']} on the selection split")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
     figure.tight_layout()
     figure.savefig(picture)
 
