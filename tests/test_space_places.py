@@ -90,4 +90,5 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         assert "autopeft = autopeft.cli:main" in archive.read(scripts).decode()
     held = {name for name in names if ".dist-info/" not in name}
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "autopeft").rglob("*.py")}
-    assert held == modules | {f"autopeft/search_spaces/{name}.yaml" for name in SPACES}
+    spaces = {f"autopeft/search_spaces/{name}.yaml" for name in SPACES}
+    assert held == modules | spaces | {"autopeft/py.typed"}
