@@ -22,6 +22,8 @@ REPLICATES = 3
 FINALISTS = 5
 REFERENCES = 2
 
+_PART_OF_A_REFERENCE = 0.25
+
 
 class Trials:
     """Runs the search phase and keeps only the weights that may still be delivered.
@@ -62,7 +64,7 @@ class Trials:
     def _jobs(self) -> Iterator[Job]:
         while True:
             left = self._search_seconds()
-            if left is not None and left <= self._clock.typical_seconds:
+            if left is not None and left <= self._least_seconds():
                 return
             proposal = self._search.propose()
             if proposal is None:
@@ -89,6 +91,14 @@ class Trials:
         final = [record for record in self._finalists(records) if record.origin != "head"]
         estimates = (self._clock.estimate_seconds(record.candidate) for record in final)
         return self._clock.search_seconds((REPLICATES - 1) * sum(s or 0.0 for s in estimates))
+
+    def _least_seconds(self) -> float:
+        """Return the time without which no further trial is begun.
+
+        A reference that is cut short is kept, so a part of the usual time will do for it.
+        """
+        missing = len(self._search.trials.records()) < REFERENCES
+        return self._clock.typical_seconds * (_PART_OF_A_REFERENCE if missing else 1.0)
 
     def _finalists(self, records: list[TrialRecord]) -> list[TrialRecord]:
         numbers = finalists(records, higher_is_better=self._higher_is_better, k=FINALISTS)
