@@ -174,7 +174,7 @@ def _write_front(
             members.append(row)
     for rank, row in enumerate(members, start=1):
         method = records[row.finalist.number].candidate.method
-        artifact = run / artifact_folder(row.finalist.number, _median_seed(row))
+        artifact = run / artifact_folder(row.finalist.number, row.seed)
         folder = run / "front" / f"{rank}-{method}"
         folder.parent.mkdir(exist_ok=True)
         delivery.write(artifact, folder, dataclasses.replace(about, method=method))
@@ -191,16 +191,7 @@ def _beside(choice: Choice) -> dict[str, tuple[int, int]]:
         "default": [row for row in others if row.finalist.origin == "default"],
         "head": [row for row in others if row.finalist.origin == "head"],
     }
-    return {
-        name: (rows[0].finalist.number, _median_seed(rows[0]))
-        for name, rows in wanted.items()
-        if rows
-    }
-
-
-def _median_seed(row: Row) -> int:
-    ordered = sorted(row.finalist.replicates, key=lambda run: (run.score, run.seed))
-    return ordered[(len(ordered) - 1) // 2].seed
+    return {name: (rows[0].finalist.number, rows[0].seed) for name, rows in wanted.items() if rows}
 
 
 def _row(

@@ -46,6 +46,8 @@ class Row:
         standard_error: of Δ.
         best_share: share of resamples in which it is the best.
         admissible: whether it is within the tolerance.
+        seed: of its replicate of median score, the lower of the two in the middle where their
+            count is even.
     """
 
     finalist: Finalist
@@ -55,6 +57,7 @@ class Row:
     standard_error: float
     best_share: float
     admissible: bool
+    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +66,7 @@ class Choice:
 
     Args:
         number: of the chosen trial.
-        seed: of the replicate that is delivered: the one of median score, the lower of the two in
-            the middle where their count is even.
+        seed: of the replicate that is delivered: the chosen row's.
         table: one row per finalist, the best first.
         reason: for people.
     """

@@ -119,7 +119,7 @@ def choose(
     chosen = min((row for row in table if row.admissible), key=_price)
     return Choice(
         number=chosen.finalist.number,
-        seed=_median(chosen.finalist, higher_is_better).seed,
+        seed=chosen.seed,
         table=table,
         reason=reason(chosen, table, within=within, percent=percent),
     )
@@ -163,6 +163,7 @@ def _table(
             standard_error=standard_error(gains[best], gains[i]),
             best_share=float(shares[i]),
             admissible=admissible(i),
+            seed=_median(measured[i], higher_is_better).seed,
         )
         for i in ranking
     )
