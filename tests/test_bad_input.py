@@ -197,6 +197,7 @@ def test_no_pad_token(place: Path, command: Command) -> None:
     file.write_text(json.dumps(known), encoding="utf-8")
     message = refused(command)
     assert "has no pad token" in message and "tokenizer_config.json" in message
+    assert not list((place / "runs").glob("*"))
 
 
 @pytest.mark.slow

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autopeft.api.clock import Clock
 from autopeft.api.pool import Job, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
-from autopeft.api.trials import FINALISTS, REPLICATES, outcome_line, show_progress
+from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
+from autopeft.api.trials import outcome_line, show_progress
 from autopeft.api.weights import whole
 from autopeft.records import Cause, RungPoint, TrialRecord
-from autopeft.report.screen import Screen
 from autopeft.search.bootstrap import Replicate
 from autopeft.search.finalist import Choice, Finalist
-from autopeft.search.select import choose, finalists
+from autopeft.search.select import choose
 from autopeft.search.space import Space
 from autopeft.store import TrialStore
 from autopeft.tasks import TASKS
@@ -31,22 +30,11 @@ class Finals:
     """Trains the finalists again under other seeds, as far as time allows.
 
     One seed goes round all finalists before the next begins, so that a short time limit costs all
-    of them alike.
+    of them alike. Where not even one further seed of each fits, the best of them get it.
     """
 
-    def __init__(
-        self,
-        trials: TrialStore,
-        clock: Clock,
-        screen: Screen,
-        folder: Path,
-        *,
-        higher_is_better: bool,
-        save: Callable[[], None],
-    ) -> None:
-        self._trials, self._clock, self._screen = trials, clock, screen
-        self._folder, self._save = folder, save
-        self._higher_is_better = higher_is_better
+    def __init__(self, sitting: Sitting) -> None:
+        self._sitting, self._clock, self._screen = sitting, sitting.clock, sitting.screen
         self._size = FINALISTS
         self._again: set[tuple[int, int]] = set()
         self.skipped = 0
@@ -54,9 +42,9 @@ class Finals:
     def run(self, pool: Pool) -> None:
         """Train what is missing; a replicate that failed is not tried again."""
         self._size = self._affordable()
-        if self._size < min(FINALISTS, len(self._best(FINALISTS))):
+        if self._size < min(FINALISTS, len(self._sitting.finalists())):
             self._screen.say(
-                f"choice  time for the replicates of {self._size} of at most {FINALISTS} finalists"
+                f"choice  time for further seeds of {self._size} of at most {FINALISTS} finalists"
             )
         missing = list(self._missing(self._size))
         if missing:
@@ -65,20 +53,13 @@ class Finals:
 
     def finalists(self) -> list[TrialRecord]:
         """Return the finalists, the best score first, the references last."""
-        return self._best(self._size)
-
-    def _best(self, count: int) -> list[TrialRecord]:
-        records = {record.number: record for record in self._trials.records()}
-        numbers = finalists(
-            list(records.values()), higher_is_better=self._higher_is_better, k=count
-        )
-        return [records[number] for number in numbers]
+        return self._sitting.finalists(self._size)
 
     def _affordable(self) -> int:
-        """Return how many finalists can have all their replicates in the time left."""
+        """Return how many finalists can all have a further seed in the time left."""
         left = self._clock.left_seconds
         for count in range(FINALISTS, 1, -1):
-            jobs = self._missing(count)
+            jobs = self._further(_rivals(self._sitting.finalists(count)), seeds=2)
             needed = sum(self._clock.estimate_seconds(job.candidate) or 0.0 for job in jobs)
             if left is None or needed <= left:
                 return count
@@ -87,21 +68,24 @@ class Finals:
     def _missing(self, count: int) -> Iterator[Job]:
         """Yield what is still to be trained: first what was, and whose weights are damaged.
 
-        The head alone gets further seeds only if it is itself among the best.
+        The head alone comes last, and only if it is itself among the best.
         """
-        final = self._best(count)
+        final = self._sitting.finalists(count)
         for record in final:
-            for run in (record, *self._trials.replicates(record.number)):
-                if run.artifact is not None and not whole(self._folder / run.artifact):
+            for run in (record, *self._sitting.trials.replicates(record.number)):
+                if run.artifact is not None and not whole(self._sitting.folder / run.artifact):
                     yield self._job(record, run.seed)
-        for shift in range(1, REPLICATES):
-            for place, record in enumerate(final):
-                if record.origin == "head" and place >= count:
-                    continue
-                seed = record.seed + shift
-                done = {replicate.seed for replicate in self._trials.replicates(record.number)}
-                if seed not in done:
-                    yield self._job(record, seed)
+        rivals = _rivals(final)
+        yield from self._further(rivals, REPLICATES)
+        yield from self._further([r for r in final[:count] if r not in rivals], REPLICATES)
+
+    def _further(self, records: list[TrialRecord], seeds: int) -> Iterator[Job]:
+        """Yield what the records lack of `seeds`, one seed round all before the next."""
+        for shift in range(1, seeds):
+            for record in records:
+                replicates = self._sitting.trials.replicates(record.number)
+                if record.seed + shift not in {replicate.seed for replicate in replicates}:
+                    yield self._job(record, record.seed + shift)
 
     def _job(self, record: TrialRecord, seed: int) -> Job:
         if seed == record.seed:
@@ -111,7 +95,7 @@ class Finals:
             candidate=record.candidate,
             seed=seed,
             rungs=(1.0,),
-            artifact=self._folder / artifact_folder(record.number, seed),
+            artifact=self._sitting.folder / artifact_folder(record.number, seed),
         )
 
     def _jobs(self, missing: list[Job]) -> Iterator[Job]:
@@ -147,10 +131,10 @@ class Finals:
                 f"warning: the weights of trial {job.number} were damaged: trained again"
             )
         else:
-            self._trials.replicate(record)
+            self._sitting.trials.replicate(record)
         if record.artifact is None:
             shutil.rmtree(job.artifact, ignore_errors=True)
-        self._save()
+        self._sitting.save()
         self._screen.done(_key(job), f"{outcome_line(record)}, seed {job.seed}")
 
 
@@ -233,6 +217,11 @@ def untrained_score(problem: Problem, train_targets: np.ndarray, targets: np.nda
 def _score(record: TrialRecord) -> float:
     assert record.score is not None
     return record.score
+
+
+def _rivals(final: list[TrialRecord]) -> list[TrialRecord]:
+    """Return the finalists without the head alone."""
+    return [record for record in final if record.origin != "head"]
 
 
 def _key(job: Job) -> int:

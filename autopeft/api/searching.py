@@ -22,12 +22,13 @@ from autopeft.api.interrupt import Interrupt
 from autopeft.api.memory import memory_limit
 from autopeft.api.pool import WORK, Pool
 from autopeft.api.result import RESULT, ChoiceRecord, SearchResult
+from autopeft.api.sitting import Sitting
 from autopeft.api.trials import Trials
 from autopeft.backbone.checkpoint import digest
 from autopeft.backbone.load import find_folder
 from autopeft.config import SearchConfig
 from autopeft.data.source import Source
-from autopeft.errors import NoCandidateError
+from autopeft.errors import AutoPeftError, NoCandidateError
 from autopeft.methods import feasible_methods
 from autopeft.records import BackboneShape, TrialRecord, TrialState
 from autopeft.report.failures import failures
@@ -91,7 +92,7 @@ class Searching:
 
     def close(self) -> None:
         """End the workers, give the folder back, restore signal handlers."""
-        if self.config.debug and hasattr(self, "folder"):
+        if self.config.debug and hasattr(self, "folder") and self.path.is_dir():
             shutil.copytree(self._supervisor.logs, self.path / "logs", dirs_exist_ok=True)
         self._stack.close()
 
@@ -134,8 +135,13 @@ class Searching:
         def save() -> None:
             self.trials.study.set_user_attr("seconds", clock.elapsed_seconds)
 
-        with self._reporting():
+        try:
             about, space = self.narrowed()
+        except AutoPeftError:
+            if not self.trials.records():  # nothing to come back to
+                self.folder.remove()
+            raise
+        with self._reporting():
             clock.delivery_seconds = self._delivery_seconds(about)
             search = Search(
                 trials=self.trials,
@@ -149,12 +155,19 @@ class Searching:
             for record in search.lost:
                 self.screen.say(f"resumed trial {record.number} was interrupted: tried once more")
             self.screen.phase("search", self._max_trials())
-            phases: dict[str, Any] = {"higher_is_better": self._higher, "save": save}
-            Trials(search, clock, self.screen, self.path, **phases).run(self._pool)
+            sitting = Sitting(
+                trials=self.trials,
+                clock=clock,
+                screen=self.screen,
+                folder=self.path,
+                higher_is_better=self._higher,
+                save=save,
+            )
+            Trials(search, sitting).run(self._pool)
             if search.ended:
                 self.screen.say(f"search  {search.ended}")
             self._refuse_nothing()
-            finals = Finals(self.trials, clock, self.screen, self.path, **phases)
+            finals = Finals(sitting)
             finals.run(self._pool)
             if finals.skipped:
                 self.screen.say(

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from autopeft.api.clock import Clock
 from autopeft.api.pool import Job, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
+from autopeft.api.sitting import REPLICATES, Sitting
 from autopeft.api.weights import remove_leftovers
 from autopeft.records import Cause, RungPoint, TrialRecord
 from autopeft.report.screen import Screen
-from autopeft.search.select import finalists
 from autopeft.search.study import Proposal, Search
 
-REPLICATES = 3
-"""Seeds per finalist, the search's own included."""
-
-FINALISTS = 5
 REFERENCES = 2
 
 _PART_OF_A_REFERENCE = 0.25
@@ -30,34 +24,20 @@ class Trials:
 
     Args:
         search: proposes and decides.
-        clock: says whether there is time for another trial.
-        screen: shows what happens.
-        folder: the run folder.
-        save: called after each record is kept, so that the time used survives a crash.
+        sitting: what the phases of a run share.
     """
 
-    def __init__(
-        self,
-        search: Search,
-        clock: Clock,
-        screen: Screen,
-        folder: Path,
-        *,
-        higher_is_better: bool,
-        save: Callable[[], None],
-    ) -> None:
-        self._search, self._clock, self._screen = search, clock, screen
-        self._folder, self._save = folder, save
-        self._higher_is_better = higher_is_better
+    def __init__(self, search: Search, sitting: Sitting) -> None:
+        self._search, self._sitting = search, sitting
+        self._clock, self._screen = sitting.clock, sitting.screen
         self._proposals: dict[int, Proposal] = {}
 
     def run(self, pool: Pool) -> None:
         """Train proposals until the budget is used or the space is exhausted."""
-        records = self._search.trials.records()
-        for record in records:
+        for record in self._sitting.trials.records():
             self._learn(record)
-        finalists = {record.number for record in self._finalists(records)}
-        remove_leftovers(self._folder, self._search.trials, finalists)
+        finalists = {record.number for record in self._sitting.finalists()}
+        remove_leftovers(self._sitting.folder, self._sitting.trials, finalists)
         while pool.run(self._jobs(), self):
             pass  # a worker that died after the last proposal may have queued its trial again
 
@@ -75,7 +55,7 @@ class Trials:
                 candidate=proposal.candidate,
                 seed=proposal.seed,
                 rungs=proposal.rungs,
-                artifact=self._folder / artifact_folder(proposal.number, proposal.seed),
+                artifact=self._sitting.folder / artifact_folder(proposal.number, proposal.seed),
                 limit_seconds=self._clock.left_seconds if proposal.protected else left,
                 keep=proposal.protected,
             )
@@ -85,10 +65,9 @@ class Trials:
 
         The references come before any replicate.
         """
-        records = self._search.trials.records()
-        if len(records) < REFERENCES:
+        if len(self._sitting.trials.records()) < REFERENCES:
             return self._clock.left_seconds
-        final = [record for record in self._finalists(records) if record.origin != "head"]
+        final = [record for record in self._sitting.finalists() if record.origin != "head"]
         estimates = (self._clock.estimate_seconds(record.candidate) for record in final)
         return self._clock.search_seconds((REPLICATES - 1) * sum(s or 0.0 for s in estimates))
 
@@ -97,12 +76,8 @@ class Trials:
 
         A reference that is cut short is kept, so a part of the usual time will do for it.
         """
-        missing = len(self._search.trials.records()) < REFERENCES
+        missing = len(self._sitting.trials.records()) < REFERENCES
         return self._clock.typical_seconds * (_PART_OF_A_REFERENCE if missing else 1.0)
-
-    def _finalists(self, records: list[TrialRecord]) -> list[TrialRecord]:
-        numbers = finalists(records, higher_is_better=self._higher_is_better, k=FINALISTS)
-        return [record for record in records if record.number in numbers]
 
     def started(self, job: Job) -> None:
         self._screen.training(job.number, job.candidate.describe(), 0.0, "")
@@ -123,7 +98,7 @@ class Trials:
 
     def _keep(self, job: Job, record: TrialRecord) -> None:
         again = self._search.finished(record)
-        self._save()
+        self._sitting.save()
         self._learn(record)
         if record.artifact is None:
             shutil.rmtree(job.artifact, ignore_errors=True)
@@ -138,11 +113,10 @@ class Trials:
 
     def _remove_losers(self) -> None:
         """Delete the weights of trials that can no longer be finalists."""
-        records = self._search.trials.records()
-        kept = {record.artifact for record in self._finalists(records)}
-        for record in records:
+        kept = {record.artifact for record in self._sitting.finalists()}
+        for record in self._sitting.trials.records():
             if record.artifact is not None and record.artifact not in kept:
-                shutil.rmtree(self._folder / record.artifact, ignore_errors=True)
+                shutil.rmtree(self._sitting.folder / record.artifact, ignore_errors=True)
 
 
 def show_progress(screen: Screen, key: int, job: Job, message: Mapping[str, Any]) -> None:

@@ -185,7 +185,7 @@ def find_folder(model: str | Path) -> Path:
     _check_place(model)
     if Path(model).is_dir():
         return Path(model)
-    with explained(model):
+    with quiet(), explained(model):
         return Path(cached_file(str(model), "config.json")).parent
 
 

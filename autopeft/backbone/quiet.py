@@ -28,17 +28,20 @@ def explained(model: str | Path) -> Iterator[None]:
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
             raise
         first = str(error).strip().splitlines() or [type(error).__name__]
-        here = "" if Path(model).exists() else " There is no such folder either."
+        absent = " There is no such folder; check the name and the connection, or give a folder."
+        here = "" if Path(model).exists() else absent
         raise ModelError(f"cannot load model {str(model)!r}: {first[0]}{here}") from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' load reports, progress bars and warnings for a while."""
+    """Silence load reports, retries, progress bars and warnings for a while."""
+    from huggingface_hub.utils import logging as hub
     from transformers.utils import logging as hf
 
-    level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
+    level, bars, hub_level = hf.get_verbosity(), hf.is_progress_bar_enabled(), hub.get_verbosity()
     hf.set_verbosity(logging.CRITICAL)
+    hub.set_verbosity(logging.CRITICAL)
     hf.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -46,5 +49,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         hf.set_verbosity(level)
+        hub.set_verbosity(hub_level)
         if bars:
             hf.enable_progress_bar()

@@ -12,6 +12,7 @@ Nothing in it is an absolute path, so it can be moved and copied.
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,6 +115,11 @@ class RunFolder:
         """Return the values of a JSON file of the folder, None if there is none."""
         file = self.path / name
         return read_json(file) if file.exists() else None
+
+    def remove(self) -> None:
+        """Delete the folder with all that is in it."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def close(self) -> None:
         """Give the folder back to others."""

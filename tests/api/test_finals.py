@@ -15,6 +15,7 @@ from autopeft.api.clock import Clock
 from autopeft.api.finals import Finals, decide, untrained_score
 from autopeft.api.pool import Job
 from autopeft.api.record import artifact_folder
+from autopeft.api.sitting import Sitting
 from autopeft.errors import NoCandidateError
 from autopeft.records import Candidate, Cause, Costs, TrialRecord, TrialState
 from autopeft.search.load import load_space
@@ -118,7 +119,15 @@ def finals(run: tuple[Path, TrialStore], heard: Heard, **limits: float) -> Final
             clock.measured(Candidate(method=method, learning_rate=1.0, epochs=1), 10.0, 1.0)
         clock.delivery_seconds = 0.0
     folder, store = run
-    return Finals(store, clock, heard, folder, higher_is_better=True, save=lambda: None)
+    sitting = Sitting(
+        trials=store,
+        clock=clock,
+        screen=heard,
+        folder=folder,
+        higher_is_better=True,
+        save=lambda: None,
+    )
+    return Finals(sitting)
 
 
 def chosen(run: tuple[Path, TrialStore], made: Finals, tmp_path: Path, **changes: Any) -> Any:
@@ -143,7 +152,8 @@ def test_every_finalist_gets_its_seeds_and_one_seed_goes_round_first(
     pool = MadeUpPool()
     finals(run, Heard()).run(pool)  # type: ignore[arg-type]
     assert sorted(pool.trained) == [(number, seed) for number in range(4) for seed in (6, 7)]
-    assert [seed for _, seed in pool.trained] == [6] * 4 + [7] * 4
+    assert [seed for _, seed in pool.trained] == [6] * 3 + [7] * 3 + [6, 7]
+    assert {number for number, _ in pool.trained[-2:]} == {1}, "the head alone comes last"
     assert [record.seed for record in run[1].replicates(2)] == [6, 7]
 
 
@@ -215,6 +225,15 @@ def test_short_time_leaves_replicates_out(run: tuple[Path, TrialStore]) -> None:
     made.run(pool)  # type: ignore[arg-type]
     assert pool.trained == []
     assert made.skipped > 0
+
+
+def test_further_seeds_of_some_come_before_all_seeds_of_one(
+    run: tuple[Path, TrialStore],
+) -> None:
+    pool = MadeUpPool()
+    made = finals(run, Heard(), seconds=32.0)  # three trainings of ten seconds
+    made.run(pool)  # type: ignore[arg-type]
+    assert pool.trained[:2] in ([(0, 6), (2, 6)], [(2, 6), (0, 6)])
 
 
 def test_untrained_score_is_of_the_majority_or_the_mean() -> None:

@@ -1,0 +1,45 @@
+"""What the phases of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autopeft.api.clock import Clock
+from autopeft.records import TrialRecord
+from autopeft.report.screen import Screen
+from autopeft.search.select import finalists
+from autopeft.store import TrialStore
+
+FINALISTS = 5
+
+REPLICATES = 3
+"""Seeds per finalist, the search's own included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sitting:
+    """One process's work on a run, from its start or resumption to its end.
+
+    Args:
+        trials: the records of the run.
+        clock: says whether there is time for another training.
+        screen: shows what happens.
+        folder: the run folder.
+        higher_is_better: the direction of the metric.
+        save: called after each record is kept, so that the time used survives a crash.
+    """
+
+    trials: TrialStore
+    clock: Clock
+    screen: Screen
+    folder: Path
+    higher_is_better: bool
+    save: Callable[[], None]
+
+    def finalists(self, count: int = FINALISTS) -> list[TrialRecord]:
+        """Return at most `count` finalists so far, the best score first, then the references."""
+        records = {record.number: record for record in self.trials.records()}
+        numbers = finalists(list(records.values()), higher_is_better=self.higher_is_better, k=count)
+        return [records[number] for number in numbers]
