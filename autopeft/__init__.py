@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from autopeft.tuner.register import register_with_peft
+
 if TYPE_CHECKING:
     from autopeft.api import SearchResult, TunedModel, load, search
     from autopeft.estimator import AutoPeftClassifier, AutoPeftRegressor
@@ -39,6 +41,8 @@ __all__ = [
     "load",
     "search",
 ]
+
+register_with_peft()
 
 
 def __getattr__(name: str) -> Any:

@@ -159,7 +159,7 @@ class BackboneShape:
         positions: longest input, None if unlimited.
         modules: every module that can be adapted.
         total_params: parameters of the backbone without head.
-        bias_params: sum of the lengths of all bias vectors of the backbone, norms included.
+        biases: every module of the backbone with a bias, norms included, and the bias's length.
         head_params: parameters of the head (fresh and mismatched modules included).
         has_pad_token: whether padding can be told from text.
     """
@@ -174,7 +174,7 @@ class BackboneShape:
     positions: int | None
     modules: tuple[ModuleShape, ...]
     total_params: int
-    bias_params: int
+    biases: tuple[tuple[str, int], ...]
     head_params: int
     has_pad_token: bool = True
 
@@ -186,7 +186,8 @@ class BackboneShape:
     def from_json(cls, values: Mapping[str, Any]) -> BackboneShape:
         """Rebuild a shape from `to_json`."""
         modules = tuple(ModuleShape(**module) for module in values["modules"])
-        return cls(**{**values, "modules": modules})
+        biases = tuple((name, length) for name, length in values["biases"])
+        return cls(**{**values, "modules": modules, "biases": biases})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,7 +187,7 @@ SHAPE = BackboneShape(
         module("1.norm", "norm", 1),
     ),
     total_params=99,
-    bias_params=9,
+    biases=(("bert.layer.0", 9),),
     head_params=6,
 )
 

@@ -44,6 +44,7 @@ from autopeft.supervisor import Supervisor
 from autopeft.tasks.metric import METRICS
 
 DEFAULT_TRIALS = 30
+_WITHOUT_BACKWARD = 0.5  # of a training step's time, on the safe side
 
 
 class Searching:
@@ -239,7 +240,7 @@ class Searching:
     def _delivery_seconds(self, about: dict[str, Any]) -> float:
         """Return an estimate of what checking and scoring take: a process start, some rows."""
         rows = about["rows"][1] + 4 * len(self.prepared.test)
-        return float(about["ready_seconds"] + rows * about["row_seconds"] + 1.0)
+        return float(about["ready_seconds"] + rows * about["row_seconds"] * _WITHOUT_BACKWARD)
 
     def _refuse_nothing(self) -> None:
         """Raise if no training came to its end."""

@@ -39,7 +39,9 @@ def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneSh
         positions=_positions(model),
         modules=module_shapes(base, f"{prefix}." if prefix else "", hidden),
         total_params=sum(inside.values()),
-        bias_params=sum(size for name, size in inside.items() if is_bias(name)),
+        biases=tuple(
+            (name.rpartition(".")[0], size) for name, size in inside.items() if is_bias(name)
+        ),
         head_params=sum(sizes.values()) - sum(inside.values()),
         has_pad_token=config.pad_token_id is not None,
     )

@@ -7,7 +7,7 @@ the functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ from autopeft.registry import Registry
 if TYPE_CHECKING:
     import torch
     from peft import PeftConfig, PeftModel
+
+    from autopeft.deltas import Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,8 @@ class MethodInfo:
         low_precision: whether a 16-bit frozen backbone under fp32 trained parameters works.
         excluded: from (shape, longest input in tokens), the reason why the method cannot run on
             a backbone, or None if it can.
+        recipe: for a method made of our own deltas, its parts from (shape, placement, knobs); see
+            `autopeft.methods.recipe`. None for a method that trains through peft's own tuner.
         needs_total_steps: whether `config` must be told the number of optimizer steps.
         penalty: from the adapted model, a scalar to add to every batch's loss.
         after_step: called with (adapted model, optimizer steps done: 1 after the first) between
@@ -106,6 +110,7 @@ class MethodInfo:
     native: bool = True
     mergeable: bool = False
     low_precision: bool = True
+    recipe: Callable[..., Sequence[Part]] | None = None
     needs_total_steps: bool = False
     penalty: Callable[[PeftModel], torch.Tensor] | None = None
     after_step: Callable[[PeftModel, int], None] | None = None

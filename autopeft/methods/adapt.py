@@ -66,7 +66,7 @@ def adapt(
     if info.needs_total_steps and total_steps is None:
         raise ConfigError(f"{info.name} must be told total_steps")
     candidate = with_defaults(info, candidate)
-    model = private_copy(backbone, info)
+    model = private_copy(backbone, rewritten=info.rewrites_base, wide=not info.low_precision)
     reset_heads(model, backbone.fresh, seed)
     with seeded(seed, model.device):
         if info.config is None:
@@ -74,7 +74,6 @@ def adapt(
         else:
             config = info.config(candidate, backbone.shape, backbone.heads, total_steps)
             adapted = wrap(model, config, backbone.auto_class)
-    _open_base(adapted, info)
     settle(adapted, Adaptation(method=info.name, heads=backbone.heads))
     return adapted.eval()
 
@@ -96,22 +95,26 @@ def with_defaults(info: MethodInfo, candidate: Candidate) -> Candidate:
     return replace(candidate, knobs=knobs, placement=candidate.placement or info.placement)
 
 
-def private_copy(backbone: Backbone, info: MethodInfo | None) -> PreTrainedModel:
+def private_copy(
+    backbone: Backbone, *, rewritten: bool = False, biases: bool = False, wide: bool = False
+) -> PreTrainedModel:
     """Return a module tree over the backbone with storage of its own for all that is written to.
 
-    The head is always private and in float32, fed in float32 over a backbone of 16 bit. A method
-    that cannot run over 16 bit gets a private float32 copy of everything.
+    The head is always private and in float32, fed in float32 over a backbone of 16 bit.
+
+    Args:
+        backbone: stays as it is.
+        rewritten: whether any weight of the backbone may be written to.
+        biases: whether its biases will be written to; they need float32, as `wide`.
+        wide: whether everything gets a float32 copy.
     """
     import torch
 
-    rewrites = info is not None and info.rewrites_base
     own: Callable[[str], bool] = lambda name: (  # noqa: E731
-        rewrites
-        or in_head(name, backbone.heads)
-        or (info is not None and info.trains_base == "bias" and is_bias(name))
+        rewritten or in_head(name, backbone.heads) or (biases and is_bias(name))
     )
     model = share(backbone.model, own)
-    if info is not None and not info.low_precision:
+    if wide or biases:
         return model.float()
     if model.dtype != torch.float32:
         for head in map(model.get_submodule, backbone.heads):
@@ -160,15 +163,3 @@ def _freeze_settings(model: nn.Module) -> None:
                 setting = getattr(layer, name, None)
                 if isinstance(setting, nn.ParameterDict):
                     setting.requires_grad_(False).float()
-
-
-def _open_base(model: nn.Module, info: MethodInfo) -> None:
-    """Let gradients into those base weights that the method trains, and into no others."""
-    from peft.utils.other import AuxiliaryTrainingWrapper
-
-    if info.trains_base != "bias":
-        return
-    heads = [n for n, m in model.named_modules() if isinstance(m, AuxiliaryTrainingWrapper)]
-    for name, parameter in model.named_parameters():
-        if not in_head(name, heads):
-            parameter.requires_grad = is_bias(name)

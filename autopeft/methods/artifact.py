@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 ADAPTER_CONFIG = "adapter_config.json"
+_OF_WRAPPED_HEAD = re.compile(r"\.(modules_to_save|original_module)\.")
+"""Names under which peft lists a head's biases once more if it is to store every bias."""
+
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
@@ -35,6 +39,8 @@ def save_artifact(model: nn.Module, folder: Path, candidate: Candidate) -> int:
         warnings.simplefilter("ignore")
         if info.config is None:
             made.save_pretrained(folder)
+        elif info.recipe is not None:
+            _save_recipe(made, folder)
         else:
             config = copy.deepcopy(made.peft_config["default"])
             if info.before_save is not None:
@@ -42,6 +48,21 @@ def save_artifact(model: nn.Module, folder: Path, candidate: Candidate) -> int:
             made.save_pretrained(folder, save_embedding_layers=False)
             made.peft_config["default"] = config
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def _save_recipe(model: Any, folder: Path) -> None:
+    """Write an adapter of ours, as a plain peft adapter where peft has the method."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    from autopeft.tuner import delivered
+
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    config, weights = delivered(model, state)
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    weights = {name: value.contiguous().cpu() for name, value in weights.items()}
+    save_file(weights, str(folder / ADAPTER_WEIGHTS), metadata={"format": "pt"})
 
 
 def load_artifact(backbone: Backbone, folder: Path) -> nn.Module:
@@ -96,10 +117,11 @@ def _load_adapter(backbone: Backbone, folder: Path) -> nn.Module:
     config.inference_mode = config.is_prompt_learning
     state = load_file(folder / ADAPTER_WEIGHTS)
     bias = getattr(config, "bias", "none") != "none"
-    model = private_copy(backbone, METHODS.get("bitfit") if bias else None)
+    model = private_copy(backbone, biases=bias)
     adapted: Any = wrap(model, config, backbone.auto_class)
     settle(adapted, Adaptation(method=config.peft_type.value.lower(), heads=backbone.heads))
-    odd = state.keys() ^ get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+    wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    odd = state.keys() ^ {name for name in wanted if not _OF_WRAPPED_HEAD.search(name)}
     if odd:
         raise ValueError(f"it is of another backbone or head; they differ in {min(odd)}")
     set_peft_model_state_dict(adapted, state)

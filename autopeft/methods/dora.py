@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from autopeft.methods import METHODS, LearningRatePrior, MethodInfo, modules_at, needs_sites
-from autopeft.methods.lora import KNOBS, PROJECTIONS, lora_config
-from autopeft.methods.lora import count as lora_count
+from autopeft.methods import (
+    METHODS,
+    LearningRatePrior,
+    MethodInfo,
+    modules_at,
+    names_at,
+    needs_sites,
+)
+from autopeft.methods.lora import KNOBS, PROJECTIONS, TRANSPOSED
 from autopeft.records import BackboneShape, Candidate, Placement, Scalar
 
 if TYPE_CHECKING:
@@ -16,15 +22,26 @@ if TYPE_CHECKING:
 
 def _count(shape: BackboneShape, placement: Placement | None, knobs: Mapping[str, Scalar]) -> int:
     """Return LoRA's count plus one magnitude per output: ``r·(fan_in + fan_out) + fan_out``."""
-    magnitudes = sum(module.fan_out for module in modules_at(shape, placement))
-    return lora_count(shape, placement, knobs) + magnitudes
+    r = int(knobs["r"])
+    return sum(r * (m.fan_in + m.fan_out) + m.fan_out for m in modules_at(shape, placement))
 
 
 def _config(
     candidate: Candidate, shape: BackboneShape, heads: tuple[str, ...], total_steps: int | None
 ) -> LoraConfig:
+    from peft import LoraConfig
+
     del total_steps
-    return lora_config(candidate, shape, heads, dora=True)
+    return LoraConfig(
+        r=int(candidate.knobs["r"]),
+        lora_alpha=int(candidate.knobs["alpha"]),
+        lora_dropout=float(candidate.knobs["dropout"]),
+        use_rslora=bool(candidate.knobs["rslora"]),
+        use_dora=True,
+        fan_in_fan_out=shape.architecture in TRANSPOSED,
+        target_modules=names_at(shape, candidate.placement),
+        modules_to_save=list(heads),
+    )
 
 
 METHODS.register(

@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from autopeft.methods import (
-    METHODS,
-    LearningRatePrior,
-    MethodInfo,
-    modules_at,
-    names_at,
-    needs_sites,
-)
-from autopeft.records import BackboneShape, Candidate, Placement, Scalar
-
-if TYPE_CHECKING:
-    from peft import LNTuningConfig
+from autopeft.deltas import Part
+from autopeft.methods import METHODS, LearningRatePrior, MethodInfo, modules_at
+from autopeft.methods.recipe import Knobs, made_of, part_at
+from autopeft.records import BackboneShape, Placement
 
 
-def _count(shape: BackboneShape, placement: Placement | None, knobs: Mapping[str, Scalar]) -> int:
-    """Return weight plus bias of each norm (an RMS norm has no bias)."""
+def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
+    """Return a change of gain, and of bias where there is one, at every norm of the placement."""
     del knobs
-    return sum(module.fan_in + module.bias for module in modules_at(shape, placement))
-
-
-def _config(
-    candidate: Candidate, shape: BackboneShape, heads: tuple[str, ...], total_steps: int | None
-) -> LNTuningConfig:
-    """Return a config that trains copies of the norms, so the backbone's own stay as they are."""
-    from peft import LNTuningConfig
-
-    del total_steps
-    return LNTuningConfig(
-        target_modules=names_at(shape, candidate.placement), modules_to_save=list(heads)
-    )
+    return [
+        part_at("norm", module, settings={"bias": bool(module.bias)})
+        for module in modules_at(shape, placement)
+    ]
 
 
 METHODS.register(
     MethodInfo(
-        name="ln_tuning",
+        **made_of("ln_tuning", recipe, {}, Placement(sites=("norm",))),
         family="norm",
         description="trains the norms of the layers",
-        paper="Zhao et al. (2024), Tuning LayerNorm in Attention: Towards Efficient Multi-Modal "
-        "LLM Finetuning",
-        knobs={},
-        placement=Placement(sites=("norm",)),
+        paper="Qi et al. (2022), Parameter-Efficient Tuning on Layer Normalization for Pre-trained "
+        "Language Models",
         sites=("norm",),
         learning_rate=LearningRatePrior(
             median=8e-3, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs (T-Few: 3e-4)"
         ),
-        count=_count,
-        config=_config,
-        excluded=needs_sites("norm"),
         mergeable=True,
     )
 )

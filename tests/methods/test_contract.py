@@ -17,7 +17,10 @@ from tests.tiny import ARCHITECTURES
 QUICK = ("bert", "gpt2")
 HEAD = {"auto_class": "AutoModelForSequenceClassification", "model_options": {"num_labels": 2}}
 EXCLUDED = {
-    "prefix_tuning": ("distilbert", "mpnet", "deberta-v2", "modernbert"),
+    **dict.fromkeys(
+        ("prefix", "p_tuning_v2", "mam", "prefix_ln", "prefix_adapter_ln", "unipelt", "unipelt_ap"),
+        ("mpnet", "deberta-v2"),
+    ),
     "prompt_tuning": ("gpt2", "llama"),
     "p_tuning": ("gpt2", "llama"),
     "bitfit": ("modernbert", "llama"),

@@ -64,7 +64,7 @@ def backbone(layers: int = 6, *, fused: bool = False) -> BackboneShape:
         positions=64,
         modules=modules,
         total_params=100_000,
-        bias_params=1_900,
+        biases=(("encoder", 1_900),),
         head_params=66,
     )
 

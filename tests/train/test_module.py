@@ -9,6 +9,7 @@ from autopeft.backbone.load import Backbone
 from autopeft.methods.adapt import adapt
 from autopeft.records import Candidate
 from autopeft.train.module import CandidateModule, training_mode
+from autopeft.tuner import DeltaLayer
 
 
 def dropouts(model: torch.nn.Module) -> dict[str, bool]:
@@ -19,11 +20,11 @@ def test_dropout_is_on_in_adapters_and_off_in_backbone_and_head(bert: Backbone) 
     candidate = Candidate(method="lora", learning_rate=1e-2, epochs=1, knobs={"dropout": 0.1})
     model = adapt(bert, candidate, seed=0).train()
     training_mode(model)
-    found = dropouts(model)
-    adapters = {name for name in found if "lora_dropout" in name}
-    assert len(adapters) == 4
-    assert all(found[name] for name in adapters)
-    assert not any(found[name] for name in found.keys() - adapters)
+    layers = [module for module in model.modules() if isinstance(module, DeltaLayer)]
+    assert len(layers) == 4
+    assert all(layer.autopeft_deltas["default"].training for layer in layers)
+    assert not any(layer.base_layer.training for layer in layers)
+    assert not any(dropouts(model).values())
     assert not model.get_submodule("base_model.model.classifier").training
 
 

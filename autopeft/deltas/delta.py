@@ -1,0 +1,48 @@
+"""What every delta is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from autopeft.deltas import Part
+
+
+class Delta(nn.Module):
+    """A change of one hidden state, zero at initialisation where the paper has it so.
+
+    Class attributes:
+        name: in a `Part`.
+        linear: whether Δh is a linear map of the module's input, or a constant, so that `folded`
+            can write it into the module's weights.
+        reads_weight: whether ``forward`` takes the frozen module's weight (fan_out, fan_in) too.
+    """
+
+    name: ClassVar[str]
+    linear: ClassVar[bool] = False
+    reads_weight: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, part: Part, base: nn.Module) -> Self:
+        """Return the delta of a part, for the frozen module it sits at."""
+        del base
+        return cls(part.fan_in, part.fan_out, **part.settings)
+
+    @classmethod
+    def shared(cls, part: Part) -> nn.Module | None:
+        """Return the weights that all parts with the same `Part.shares` use, if it has any.
+
+        ``forward`` then takes that module as its keyword ``shared``.
+        """
+        del part
+        return None
+
+    def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return a projection's weight (fan_out, fan_in) and bias with Δh folded in.
+
+        Raises:
+            NotImplementedError: Δh is not a linear map.
+        """
+        raise NotImplementedError(f"{self.name} is no linear map, so it cannot be merged")

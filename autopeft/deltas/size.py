@@ -1,0 +1,52 @@
+"""How many parameters a part trains: exact, from plain numbers, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from autopeft.deltas import Part
+
+
+def _low_rank(part: Part) -> int:
+    r = int(part.settings["r"])
+    return r * part.fan_out if part.settings.get("freeze_a") else r * (part.fan_in + part.fan_out)
+
+
+def _bottleneck(part: Part) -> int:
+    return int(part.settings["width"]) * (part.fan_in + part.fan_out + 1) + part.fan_out
+
+
+def _prefix(part: Part) -> int:
+    tokens, inner = int(part.settings["tokens"]), int(part.settings.get("inner", 0))
+    if inner == 0:
+        return 2 * tokens * part.fan_out
+    return tokens * part.fan_out + (part.fan_out + 1) * inner + (inner + 1) * 2 * part.fan_out
+
+
+SIZES: dict[str, Callable[[Part], int]] = {
+    "low_rank": _low_rank,
+    "bottleneck": _bottleneck,
+    "scale": lambda part: part.fan_out,
+    "bias": lambda part: part.fan_out,
+    "norm": lambda part: part.fan_out * (1 + bool(part.settings["bias"])),
+    "prefix": _prefix,
+}
+"""Of one part, its gate and what it shares with others apart."""
+
+SHARED_SIZES: dict[str, Callable[[Part], int]] = {}
+"""Of the weights shared by all parts with the same `Part.shares`."""
+
+
+def size(parts: Iterable[Part]) -> int:
+    """Return the number of trained parameters of parts, gates and shared weights included."""
+    total = 0
+    once: dict[tuple[str, str], int] = {}
+    for part in parts:
+        total += SIZES[part.delta](part)
+        if part.gate == "own":
+            total += part.gate_width + 1
+        elif part.gate:
+            once["gate", part.gate] = part.gate_width + 1
+        if part.shares:
+            once["shared", part.shares] = SHARED_SIZES[part.delta](part)
+    return total + sum(once.values())

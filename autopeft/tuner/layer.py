@@ -1,0 +1,244 @@
+"""A frozen module with the deltas that sit at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from torch import Tensor, nn
+
+from autopeft.deltas import DELTAS, Part
+from autopeft.deltas.delta import Delta
+from autopeft.deltas.gate import Gate
+from autopeft.tuner.call import Call
+
+
+class Deltas(nn.Module):
+    """The deltas of one adapter at one module, with their gates.
+
+    Args:
+        parts: at this module, in the order in which they act.
+        base: the frozen module.
+        shared: by name, what several modules use: gates and weights; see `autopeft.tuner.model`.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], base: nn.Module, shared: Mapping[str, nn.Module]
+    ) -> None:
+        super().__init__()
+        self.parts = tuple(parts)
+        self.deltas = nn.ModuleList(DELTAS.get(part.delta).of(part, base) for part in parts)
+        self.gates = nn.ModuleDict(
+            {str(i): Gate(p.gate_width) for i, p in enumerate(parts) if p.gate == "own"}
+        )
+        self._shared = dict(shared)  # a plain mapping: the weights are the tuner's, not ours
+
+    def gate(self, index: int) -> nn.Module | None:
+        """Return the gate of a part, None if it has none."""
+        name = self.parts[index].gate
+        if name == "own":
+            own: nn.Module = self.gates[str(index)]
+            return own
+        return self._shared[f"gate:{name}"] if name else None
+
+    def change(self, index: int, h: Tensor, weight: Tensor | None) -> Tensor:
+        """Return Δh of a part, ungated, in float32.
+
+        Args:
+            index: of the part.
+            h: what it reads.
+            weight: of the frozen module, for a delta that reads it.
+        """
+        part, delta = self.parts[index], self[index]
+        extra: dict[str, Any] = {}
+        if part.shares:
+            extra["shared"] = self._shared[f"weights:{part.shares}"]
+        if delta.reads_weight:
+            extra["weight"] = weight
+        if part.dropout:
+            h = nn.functional.dropout(h, part.dropout, self.training)
+        changed: Tensor = delta(h, **extra)
+        return changed
+
+    def __getitem__(self, index: int) -> Delta:
+        delta: Any = self.deltas[index]
+        assert isinstance(delta, Delta)
+        return delta
+
+
+class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+    """Stands in the place of a frozen module and adds the active adapter's deltas.
+
+    Args:
+        base_layer: the frozen module.
+        name: its dotted name.
+        call: shared by all layers of the model.
+    """
+
+    adapter_layer_names = ("autopeft_deltas",)
+    other_param_names = ()
+
+    if TYPE_CHECKING:  # of `BaseTunerLayer`
+        active_adapters: list[str]
+        disable_adapters: bool
+        merged: bool
+        _move_adapter_to_device_of_base_layer: Callable[[str], None]
+
+    def __init__(self, base_layer: nn.Module, name: str, call: Call) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.name, self._call = name, call
+        self.autopeft_deltas = nn.ModuleDict()
+        self.merged_adapters: list[str] = []
+        self._unmerged: dict[str, Tensor] = {}
+        self._recorded = False
+        self._side = "decoder" if "decoder." in name else "encoder"
+
+    def get_base_layer(self) -> nn.Module:
+        """Return the frozen module."""
+        return self.base_layer
+
+    def update_layer(
+        self,
+        adapter: str,
+        parts: Sequence[Part],
+        shared: Mapping[str, nn.Module],
+        *,
+        recorded: bool,
+        inference_mode: bool,
+    ) -> None:
+        """Add an adapter's parts; with `recorded`, keep the input for parts that run later."""
+        self.autopeft_deltas[adapter] = Deltas(parts, self.get_base_layer(), shared)
+        self._recorded |= recorded
+        self._move_adapter_to_device_of_base_layer(adapter)
+        self.autopeft_deltas[adapter].float()
+        self.set_adapter(adapter, inference_mode=inference_mode)
+
+    def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
+        """Activate an adapter; what a delta declares frozen stays so."""
+        frozen = [p for p in self.autopeft_deltas.parameters() if getattr(p, "frozen", False)]
+        super().set_adapter(adapter_names, inference_mode)
+        for parameter in frozen:
+            parameter.requires_grad = False
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        deltas = self._active()
+        if self._recorded:
+            self._call.inputs[self.name] = x
+        if deltas is None:
+            plain: Tensor = self.base_layer(x, *args, **kwargs)
+            return plain
+        for index in _which(deltas, "input"):
+            x = x + self._change(deltas, index, x, x).to(x.dtype)
+        y: Tensor = self.base_layer(x, *args, **kwargs)
+        for index in _which(deltas, "attention"):
+            self._prepend(deltas, index, x)
+        for index in _which(deltas, "output"):
+            y = y + self._change(deltas, index, x, y).to(y.dtype)
+        return y
+
+    def _active(self) -> Deltas | None:
+        """Return the deltas to apply now: one adapter at a time."""
+        if self.disable_adapters or self.merged:
+            return None
+        names = [name for name in self.active_adapters if name in self.autopeft_deltas]
+        if len(names) > 1:
+            raise ValueError(f"one adapter at a time, not {', '.join(names)}")
+        found = self.autopeft_deltas[names[0]] if names else None
+        assert found is None or isinstance(found, Deltas)
+        return found
+
+    def _change(self, deltas: Deltas, index: int, x: Tensor, y: Tensor) -> Tensor:
+        part = deltas.parts[index]
+        h = self._read(part.reads, x, y).float()
+        weight = self._weight() if deltas[index].reads_weight else None
+        changed = deltas.change(index, h, weight)
+        gate = self._gate(deltas, index, x, y)
+        return changed if gate is None else gate * changed
+
+    def _prepend(self, deltas: Deltas, index: int, x: Tensor) -> None:
+        """Leave keys and values for the attention that runs next."""
+        keys, values = deltas[index]()
+        attention = self.name.rpartition(".")[0]
+        gate = self._gate(deltas, index, x, x)
+        self._call.prefixes[attention] = (keys, values, gate)
+
+    def _read(self, what: str, x: Tensor, y: Tensor) -> Tensor:
+        if what in ("input", "output"):
+            return x if what == "input" else y
+        return self._call.inputs[what]
+
+    def _gate(self, deltas: Deltas, index: int, x: Tensor, y: Tensor) -> Tensor | None:
+        gate, part = deltas.gate(index), deltas.parts[index]
+        if gate is None:
+            return None
+        h = self._read(part.gate_reads or part.reads, x, y)
+        mask = self._call.masks.get(self._side)
+        value: Tensor = gate(h.float(), mask)
+        return value
+
+    def _weight(self) -> Tensor:
+        """Return the frozen weight as (fan_out, fan_in) in float32."""
+        weight: Tensor = self.get_base_layer().weight.data  # type: ignore[assignment]
+        return (weight.T if _transposed(self.get_base_layer()) else weight).float()
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Fold the active adapter into the frozen module's weights; the old ones are kept.
+
+        Raises:
+            ValueError: a delta is gated, reads something else than the input, or is no linear map;
+                with `safe_merge` also if the result is not finite.
+        """
+        names = [
+            n for n in check_adapters_to_merge(self, adapter_names) if n in self.autopeft_deltas
+        ]
+        if not names:
+            return
+        deltas = self.autopeft_deltas[names[0]]
+        assert isinstance(deltas, Deltas)
+        base = self.get_base_layer()
+        bias = getattr(base, "bias", None)
+        turned = _transposed(base)
+        new_weight, new_bias = self._weight(), None if bias is None else bias.data.float()
+        for index in range(len(deltas.parts)):
+            refuse_merge(deltas.parts[index], deltas[index])
+            new_weight, new_bias = deltas[index].folded(new_weight, new_bias)
+        new = {"weight": new_weight.T if turned else new_weight, "bias": new_bias}
+        for name, value in new.items():
+            if value is None:
+                continue
+            old = getattr(base, name)
+            if safe_merge and not torch.isfinite(value).all():
+                raise ValueError(f"merging {names[0]} into {self.name} gives values not finite")
+            self._unmerged[name] = old.data
+            old.data = value.detach().to(old.dtype).contiguous()
+        self.merged_adapters.append(names[0])
+
+    def unmerge(self) -> None:
+        """Put the frozen module's own weights back."""
+        for name, value in self._unmerged.items():
+            getattr(self.get_base_layer(), name).data = value
+        self._unmerged.clear()
+        self.merged_adapters.clear()
+
+
+def refuse_merge(part: Part, delta: type[Delta] | Delta) -> None:
+    """Raise ValueError with the reason if a part cannot be written into the weights."""
+    if part.gate:
+        reason = "its gate depends on the example"
+    elif not delta.linear:
+        reason = "it is no linear map of the module's input"
+    else:
+        return
+    raise ValueError(f"{part.delta} at {part.module} cannot be merged: {reason}")
+
+
+def _which(deltas: Deltas, changes: str) -> list[int]:
+    return [index for index, part in enumerate(deltas.parts) if part.changes == changes]
+
+
+def _transposed(module: nn.Module) -> bool:
+    """Return whether the module stores its weight as (fan_in, fan_out), as GPT-2 does."""
+    return type(module).__name__ == "Conv1D"

@@ -1,0 +1,132 @@
+"""The tuner: a backbone with `DeltaLayer`s in the places that a configuration names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peft.tuners.tuners_utils import BaseTuner
+from torch import Tensor, nn
+
+from autopeft.deltas import DELTAS, Part
+from autopeft.deltas.gate import Gate
+from autopeft.tuner import attention
+from autopeft.tuner.call import Call
+from autopeft.tuner.config import AutoPeftConfig
+from autopeft.tuner.layer import DeltaLayer, refuse_merge
+
+_MASKS = {"attention_mask": "encoder", "decoder_attention_mask": "decoder"}
+
+
+class DeltaModel(BaseTuner):  # type: ignore[misc]
+    """Puts the parts of an `AutoPeftConfig` on a model.
+
+    What several layers share, gates and factors, is kept here under ``autopeft_shared``, by
+    adapter; everything else is under the layers.
+    """
+
+    prefix = "autopeft_"
+    tuner_layer_cls = DeltaLayer
+
+    def __init__(self, model: nn.Module, *args: Any, **kwargs: Any) -> None:
+        self._call_of_model = _call_of(model)
+        self._attention_before: str | None = None
+        super().__init__(model, *args, **kwargs)
+
+    def _pre_injection_hook(self, model: Any, config: AutoPeftConfig, adapter_name: str) -> None:
+        """Make what layers share, and open the attention to prefixes."""
+        parts = config.placed()
+        shared = nn.ModuleDict()
+        for part in parts:
+            if part.gate not in ("", "own") and f"gate:{part.gate}" not in shared:
+                shared[f"gate:{part.gate}"] = Gate(part.gate_width)
+            if part.shares and f"weights:{part.shares}" not in shared:
+                made = DELTAS.get(part.delta).shared(part)
+                assert made is not None, f"{part.delta} shares nothing"
+                shared[f"weights:{part.shares}"] = made
+        if not hasattr(self, "autopeft_shared"):
+            self.autopeft_shared = nn.ModuleDict()
+        if len(shared):
+            self.autopeft_shared[adapter_name] = shared.float().to(model.device)
+            self.autopeft_shared[adapter_name].requires_grad_(not config.inference_mode)
+        seeing = [p.module.rpartition(".")[0] for p in parts if p.changes == "attention"]
+        if seeing:
+            before = attention.install(model, seeing, self._call_of_model)
+            self._attention_before = self._attention_before or before
+
+    def _create_and_replace(
+        self,
+        peft_config: AutoPeftConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        del parameter_name
+        layer: DeltaLayer = (
+            target
+            if isinstance(target, DeltaLayer)
+            else DeltaLayer(target, current_key, self._call_of_model)
+        )
+        shared: Any = dict(self.autopeft_shared.items()).get(adapter_name, nn.ModuleDict())
+        layer.update_layer(
+            adapter_name,
+            [part for part in peft_config.placed() if part.module == current_key],
+            dict(shared.items()),
+            recorded=current_key in peft_config.recorded(),
+            inference_mode=peft_config.inference_mode,
+        )
+        if layer is not target:
+            if adapter_name not in self.active_adapters:
+                layer.autopeft_deltas.requires_grad_(False)
+            self._replace_module(parent, target_name, layer, target)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model; the masks are kept for the gates."""
+        call = self._call_of_model
+        call.inputs.clear()
+        call.prefixes.clear()
+        call.masks = {
+            side: kwargs[name]
+            for name, side in _MASKS.items()
+            if isinstance(kwargs.get(name), Tensor) and kwargs[name].dim() == 2
+        }
+        return self.model.forward(*args, **kwargs)
+
+    def _check_merge_allowed(self) -> None:
+        super()._check_merge_allowed()
+        for name in self.active_adapters:
+            for part in self.peft_config[name].placed():
+                refuse_merge(part, DELTAS.get(part.delta))
+
+    def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> nn.Module:
+        plain: nn.Module = super()._unload_and_optionally_merge(*args, **kwargs)
+        if self._attention_before is not None:
+            attention.uninstall(self.model, self._attention_before)
+            self._attention_before = None
+        return plain
+
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        for place in ("autopeft_deltas", "autopeft_shared"):
+            before, found, after = key.partition(f"{place}.{adapter_name}.")
+            if found:
+                return f"{before}{place}.{after}"
+        removed: str = super()._remove_adapter_name_from_key(key, adapter_name)
+        return removed
+
+
+def _call_of(model: nn.Module) -> Call:
+    """Return the call that layers of earlier adapters on this model hold, or a new one."""
+    for module in model.modules():
+        if isinstance(module, DeltaLayer):
+            return module._call
+    return Call()
+
+
+def parts_of(model: nn.Module, adapter: str = "default") -> tuple[Part, ...]:
+    """Return the parts of an adapted model."""
+    config = model.peft_config[adapter]  # type: ignore[index]
+    assert isinstance(config, AutoPeftConfig)
+    return config.placed()
