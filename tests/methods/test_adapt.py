@@ -58,7 +58,7 @@ def test_placement_restricts_the_layers(bert: Backbone) -> None:
     place = Placement(sites=("attn.out",), layers="top:1")
     candidate = Candidate(method="lora", learning_rate=1e-3, epochs=1, placement=place)
     adapted = adapt(bert, candidate, seed=0)
-    trained = [n for n, p in adapted.named_parameters() if p.requires_grad and "autopeft_deltas" in n]
+    trained = [n for n, p in adapted.named_parameters() if p.requires_grad and "deltas" in n]
     assert len(trained) == 2
     assert all("layer.1.attention.output.dense" in name for name in trained)
     assert trainable(adapted)[0] == 8 * (32 + 32)
