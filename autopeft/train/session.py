@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,8 +141,9 @@ class Session:
                 if parts >= candidate.batch_size:
                     said = str(error).splitlines() or [type(error).__name__]
                     raise TrialError(Cause.OUT_OF_MEMORY, said[0]) from error
+            finally:
+                release(self.device)
             parts *= 2
-            release(self.device)
 
     def _attempt(
         self,
@@ -282,6 +284,8 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
     started = time.monotonic()
     values: dict[str, Any] = {f.name: message.get(f.name) for f in dataclasses.fields(Setting)}
     session = Session(Setting(**{**values, "labels": tuple(message["labels"])}))
+    gc.collect()
+    gc.freeze()  # what is here now stays, so that looking for garbage between trials is quick
     return session, {
         "shape": session.delivered.shape.to_json(),
         "plan": session.plan.to_json(),
