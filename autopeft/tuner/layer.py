@@ -18,6 +18,8 @@ from autopeft.tuner.call import Call
 class Deltas(nn.Module):
     """The deltas of one adapter at one module, with their gates.
 
+    What a delta makes with ``requires_grad=False`` never trains; ``frozen`` holds its names.
+
     Args:
         parts: at this module, in the order in which they act.
         base: the frozen module.
@@ -33,6 +35,7 @@ class Deltas(nn.Module):
         self.gates = nn.ModuleDict(
             {str(i): Gate(p.gate_width) for i, p in enumerate(parts) if p.gate == "own"}
         )
+        self.frozen = tuple(n for n, p in self.named_parameters() if not p.requires_grad)
         self._shared = dict(shared)  # a plain mapping: the weights are the tuner's, not ours
 
     def gate(self, index: int) -> nn.Module | None:
@@ -117,11 +120,12 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.set_adapter(adapter, inference_mode=inference_mode)
 
     def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
-        """Activate an adapter; what a delta declares frozen stays so."""
-        frozen = [p for p in self.autopeft_deltas.parameters() if getattr(p, "frozen", False)]
+        """Activate an adapter; what a delta made without a gradient stays so."""
         super().set_adapter(adapter_names, inference_mode)
-        for parameter in frozen:
-            parameter.requires_grad = False
+        for deltas in self.autopeft_deltas.values():
+            assert isinstance(deltas, Deltas)
+            for name in deltas.frozen:
+                deltas.get_parameter(name).requires_grad = False
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         deltas = self._active()

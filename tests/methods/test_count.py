@@ -22,6 +22,8 @@ COUNTS = {
     # 768 = 24 · 32, so the first factor has 24 · 24 = 576; the second, 32 by 32, has rank 8 < 16:
     # 8 · (32 + 32) = 512; 24 · (576 + 512)
     "lokr": 26_112,
+    "loha": 589_824,  # two low-rank matrices, so twice LoRA: 2 · 24 · 8 · (768 + 768)
+    "lora_fa": 147_456,  # B alone: 24 · 8 · 768
     "vera": 24_576,  # 24 · (256 + 768)
     "ia3": 55_296,  # keys and values 12 · (768 + 768), inner activations 12 · 3072
     "ln_tuning": 36_864,  # two norms in each layer: 12 · 2 · (768 + 768)
