@@ -17,7 +17,9 @@ from autopeft.train.session import Setting
 BATCH_SIZE = 16
 
 
-def save_splits(data: str, model: str, examples: int, seed: int, folder: Path) -> Setting:
+def save_splits(
+    data: str, model: str, examples: int, seed: int, folder: Path, others: int | None = None
+) -> Setting:
     """Write the splits to a folder, as a search does, and return the session's setting.
 
     Args:
@@ -26,13 +28,16 @@ def save_splits(data: str, model: str, examples: int, seed: int, folder: Path) -
         examples: training rows: a stratified sample where there are more.
         seed: of the sample and the splits.
         folder: gets a data set per split.
+        others: rows of selection and of test: samples where there are more; None takes all.
     """
     source = demo_source(data, seed) if data in DEMOS else load(data)
     problem = infer(source, task="text-classification")
     prepared = prepare(source, problem, seed=seed)
-    sample(prepared.train, examples, "label", seed).save_to_disk(str(folder / "train"))
-    prepared.selection.save_to_disk(str(folder / "selection"))
-    prepared.test.save_to_disk(str(folder / "test"))
+    sizes = {"train": examples, "selection": others, "test": others}
+    for name, size in sizes.items():
+        rows = getattr(prepared, name)
+        kept = rows if size is None else sample(rows, size, "label", seed)
+        kept.save_to_disk(str(folder / name))
     return Setting(
         data=str(folder),
         model=model,

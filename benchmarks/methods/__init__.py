@@ -1,0 +1,1 @@
+"""Every method on the same tasks: accuracy, trained and stored size, time."""
