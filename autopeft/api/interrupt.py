@@ -22,9 +22,14 @@ class Interrupt:
     """Turns signals into `Interrupted`, raised by `check`; puts the old handlers back.
 
     Outside the main thread, where signals cannot be handled, it does nothing.
+
+    Attributes:
+        orderly: whether there is something to stop in order. Until then, as long as the data is
+            read, even the first signal stops the run at once.
     """
 
     def __init__(self) -> None:
+        self.orderly = False
         self._received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -49,6 +54,6 @@ class Interrupt:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._received is not None:
+        if self._received is not None or not self.orderly:
             raise Interrupted(number)
         self._received = number

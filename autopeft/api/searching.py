@@ -86,6 +86,7 @@ class Searching:
         self.folder: RunFolder = self._stack.enter_context(
             opening.open_folder(self.config, self.source, self.prepared, self.space, model_digest)
         )
+        self._interrupt.orderly = True
         self.screen.open_log(self.folder.path / "events.log")
         self._stack.callback(self.screen.close_log)
         self._higher = METRICS.get(self.prepared.problem.metric).higher_is_better

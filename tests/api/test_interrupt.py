@@ -16,6 +16,7 @@ SIGNALS = pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (sign
 @SIGNALS
 def test_first_signal_is_raised_where_the_run_checks(sent: signal.Signals, code: int) -> None:
     with Interrupt() as interrupt:
+        interrupt.orderly = True
         interrupt.check()
         os.kill(os.getpid(), sent)
         with pytest.raises(Interrupted, match=sent.name) as caught:
@@ -26,8 +27,19 @@ def test_first_signal_is_raised_where_the_run_checks(sent: signal.Signals, code:
 
 @SIGNALS
 def test_second_signal_is_raised_at_once(sent: signal.Signals, code: int) -> None:
-    with Interrupt(), pytest.raises(Interrupted) as caught:
+    with Interrupt() as interrupt, pytest.raises(Interrupted) as caught:
+        interrupt.orderly = True
         os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), sent)
+        pytest.fail("went on")
+    assert caught.value.exit_code == code
+
+
+@SIGNALS
+def test_with_nothing_to_stop_in_order_the_first_is_raised_at_once(
+    sent: signal.Signals, code: int
+) -> None:
+    with Interrupt(), pytest.raises(Interrupted) as caught:
         os.kill(os.getpid(), sent)
         pytest.fail("went on")
     assert caught.value.exit_code == code
