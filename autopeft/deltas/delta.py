@@ -17,12 +17,16 @@ class Delta(nn.Module):
         name: in a `Part`.
         linear: whether Δh is a linear map of the module's input, or a constant, so that `folded`
             can write it into the module's weights.
-        reads_weight: whether ``forward`` takes the frozen module's weight (fan_out, fan_in) too.
+        reads_weight: whether ``forward`` takes the frozen module's weight (fan_out, fan_in) too,
+            as its keyword ``weight``.
+        reads_mask: whether ``forward`` takes the mask (B, S) too, 1 for real tokens, or None where
+            all are real, as its keyword ``mask``.
     """
 
     name: ClassVar[str]
     linear: ClassVar[bool] = False
     reads_weight: ClassVar[bool] = False
+    reads_mask: ClassVar[bool] = False
 
     @classmethod
     def of(cls, part: Part, base: nn.Module) -> Self:
@@ -34,7 +38,7 @@ class Delta(nn.Module):
     def shared(cls, part: Part) -> nn.Module | None:
         """Return the weights that all parts with the same `Part.shares` use, if it has any.
 
-        ``forward`` then takes that module as its keyword ``shared``.
+        ``forward`` and `folded` then take that module as their keyword ``shared``.
         """
         del part
         return None
@@ -46,3 +50,15 @@ class Delta(nn.Module):
             NotImplementedError: Δh is not a linear map.
         """
         raise NotImplementedError(f"{self.name} is no linear map, so it cannot be merged")
+
+
+def frozen_weight(module: nn.Module) -> Tensor:
+    """Return a frozen module's weight in float32, a projection's as (fan_out, fan_in)."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return (weight.data.T if transposed(module) else weight.data).float()
+
+
+def transposed(module: nn.Module) -> bool:
+    """Return whether the module stores its weight as (fan_in, fan_out), as GPT-2 does."""
+    return type(module).__name__ == "Conv1D"

@@ -23,6 +23,14 @@ def _prefix(part: Part) -> int:
     return tokens * part.fan_out + (part.fan_out + 1) * inner + (inner + 1) * 2 * part.fan_out
 
 
+def _hypercomplex(part: Part) -> int:
+    return part.fan_in + 3 * int(part.settings["width"]) + 2 * part.fan_out
+
+
+def _kronecker(part: Part) -> int:
+    return int(part.settings["terms"]) * (part.fan_in + part.fan_out) // int(part.settings["side"])
+
+
 SIZES: dict[str, Callable[[Part], int]] = {
     "low_rank": _low_rank,
     "bottleneck": _bottleneck,
@@ -30,10 +38,15 @@ SIZES: dict[str, Callable[[Part], int]] = {
     "bias": lambda part: part.fan_out,
     "norm": lambda part: part.fan_out * (1 + bool(part.settings["bias"])),
     "prefix": _prefix,
+    "hypercomplex": _hypercomplex,
+    "kronecker": _kronecker,
 }
 """Of one part, its gate and what it shares with others apart."""
 
-SHARED_SIZES: dict[str, Callable[[Part], int]] = {}
+SHARED_SIZES: dict[str, Callable[[Part], int]] = {
+    "hypercomplex": lambda part: int(part.settings["n"]) ** 3,
+    "kronecker": lambda part: 2 * int(part.settings["terms"]) * int(part.settings["side"]),
+}
 """Of the weights shared by all parts with the same `Part.shares`."""
 
 

@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS, Part
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, frozen_weight, transposed
 from autopeft.deltas.gate import Gate
 from autopeft.tuner.call import Call
 
@@ -46,24 +46,31 @@ class Deltas(nn.Module):
             return own
         return self._shared[f"gate:{name}"] if name else None
 
-    def change(self, index: int, h: Tensor, weight: Tensor | None) -> Tensor:
+    def change(self, index: int, h: Tensor, extra: Mapping[str, Tensor | None]) -> Tensor:
         """Return Δh of a part, ungated, in float32.
 
         Args:
             index: of the part.
             h: what it reads.
-            weight: of the frozen module, for a delta that reads it.
+            extra: ``weight`` of the frozen module and ``mask`` of the batch, for a delta that reads
+                them.
         """
         part, delta = self.parts[index], self[index]
-        extra: dict[str, Any] = {}
-        if part.shares:
-            extra["shared"] = self._shared[f"weights:{part.shares}"]
-        if delta.reads_weight:
-            extra["weight"] = weight
         if part.dropout:
             h = nn.functional.dropout(h, part.dropout, self.training)
-        changed: Tensor = delta(h, **extra)
+        changed: Tensor = delta(h, **extra, **self._weights(index))
         return changed
+
+    def fold(self, index: int, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return a projection's weight and bias with a part folded in, see `Delta.folded`."""
+        delta: Any = self[index]
+        folded: tuple[Tensor, Tensor | None] = delta.folded(weight, bias, **self._weights(index))
+        return folded
+
+    def _weights(self, index: int) -> dict[str, nn.Module]:
+        """Return what a part shares with others, as the keyword of its delta."""
+        name = self.parts[index].shares
+        return {"shared": self._shared[f"weights:{name}"]} if name else {}
 
     def __getitem__(self, index: int) -> Delta:
         delta: Any = self.deltas[index]
@@ -157,8 +164,12 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     def _change(self, deltas: Deltas, index: int, x: Tensor, y: Tensor) -> Tensor:
         part = deltas.parts[index]
         h = self._read(part.reads, x, y).float()
-        weight = self._weight() if deltas[index].reads_weight else None
-        changed = deltas.change(index, h, weight)
+        extra: dict[str, Tensor | None] = {}
+        if deltas[index].reads_weight:
+            extra["weight"] = frozen_weight(self.get_base_layer())
+        if deltas[index].reads_mask:
+            extra["mask"] = self._call.masks.get(self._side)
+        changed = deltas.change(index, h, extra)
         gate = self._gate(deltas, index, x, y)
         return changed if gate is None else gate * changed
 
@@ -183,11 +194,6 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         value: Tensor = gate(h.float(), mask)
         return value
 
-    def _weight(self) -> Tensor:
-        """Return the frozen weight as (fan_out, fan_in) in float32."""
-        weight: Tensor = self.get_base_layer().weight.data  # type: ignore[assignment]
-        return (weight.T if _transposed(self.get_base_layer()) else weight).float()
-
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Fold the active adapter into the frozen module's weights; the old ones are kept.
 
@@ -204,12 +210,11 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         assert isinstance(deltas, Deltas)
         base = self.get_base_layer()
         bias = getattr(base, "bias", None)
-        turned = _transposed(base)
-        new_weight, new_bias = self._weight(), None if bias is None else bias.data.float()
+        new_weight, new_bias = frozen_weight(base), None if bias is None else bias.data.float()
         for index in range(len(deltas.parts)):
             refuse_merge(deltas.parts[index], deltas[index])
-            new_weight, new_bias = deltas[index].folded(new_weight, new_bias)
-        new = {"weight": new_weight.T if turned else new_weight, "bias": new_bias}
+            new_weight, new_bias = deltas.fold(index, new_weight, new_bias)
+        new = {"weight": new_weight.T if transposed(base) else new_weight, "bias": new_bias}
         for name, value in new.items():
             if value is None:
                 continue
@@ -241,8 +246,3 @@ def refuse_merge(part: Part, delta: type[Delta] | Delta) -> None:
 
 def _which(deltas: Deltas, changes: str) -> list[int]:
     return [index for index, part in enumerate(deltas.parts) if part.changes == changes]
-
-
-def _transposed(module: nn.Module) -> bool:
-    """Return whether the module stores its weight as (fan_in, fan_out), as GPT-2 does."""
-    return type(module).__name__ == "Conv1D"

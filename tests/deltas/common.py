@@ -58,19 +58,22 @@ def assert_size_is_exact(part: Part, base: nn.Module | None = None) -> None:
     assert size([part]) == trained(made_from(part, base)) > 0
 
 
-def assert_packs_equal_one_by_one(members: Sequence[nn.Module], *inputs: Tensor) -> None:
+def assert_packs_equal_one_by_one(
+    members: Sequence[nn.Module], *inputs: Tensor, **extra: Any
+) -> None:
     """Candidates stacked under `vmap` give what each gives alone, and the same gradients.
 
     Args:
         members: candidates of one form, with weights of their own.
         inputs: what every one of them is called with.
+        extra: keywords of that call, such as what they share.
     """
-    alone = [member(*inputs) for member in members]
+    alone = [member(*inputs, **extra) for member in members]
     weights, buffers = stack_module_state(list(members))
     template = members[0]
 
     def one(own: dict[str, Tensor], kept: dict[str, Tensor]) -> Any:
-        return functional_call(template, (own, kept), inputs)
+        return functional_call(template, (own, kept), inputs, extra)
 
     together = torch.vmap(one)(weights, buffers)
     for index, expected in enumerate(alone):

@@ -47,6 +47,12 @@ COUNTS = {
     # prefix 184,320, adapters 894,528, LoRA 294,912, four gates of 769 in each of 12 layers 36,912
     "unipelt": 1_410_672,
     "unipelt_ap": 1_097_304,  # 184,320 + 894,528 + two gates: 24 · 769 = 18,456
+    # an adapter of width 768 / 32 = 24, n = 4: s and t of W_down 24 + 768, of W_up 768 + 24, biases
+    # 24 + 768: 2376; two in each of 12 layers 57,024; shared factors 4 · 4 · 4 = 64; norms 36,864
+    "compacter": 93_952,
+    "compacter++": 65_440,  # 12 · 2376 = 28,512, and 64 and 36,864
+    # shared a and b 2 · 32 · 32 = 2048; u and v 32 · (768 / 32 + 768 / 32) = 1536 in 24 projections
+    "kadaptation": 38_912,
     "head_only": 0,
     # embeddings (30,522 + 512 + 2) · 768 + 1536 = 23,837,184; a layer has 4 · 768 · 769 for the
     # attention, 2 · 768 · 3072 + 3072 + 768 for the feed-forward, 2 · 1536 for the norms:

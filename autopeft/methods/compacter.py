@@ -1,0 +1,94 @@
+"""Compacter: adapters of very few parameters, whose weights are sums of Kronecker products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autopeft.deltas import Part
+from autopeft.errors import IncompatibleMethodError
+from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
+from autopeft.methods.ln_tuning import recipe as norms
+from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, part_at
+from autopeft.records import BackboneShape, Placement
+
+PAPER = "Karimi Mahabadi et al. (2021), Compacter: Efficient Low-Rank Hypercomplex Adapter Layers"
+KNOBS = {
+    "reduction": Knob(
+        default=32, low=2, high=64, log=True, help="width of the model over that of the bottleneck"
+    ),
+    "n": Knob(default=4, choices=(2, 4, 8), help="Kronecker products in a weight"),
+    "activation": Knob(
+        default="gelu", choices=("relu", "gelu", "swish"), help="function inside the bottleneck"
+    ),
+}
+RATE = LearningRatePrior(median=3e-3, spread=4.0, source="the paper, and T-Few")
+
+
+def hypercomplex(shape: BackboneShape, layer: int, site: str, knobs: Knobs) -> Part:
+    """Return an adapter after a sublayer, whose width is a multiple of n.
+
+    Args:
+        shape: the backbone.
+        layer: of the adapter.
+        site: ``"attn.out"`` or ``"ffn.out"``.
+        knobs: ``reduction``, ``n`` and ``activation``.
+
+    Raises:
+        IncompatibleMethodError: n does not divide the sublayer's width.
+    """
+    module = at_site(shape, site, layer)[-1]
+    n, fan = int(knobs["n"]), module.fan_out
+    if fan % n:
+        raise IncompatibleMethodError(
+            f"{shape.architecture} has width {fan} at {module.name}, no multiple of n = {n}"
+        )
+    width = n * max(1, fan // int(knobs["reduction"]) // n)
+    settings = {"width": width, "n": n, "activation": knobs["activation"]}
+    return part_at(
+        "hypercomplex", module, fan_in=fan, reads="output", settings=settings, shares="rules"
+    )
+
+
+def _after(
+    sites: Sequence[str], shape: BackboneShape, placement: Placement | None, knobs: Knobs
+) -> list[Part]:
+    """Return adapters after the sublayers that end at `sites`, and the norms."""
+    layers = layers_of(shape, placement)
+    rule = placement.layers if placement else "all"
+    adapters = [hypercomplex(shape, layer, site, knobs) for layer in layers for site in sites]
+    return adapters + norms(shape, Placement(sites=("norm",), layers=rule), {})
+
+
+def compacter(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
+    """Return adapters after attention and after feed-forward, and the norms."""
+    return _after(("attn.out", "ffn.out"), shape, placement, knobs)
+
+
+def plus_plus(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
+    """Return adapters after the feed-forward, and the norms."""
+    return _after(("ffn.out",), shape, placement, knobs)
+
+
+METHODS.register(
+    MethodInfo(
+        **made_of("compacter", compacter, KNOBS),
+        family="hypercomplex",
+        description="tiny adapters after attention and after feed-forward, and the norms",
+        paper=PAPER,
+        sites=(),
+        learning_rate=RATE,
+        native=False,
+    )
+)
+
+METHODS.register(
+    MethodInfo(
+        **made_of("compacter++", plus_plus, KNOBS),
+        family="hypercomplex",
+        description="tiny adapters after the feed-forward, and the norms",
+        paper=PAPER,
+        sites=(),
+        learning_rate=RATE,
+        native=False,
+    )
+)
