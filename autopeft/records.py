@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,10 @@ SITES = (
     "norm",
 )
 """Sites that are modules of a backbone; ``attn.qkv`` stands for a fused projection."""
+
+BLOCK_SITES = ("attn.block", "ffn.block", "attn.prefix")
+"""Sites of which every layer has one, whatever its modules: in or beside the attention or the
+feed-forward as a whole, and before the attention's keys and values."""
 
 
 class TrialState(enum.StrEnum):
@@ -55,10 +59,11 @@ class Placement:
     """Which sites of which layers a candidate adapts.
 
     Args:
-        sites: names from `SITES`; on a backbone with a fused projection ``attn.q``, ``attn.k`` and
-            ``attn.v`` mean ``attn.qkv``.
-        layers: ``"all"``, ``"top:K"`` (the K layers next to the head), ``"bottom:K"`` or
-            ``"A-B"`` (both ends included, counted from 0 next to the embeddings).
+        sites: names from `SITES` and `BLOCK_SITES`; on a backbone with a fused projection
+            ``attn.q``, ``attn.k`` and ``attn.v`` mean ``attn.qkv``.
+        layers: ``"all"``, ``"top:K"`` (the K layers next to the head), ``"bottom:K"``, ``"A-B"``
+            (both ends included, counted from 0 next to the embeddings), or ``"mask:BITS"`` (one
+            bit per layer, the first for the one next to the embeddings).
     """
 
     sites: tuple[str, ...]
@@ -113,7 +118,8 @@ class Candidate:
 
         Knobs that are off and the rule ``all`` are left out.
         """
-        knobs = sorted((name, value) for name, value in self.knobs.items() if value)
+        off = ("", "all")
+        knobs = sorted((n, value) for n, value in self.knobs.items() if value and value not in off)
         parts = [self.method, *(f"{name}={value}" for name, value in knobs)]
         if self.placement is not None:
             parts.append(",".join(self.placement.sites))
@@ -290,7 +296,8 @@ def layer_indices(rule: str, layers: int) -> tuple[int, ...]:
     """Return the layers that a `Placement.layers` rule names on a backbone of `layers` layers.
 
     Raises:
-        ValueError: the rule is malformed, or names no layer of this backbone.
+        ValueError: the rule is malformed, names no layer of this backbone, or is a mask for
+            another number of layers.
     """
     every = range(layers)
     word, _, count = rule.partition(":")
@@ -302,15 +309,46 @@ def layer_indices(rule: str, layers: int) -> tuple[int, ...]:
         chosen = list(every[max(0, layers - size) :] if word == "top" else every[:size])
     elif dash and first.isdecimal() and last.isdecimal():
         chosen = list(every[int(first) : int(last) + 1])
+    elif word == "mask" and count and not count.strip("01"):
+        if len(count) != layers:
+            raise ValueError(f"layers {rule!r} is for {len(count)} layers, not for {layers}")
+        chosen = [layer for layer in every if count[layer] == "1"]
     else:
-        raise ValueError(f"layers {rule!r}; allowed: all, top:K, bottom:K, A-B")
+        raise ValueError(f"layers {rule!r}; allowed: {LAYER_RULES}")
     if not chosen:
         raise ValueError(f"layers {rule!r} names none of {layers} layers")
     return tuple(chosen)
 
 
+LAYER_RULES = "all, top:K, bottom:K, A-B, mask:BITS"
+"""What `layer_indices` understands, for people."""
+
+
+def layer_rule(chosen: Iterable[int], layers: int) -> str:
+    """Return the one way to write a choice of layers: the inverse of `layer_indices`.
+
+    ``all`` comes before ``top:K`` before ``bottom:K`` before ``A-B`` before ``mask:BITS``.
+
+    Args:
+        chosen: at least one layer.
+        layers: of the backbone.
+    """
+    named = sorted(set(chosen))
+    if len(named) == layers:
+        return "all"
+    first, last = named[0], named[-1]
+    if len(named) <= last - first:
+        return "mask:" + "".join("01"[layer in named] for layer in range(layers))
+    if last == layers - 1:
+        return f"top:{len(named)}"
+    return f"bottom:{len(named)}" if first == 0 else f"{first}-{last}"
+
+
 def placed(shape: BackboneShape, placement: Placement) -> tuple[ModuleShape, ...]:
-    """Return the modules of `shape` that `placement` names, fused projections included."""
+    """Return the modules of `shape` that `placement` names, fused projections included.
+
+    A block site names no module: what sits there depends on the method.
+    """
     layers = set(layer_indices(placement.layers, shape.layers))
     sites = set(placement.sites)
     if sites & {"attn.q", "attn.k", "attn.v"}:

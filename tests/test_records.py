@@ -23,6 +23,7 @@ from autopeft.records import (
     TrialRecord,
     TrialState,
     layer_indices,
+    layer_rule,
     placed,
 )
 
@@ -147,24 +148,64 @@ def test_description_leaves_out_what_is_off() -> None:
         ("1-2", (1, 2)),
         ("2-9", (2, 3)),
         ("0-0", (0,)),
+        ("mask:1010", (0, 2)),
+        ("mask:0110", (1, 2)),
     ],
 )
 def test_layer_rules(rule: str, expected: tuple[int, ...]) -> None:
     assert layer_indices(rule, 4) == expected
 
 
-@pytest.mark.parametrize("rule", ["top:0", "3-2", "7-9", "bottom:0"])
+@pytest.mark.parametrize("rule", ["top:0", "3-2", "7-9", "bottom:0", "mask:0000"])
 def test_rule_that_names_no_layer_is_refused(rule: str) -> None:
     with pytest.raises(ValueError, match="names none of 4 layers"):
         layer_indices(rule, 4)
 
 
 @pytest.mark.parametrize(
-    "rule", ["", "top", "top:", "top:-1", "top:x", "-1", "1-", "a-b", "middle:2"]
+    "rule",
+    [
+        "",
+        "top",
+        "top:",
+        "top:-1",
+        "top:x",
+        "-1",
+        "1-",
+        "a-b",
+        "middle:2",
+        "mask",
+        "mask:",
+        "mask:2",
+    ],
 )
 def test_malformed_rule_is_refused_with_what_is_allowed(rule: str) -> None:
-    with pytest.raises(ValueError, match="allowed: all, top:K, bottom:K, A-B"):
+    with pytest.raises(ValueError, match="allowed: all, top:K, bottom:K, A-B, mask:BITS"):
         layer_indices(rule, 4)
+
+
+def test_a_mask_is_for_a_backbone_of_its_length() -> None:
+    with pytest.raises(ValueError, match="is for 3 layers, not for 4"):
+        layer_indices("mask:101", 4)
+
+
+@given(st.sets(st.integers(0, 5), min_size=1))
+def test_a_choice_of_layers_is_written_as_a_rule_and_read_again(chosen: set[int]) -> None:
+    assert layer_indices(layer_rule(chosen, 6), 6) == tuple(sorted(chosen))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rule"),
+    [
+        ((0, 1, 2, 3), "all"),
+        ((3,), "top:1"),
+        ((0, 1), "bottom:2"),
+        ((1, 2), "1-2"),
+        ((0, 3), "mask:1001"),
+    ],
+)
+def test_there_is_one_way_to_write_a_choice_of_layers(chosen: tuple[int, ...], rule: str) -> None:
+    assert layer_rule(chosen, 4) == rule
 
 
 def module(name: str, site: str, layer: int) -> ModuleShape:

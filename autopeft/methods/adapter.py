@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autopeft.deltas import Part
 from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
-from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, part_at
+from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, part_at, sits_at
 from autopeft.records import BackboneShape, Placement
 
 WIDTH = Knob(default=48, low=1, high=512, log=True, help="width of the bottleneck")
@@ -15,6 +15,10 @@ KNOBS = {
     ),
 }
 SCALE = Knob(default=4.0, low=0.25, high=16.0, log=True, help="fixed factor s of Δh")
+LAST = {"attn.block": "attn.out", "ffn.block": "ffn.out"}
+"""Site of the last projection of a block, whose output an adapter changes."""
+
+FFN = Placement(sites=("ffn.block",))
 RATE = LearningRatePrior(median=1e-3, spread=4.0, source="T-Few: 3e-3, UniPELT: 1e-4")
 
 
@@ -49,29 +53,33 @@ def _settings(knobs: Knobs) -> Knobs:
     return {name: knobs[name] for name in ("width", "activation", "scale") if name in knobs}
 
 
-def houlsby(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
-    """Return adapters after attention and after feed-forward."""
-    sites = ("attn.out", "ffn.out")
-    return [serial(shape, i, site, knobs) for i in layers_of(shape, placement) for site in sites]
-
-
-def pfeiffer(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
-    """Return adapters after the feed-forward."""
-    return [serial(shape, i, "ffn.out", knobs) for i in layers_of(shape, placement)]
+def after(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
+    """Return adapters after the sublayers that the placement names."""
+    return [
+        serial(shape, layer, site, knobs)
+        for layer in layers_of(shape, placement)
+        for block, site in LAST.items()
+        if sits_at(placement, block)
+    ]
 
 
 def beside(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
-    """Return adapters beside the feed-forward."""
-    return [parallel(shape, i, "ffn.out", knobs) for i in layers_of(shape, placement)]
+    """Return adapters beside the sublayers that the placement names."""
+    return [
+        parallel(shape, layer, site, knobs)
+        for layer in layers_of(shape, placement)
+        for block, site in LAST.items()
+        if sits_at(placement, block)
+    ]
 
 
 METHODS.register(
     MethodInfo(
-        **made_of("houlsby", houlsby, KNOBS),
+        **made_of("houlsby", after, KNOBS, Placement(sites=tuple(LAST))),
         family="adapter",
         description="adapters after attention and after feed-forward",
         paper="Houlsby et al. (2019), Parameter-Efficient Transfer Learning for NLP",
-        sites=(),
+        sites=tuple(LAST),
         learning_rate=RATE,
         native=False,
     )
@@ -79,12 +87,12 @@ METHODS.register(
 
 METHODS.register(
     MethodInfo(
-        **made_of("pfeiffer", pfeiffer, KNOBS),
+        **made_of("pfeiffer", after, KNOBS, FFN),
         family="adapter",
         description="adapters after the feed-forward",
         paper="Pfeiffer et al. (2021), AdapterFusion: Non-Destructive Task Composition for "
         "Transfer Learning",
-        sites=(),
+        sites=FFN.sites,
         learning_rate=RATE,
         native=False,
     )
@@ -92,11 +100,11 @@ METHODS.register(
 
 METHODS.register(
     MethodInfo(
-        **made_of("parallel_adapter", beside, KNOBS),
+        **made_of("parallel_adapter", beside, KNOBS, FFN),
         family="adapter",
         description="adapters beside the feed-forward",
         paper="He et al. (2022), Towards a Unified View of Parameter-Efficient Transfer Learning",
-        sites=(),
+        sites=tuple(LAST),
         learning_rate=RATE,
         native=False,
     )
@@ -104,11 +112,11 @@ METHODS.register(
 
 METHODS.register(
     MethodInfo(
-        **made_of("scaled_parallel_adapter", beside, {**KNOBS, "scale": SCALE}),
+        **made_of("scaled_parallel_adapter", beside, {**KNOBS, "scale": SCALE}, FFN),
         family="adapter",
         description="adapters beside the feed-forward, times a fixed scale",
         paper="He et al. (2022), Towards a Unified View of Parameter-Efficient Transfer Learning",
-        sites=(),
+        sites=tuple(LAST),
         learning_rate=RATE,
         native=False,
     )

@@ -7,7 +7,7 @@ from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
 from autopeft.methods.adapter import SCALE, WIDTH, parallel, serial
 from autopeft.methods.ln_tuning import recipe as norms
 from autopeft.methods.prefix import TOKENS, prefix_part
-from autopeft.methods.recipe import Knobs, layers_of, made_of
+from autopeft.methods.recipe import Knobs, layers_of, made_of, sits_at
 from autopeft.records import BackboneShape, Placement
 
 LN_TUNING = (
@@ -18,26 +18,39 @@ LN_TUNING = (
 
 def mam(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
     """Return a prefix in the attention and a scaled adapter beside the feed-forward."""
-    layers = layers_of(shape, placement)
-    prefixes = [prefix_part(shape, layer, tokens=int(knobs["tokens"])) for layer in layers]
-    return prefixes + [parallel(shape, layer, "ffn.out", knobs) for layer in layers]
+    parts = prefixes(shape, placement, knobs)
+    if sits_at(placement, "ffn.block"):
+        layers = layers_of(shape, placement)
+        parts += [parallel(shape, layer, "ffn.out", knobs) for layer in layers]
+    return parts
+
+
+def prefixes(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
+    """Return a prefix per layer, if the placement names its site."""
+    if not sits_at(placement, "attn.prefix"):
+        return []
+    tokens = int(knobs["tokens"])
+    return [prefix_part(shape, layer, tokens=tokens) for layer in layers_of(shape, placement)]
 
 
 def prefix_ln(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
     """Return a prefix in the attention and the norms of the layers."""
-    layers = layers_of(shape, placement)
-    prefixes = [prefix_part(shape, layer, tokens=int(knobs["tokens"])) for layer in layers]
-    rule = placement.layers if placement else "all"
-    return prefixes + norms(shape, Placement(sites=("norm",), layers=rule), {})
+    parts = prefixes(shape, placement, knobs)
+    if sits_at(placement, "norm"):
+        rule = placement.layers if placement else "all"
+        parts += norms(shape, Placement(sites=("norm",), layers=rule), {})
+    return parts
 
 
 def prefix_adapter_ln(
     shape: BackboneShape, placement: Placement | None, knobs: Knobs
 ) -> list[Part]:
     """Return a prefix, an adapter after the attention, and the norms."""
-    layers = layers_of(shape, placement)
-    adapters = [serial(shape, layer, "attn.out", knobs) for layer in layers]
-    return prefix_ln(shape, placement, knobs) + adapters
+    parts = prefix_ln(shape, placement, knobs)
+    if sits_at(placement, "attn.block"):
+        layers = layers_of(shape, placement)
+        parts += [serial(shape, layer, "attn.out", knobs) for layer in layers]
+    return parts
 
 
 METHODS.register(
@@ -50,11 +63,12 @@ METHODS.register(
                 "width": WIDTH,
                 "scale": SCALE,
             },
+            Placement(sites=("attn.prefix", "ffn.block")),
         ),
         family="combined",
         description="mix and match: a prefix and a scaled adapter beside the feed-forward",
         paper="He et al. (2022), Towards a Unified View of Parameter-Efficient Transfer Learning",
-        sites=(),
+        sites=("attn.prefix", "ffn.block"),
         learning_rate=LearningRatePrior(median=1e-3, spread=4.0, source="as its adapter"),
         native=False,
     )
@@ -62,11 +76,13 @@ METHODS.register(
 
 METHODS.register(
     MethodInfo(
-        **made_of("prefix_ln", prefix_ln, {"tokens": TOKENS}),
+        **made_of(
+            "prefix_ln", prefix_ln, {"tokens": TOKENS}, Placement(sites=("attn.prefix", "norm"))
+        ),
         family="combined",
         description="a prefix and the norms",
         paper=LN_TUNING,
-        sites=(),
+        sites=("attn.prefix", "norm"),
         learning_rate=LearningRatePrior(median=8e-3, spread=4.0, source="as ln_tuning"),
         native=False,
     )
@@ -74,11 +90,16 @@ METHODS.register(
 
 METHODS.register(
     MethodInfo(
-        **made_of("prefix_adapter_ln", prefix_adapter_ln, {"tokens": TOKENS, "width": WIDTH}),
+        **made_of(
+            "prefix_adapter_ln",
+            prefix_adapter_ln,
+            {"tokens": TOKENS, "width": WIDTH},
+            Placement(sites=("attn.prefix", "attn.block", "norm")),
+        ),
         family="combined",
         description="a prefix, adapters after the attention, and the norms",
         paper=LN_TUNING,
-        sites=(),
+        sites=("attn.prefix", "attn.block", "norm"),
         learning_rate=LearningRatePrior(median=2e-3, spread=4.0, source="between its parts"),
         native=False,
     )

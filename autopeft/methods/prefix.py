@@ -13,6 +13,8 @@ OWN_ATTENTION = ("mpnet", "deberta", "deberta-v2")
 
 TOKENS = Knob(default=10, low=1, high=200, log=True, help="length of the prefix")
 
+PLACEMENT = Placement(sites=("attn.prefix",))
+
 
 def prefix_part(shape: BackboneShape, layer: int, *, tokens: int, inner: int = 0) -> Part:
     """Return the prefix of one layer's attention, at the projection that makes its keys.
@@ -51,11 +53,12 @@ METHODS.register(
                     help="width of the re-parametrisation, dropped at delivery; 0 for none",
                 ),
             },
+            PLACEMENT,
         ),
         family="prefix",
         description="trains keys and values before those of the text, in every layer",
         paper="Li & Liang (2021), Prefix-Tuning: Optimizing Continuous Prompts for Generation",
-        sites=(),
+        sites=PLACEMENT.sites,
         learning_rate=LearningRatePrior(
             median=2e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs (T-Few: 1e-2)"
         ),
@@ -69,12 +72,13 @@ METHODS.register(
             "p_tuning_v2",
             recipe,
             {"tokens": Knob(default=20, low=1, high=200, log=True, help="length of the prefix")},
+            PLACEMENT,
         ),
         family="prefix",
         description="deep prompts: a prefix in every layer, without re-parametrisation",
         paper="Liu et al. (2022), P-Tuning v2: Prompt Tuning Can Be Comparable to Fine-tuning "
         "Universally Across Scales and Tasks",
-        sites=(),
+        sites=PLACEMENT.sites,
         learning_rate=LearningRatePrior(median=1e-2, spread=4.0, source="paper: 5e-3..1e-2"),
         native=False,
     )

@@ -40,7 +40,7 @@ def made_of(
     defaults = {name: knob.default for name, knob in knobs.items()}
 
     def count(shape: BackboneShape, place: Placement | None, knobs: Knobs) -> int:
-        return size(recipe(shape, place, knobs))
+        return size(recipe(shape, place or placement, knobs))
 
     def config(
         candidate: Candidate, shape: BackboneShape, heads: tuple[str, ...], total_steps: int | None
@@ -89,8 +89,20 @@ def one_each(delta: str, **fields: Any) -> Recipe:
 
 
 def layers_of(shape: BackboneShape, placement: Placement | None) -> tuple[int, ...]:
-    """Return the layers that a placement names, all without one."""
-    return layer_indices(placement.layers if placement else "all", shape.layers)
+    """Return the layers that a placement names, all without one.
+
+    Raises:
+        IncompatibleMethodError: it names none of this backbone.
+    """
+    try:
+        return layer_indices(placement.layers if placement else "all", shape.layers)
+    except ValueError as error:
+        raise IncompatibleMethodError(str(error)) from error
+
+
+def sits_at(placement: Placement | None, site: str) -> bool:
+    """Return whether a placement names a site; without one, a method is at all of its sites."""
+    return placement is None or site in placement.sites
 
 
 def at_site(shape: BackboneShape, site: str, layer: int) -> tuple[ModuleShape, ...]:

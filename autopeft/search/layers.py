@@ -1,40 +1,44 @@
-"""Layer rules on a backbone: what they name, and the one way to write it."""
+"""Layer rules and sites on a backbone: what they name, and the one way to write it."""
 
 from __future__ import annotations
 
-from autopeft.records import BackboneShape, Placement, layer_indices, placed
+from autopeft.records import (
+    BLOCK_SITES,
+    BackboneShape,
+    Placement,
+    layer_indices,
+    layer_rule,
+    placed,
+)
+
+MASK = "mask"
+"""In the place of a rule in a space file: every layer is chosen or not, one by one."""
 
 _MANY = 100_000  # more layers than any backbone has: a rule that names none of them is malformed
 
 
 def is_rule(rule: str) -> bool:
     """Return whether `rule` is well-formed and names a layer of some backbone."""
+    word, _, bits = rule.partition(":")
     try:
-        layer_indices(rule, _MANY)
+        layer_indices(rule, len(bits) if word == MASK else _MANY)
     except ValueError:
         return False
     return True
 
 
 def canonical(rule: str, layers: int) -> str | None:
-    """Return the one way to write `rule` on a backbone of `layers` layers.
+    """Return the one way to write `rule` on a backbone of `layers` layers, see `layer_rule`.
 
-    Of several rules that name the same layers, ``all`` comes before ``top:K`` before ``bottom:K``
-    before ``A-B``. None: the rule names no layer of this backbone.
+    None: the rule names no layer of this backbone, or is a mask for another one.
     """
     try:
-        chosen = layer_indices(rule, layers)
+        return layer_rule(layer_indices(rule, layers), layers)
     except ValueError:
         return None
-    if len(chosen) == layers:
-        return "all"
-    if chosen[-1] == layers - 1:
-        return f"top:{len(chosen)}"
-    if chosen[0] == 0:
-        return f"bottom:{len(chosen)}"
-    return f"{chosen[0]}-{chosen[-1]}"
 
 
-def modules_named(shape: BackboneShape, sites: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of all modules at `sites`, whatever the layer."""
-    return tuple(m.name for m in placed(shape, Placement(sites=sites)))
+def places_named(shape: BackboneShape, sites: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of all modules at `sites`, whatever the layer, and of the blocks."""
+    modules = (module.name for module in placed(shape, Placement(sites=sites)))
+    return (*modules, *(site for site in BLOCK_SITES if site in sites))

@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from autopeft.methods import METHODS, Knob, MethodInfo
-from autopeft.records import Scalar
-from autopeft.search.dimension import Choices, Dimension, Range, ends, nearest, of_knob, whole
+from autopeft.records import BLOCK_SITES, Scalar
+from autopeft.search.dimension import (
+    Choices,
+    Dimension,
+    Mask,
+    Range,
+    ends,
+    nearest,
+    of_knob,
+    whole,
+)
+from autopeft.search.layers import MASK
 from autopeft.search.space import MethodSpace, Space
 from autopeft.search.space_check import TRAINING
 from autopeft.search.space_file import read_space
@@ -53,7 +63,8 @@ def method_space(
         own, shared = given.get("placement", {}), common.get("placement", {})
         dimensions["sites"] = Choices(values=_sites(info, own, shared))
         rules = own.get("layers", shared.get("layers", info.placement.layers))
-        dimensions["layers"] = Choices(values=_unique(_listed(rules)))
+        rules = _listed(rules)
+        dimensions["layers"] = Mask() if rules == [MASK] else Choices(values=_unique(rules))
         wanted |= {"sites": ",".join(info.placement.sites), "layers": info.placement.layers}
     dimensions["learning_rate"] = _learning_rate(info, given)
     for name in ("epochs", "batch_size"):
@@ -87,11 +98,20 @@ def _dimension(given: Any, knob: Knob) -> Dimension:
 def _sites(
     info: MethodInfo, own: Mapping[str, Any], shared: Mapping[str, Any]
 ) -> tuple[Scalar, ...]:
-    """Return the site sets of a method; shared ones only where the method can be put there."""
+    """Return the site sets of a method; shared ones only where the method can be put there.
+
+    Shared modules are no place for a method of blocks, though one of its parts may sit there.
+    """
     assert info.placement is not None
     if "sites" in own:
         return _unique(",".join(sites) for sites in own["sites"])
-    fitting = [s for s in shared.get("sites", []) if set(s) <= set(info.sites)]
+    blocks = set(BLOCK_SITES)
+    fitting = [
+        sites
+        for sites in shared.get("sites", [])
+        if set(sites) <= set(info.sites)
+        and bool(blocks & set(sites)) == bool(blocks & set(info.placement.sites))
+    ]
     return _unique(",".join(sites) for sites in (info.placement.sites, *fitting))
 
 

@@ -1,19 +1,20 @@
 """Narrow a space to a backbone and a budget, before anything is trained.
 
 Afterwards every choice that is left exists on the backbone, no two of them mean the same there, and
-none is over the budget whatever is chosen beside it.
+each can be trained within the budget beside some choice of everything else.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 
-from autopeft.errors import NoCandidateError
+from autopeft.errors import IncompatibleMethodError, NoCandidateError
 from autopeft.methods import METHODS
 from autopeft.records import BackboneShape, Scalar
-from autopeft.search.dimension import Choices, Dimension, ends, fixed, nearest
-from autopeft.search.layers import canonical, modules_named
+from autopeft.search.dimension import Choices, Dimension, Mask, Range, ends, fixed, nearest
+from autopeft.search.layers import canonical, places_named
 from autopeft.search.load import method_space
 from autopeft.search.space import SETTINGS, MethodSpace, Space
 
@@ -47,11 +48,10 @@ def restrict(
         if name in excluded:
             continue
         wide = space.methods.get(name) or method_space(info, {}, {})
-        fitted = _on_backbone(wide, shape)
-        if fitted is None:
-            reasons[name] = (
-                f"none of its placements exists on {shape.layers} layers of {shape.architecture}"
-            )
+        try:
+            fitted = _possible(_on_backbone(wide, shape), shape)
+        except IncompatibleMethodError as error:
+            reasons[name] = str(error)
             continue
         least = fitted.count(shape, smallest(fitted, shape))
         if max_params is not None and least > max_params:
@@ -74,31 +74,101 @@ def smallest(
     """Return the values with the fewest parameters, with those in `given` held.
 
     One dimension after the other, twice: exact where parameters grow with each dimension whatever
-    the others are, which every formula in the registry does.
+    the others are, as they do for every method but a mixture. Of a mixture one part is left, not
+    always its cheapest.
     """
     values = {**space.defaults, **(given or {})}
     free = [n for n in space.dimensions if n not in SETTINGS and n not in (given or {})]
     for name in free * 2:
         options = [{**values, name: end} for end in ends(space.dimensions[name])]
-        values = min(options, key=lambda option: space.count(shape, option))
+        values = min(options, key=lambda option: _price(space, shape, option))
     return values
 
 
-def _on_backbone(space: MethodSpace, shape: BackboneShape) -> MethodSpace | None:
+def _price(space: MethodSpace, shape: BackboneShape, values: Mapping[str, Scalar]) -> float:
+    """Return the number of trained parameters, infinite where the values cannot be trained."""
+    try:
+        return space.count(shape, values)
+    except IncompatibleMethodError:
+        return math.inf
+
+
+def _possible(space: MethodSpace, shape: BackboneShape) -> MethodSpace:
+    """Return the space without the values that cannot be trained whatever is beside them.
+
+    Raises:
+        IncompatibleMethodError: there is nothing left.
+    """
+    trimmed: dict[str, Dimension] = {}
+    for name, dimension in space.dimensions.items():
+        if name in SETTINGS or isinstance(dimension, Mask):
+            continue
+        faults = {end: _fault(space, shape, name, end) for end in ends(dimension)}
+        left = tuple(end for end, fault in faults.items() if fault is None)
+        if not left:
+            raise next(fault for fault in faults.values() if fault is not None)
+        if len(left) == len(faults):
+            continue
+        trimmed[name] = Choices(values=left)  # of a range, such as 0 to 50 tokens, one end
+    space = _replace(space, **trimmed)
+    if _price(space, shape, space.defaults) == math.inf:
+        space = dataclasses.replace(space, defaults=smallest(space, shape))
+        space.count(shape, space.defaults)
+    return space
+
+
+def _fault(
+    space: MethodSpace, shape: BackboneShape, name: str, value: Scalar
+) -> IncompatibleMethodError | None:
+    """Return why a value can be trained neither beside the defaults nor with one changed."""
+    first: IncompatibleMethodError | None = None
+    for values in _around(space, {**space.defaults, name: value}, name):
+        try:
+            space.count(shape, values)
+        except IncompatibleMethodError as error:
+            first = first or error
+        else:
+            return None
+    return first
+
+
+def _around(
+    space: MethodSpace, values: Mapping[str, Scalar], held: str
+) -> Iterator[Mapping[str, Scalar]]:
+    """Yield the values, then each with one other dimension at each of its ends."""
+    yield values
+    for name, dimension in space.dimensions.items():
+        if name != held and name not in SETTINGS:
+            yield from ({**values, name: end} for end in ends(dimension))
+
+
+def _on_backbone(space: MethodSpace, shape: BackboneShape) -> MethodSpace:
+    """Return the space with the sites and layers of the backbone, each once.
+
+    Raises:
+        IncompatibleMethodError: there are none.
+    """
     if "sites" not in space.dimensions:
         return space
     sites: dict[tuple[str, ...], Scalar] = {}
     for joined in _first(space, "sites"):
-        names = modules_named(shape, tuple(str(joined).split(",")))
+        names = places_named(shape, tuple(str(joined).split(",")))
         if names:
             sites.setdefault(names, joined)
-    rules = {canonical(str(rule), shape.layers): None for rule in _first(space, "layers")}
-    layers = tuple(rule for rule in rules if rule is not None)
-    if not sites or not layers:
-        return None
-    return _replace(
-        space, sites=Choices(values=tuple(sites.values())), layers=Choices(values=layers)
-    )
+    rules = _rules(space, shape.layers)
+    if not sites or rules is None:
+        raise IncompatibleMethodError(
+            f"none of its placements exists on {shape.layers} layers of {shape.architecture}"
+        )
+    return _replace(space, sites=Choices(values=tuple(sites.values())), layers=rules)
+
+
+def _rules(space: MethodSpace, layers: int) -> Dimension | None:
+    if isinstance(space.dimensions["layers"], Mask):
+        return Mask(layers=layers)
+    written = {canonical(str(rule), layers): None for rule in _first(space, "layers")}
+    rules = tuple(rule for rule in written if rule is not None)
+    return Choices(values=rules) if rules else None
 
 
 def _first(space: MethodSpace, name: str) -> tuple[Scalar, ...]:
@@ -109,8 +179,11 @@ def _first(space: MethodSpace, name: str) -> tuple[Scalar, ...]:
 
 
 def _in_budget(space: MethodSpace, shape: BackboneShape, max_params: int) -> MethodSpace:
+    least = smallest(space, shape)
+
     def fits(name: str, value: Scalar) -> bool:
-        return space.count(shape, smallest(space, shape, {name: value})) <= max_params
+        quick = _price(space, shape, {**least, name: value}) <= max_params
+        return quick or _price(space, shape, smallest(space, shape, {name: value})) <= max_params
 
     trimmed: dict[str, Dimension] = {}
     for name, dimension in space.dimensions.items():
@@ -118,13 +191,13 @@ def _in_budget(space: MethodSpace, shape: BackboneShape, max_params: int) -> Met
             continue
         if isinstance(dimension, Choices):
             trimmed[name] = Choices(values=tuple(v for v in dimension.values if fits(name, v)))
-        elif dimension.whole:
+        elif isinstance(dimension, Range) and dimension.whole:
             low, high = int(dimension.low), int(dimension.high)
             while not fits(name, high) and high > low:
                 high = (low + high) // 2
             trimmed[name] = dataclasses.replace(dimension, high=high)
     space = _replace(space, **trimmed)
-    if space.count(shape, space.defaults) > max_params:
+    if _price(space, shape, space.defaults) > max_params:
         return dataclasses.replace(space, defaults=smallest(space, shape))
     return space
 

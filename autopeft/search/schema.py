@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from autopeft.methods import METHODS, Knob, MethodInfo
-from autopeft.records import SITES
+from autopeft.records import BLOCK_SITES, SITES
 from autopeft.search.dimension import whole
+from autopeft.search.layers import MASK
 from autopeft.search.space_check import TRAINING
 
-LAYER_RULE = r"^(all|(top|bottom):[1-9]\d*|\d+-\d+)$"
+LAYER_RULE = r"^(all|(top|bottom):[1-9]\d*|\d+-\d+|mask:[01]*1[01]*)$"
 
 
 def schema() -> dict[str, Any]:
@@ -32,7 +33,7 @@ def schema() -> dict[str, Any]:
                 "additionalProperties": False,
                 "properties": {info.name: _method(info) for info in METHODS},
             },
-            "placement": _placement(SITES),
+            "placement": _placement((*SITES, *BLOCK_SITES)),
             "epochs": _setting(TRAINING["epochs"]),
             "batch_size": _setting(TRAINING["batch_size"]),
         },
@@ -78,12 +79,16 @@ def _value(knob: Knob) -> dict[str, Any]:
 
 
 def _placement(sites: Sequence[str]) -> dict[str, Any]:
+    rule = {"type": "string", "pattern": LAYER_RULE}
     return {
         "type": "object",
         "additionalProperties": False,
         "properties": {
             "sites": _several(_several({"enum": list(sites)})),
-            "layers": _one_or_more({"type": "string", "pattern": LAYER_RULE}),
+            "layers": {
+                "description": f"rules, or {MASK!r}: every layer is chosen or not, one by one",
+                "anyOf": [{"const": MASK}, _one_or_more(rule)],
+            },
         },
     }
 

@@ -1,8 +1,8 @@
 """A search space: methods, and for each the dimensions of its candidates.
 
 Parameters are conditional and named after their method: ``method``, ``lora.r``, ``lora.sites``,
-``lora.layers``, ``lora.learning_rate``, ``lora.epochs``, ``lora.batch_size``. Dimensions of one
-value are no parameters.
+``lora.layers``, ``lora.learning_rate``, ``lora.epochs``, ``lora.batch_size``. A mask of layers is
+one parameter per layer, ``lora.layers.0`` and so on. Dimensions of one value are no parameters.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from autopeft.errors import UnknownNameError
+from autopeft.errors import IncompatibleMethodError, UnknownNameError
 from autopeft.methods import METHODS, MethodInfo
+from autopeft.methods.recipe import layers_of
 from autopeft.records import BackboneShape, Candidate, Placement, Scalar, fingerprint
-from autopeft.search.dimension import Choices, Dimension, contains, ends, fixed, suggest
+from autopeft.search.dimension import (
+    Choices,
+    Dimension,
+    contains,
+    ends,
+    fixed,
+    parameters,
+    suggest,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -69,7 +78,11 @@ class MethodSpace:
         return Placement(sites=sites, layers=str(values["layers"]))
 
     def count(self, shape: BackboneShape, values: Mapping[str, Scalar]) -> int:
-        """Return the exact number of trained parameters without the head."""
+        """Return the exact number of trained parameters without the head.
+
+        Raises:
+            IncompatibleMethodError: these values cannot run on the backbone.
+        """
         knobs = {name: values[name] for name in self.info.knobs}
         return self.info.count(shape, self.placement(values), knobs)
 
@@ -95,7 +108,10 @@ class Space:
     description: str = ""
 
     def suggest(self, trial: optuna.Trial) -> Candidate:
-        """Ask a trial for a candidate: first its method, then only what that method has."""
+        """Ask a trial for a candidate: first its method, then only what that method has.
+
+        Not every combination of values can be trained; see `infeasible`.
+        """
         method = str(suggest(self._methods(), trial, "method"))
         space = self.methods[method]
         return space.candidate(
@@ -115,11 +131,10 @@ class Space:
             raise ValueError(f"{candidate.describe()} is not in the space {self.source}")
         space = self.methods[candidate.method]
         values = space.values(candidate)
-        chosen = {
-            f"{candidate.method}.{name}": values[name]
-            for name, dimension in space.dimensions.items()
-            if not fixed(dimension)
-        }
+        chosen: dict[str, Scalar] = {}
+        for name, dimension in space.dimensions.items():
+            if not fixed(dimension):
+                chosen |= parameters(dimension, f"{candidate.method}.{name}", values[name])
         return chosen if fixed(self._methods()) else {"method": candidate.method, **chosen}
 
     def __contains__(self, candidate: object) -> bool:
@@ -160,6 +175,24 @@ class Space:
         if self.shape is None:
             raise ValueError("narrow the space to a backbone first: space.restrict(shape=...)")
         return METHODS.get(candidate.method).count(self.shape, candidate.placement, candidate.knobs)
+
+    def infeasible(self, candidate: Candidate) -> str | None:
+        """Return why a candidate of this space cannot be trained, None if it can.
+
+        Each value of a narrowed space can be trained beside some others, but not beside all: a
+        mask may name no layer, a mixture may be left with no part. Such a candidate would be the
+        head alone, which every search trains anyway.
+
+        Raises:
+            ValueError: the space was not narrowed to a backbone yet.
+        """
+        try:
+            if self.shape is not None and candidate.placement is not None:
+                layers_of(self.shape, candidate.placement)
+            self.count(candidate)
+        except IncompatibleMethodError as error:
+            return str(error)
+        return None
 
     def restrict(
         self,

@@ -8,9 +8,9 @@ from typing import Any, TypeGuard
 
 from autopeft.errors import suggestion
 from autopeft.methods import METHODS, Knob, MethodInfo
-from autopeft.records import SITES, Scalar
+from autopeft.records import BLOCK_SITES, LAYER_RULES, SITES, Scalar
 from autopeft.search.dimension import contains, of_knob, same, whole
-from autopeft.search.layers import is_rule
+from autopeft.search.layers import MASK, is_rule
 
 TRAINING = {
     "learning_rate": Knob(
@@ -48,7 +48,7 @@ def _file(raw: object) -> Iterator[str]:
         if key in raw:
             yield from _setting(raw[key], key, TRAINING[key])
     if "placement" in raw:
-        yield from _placement(raw["placement"], "placement", SITES)
+        yield from _placement(raw["placement"], "placement", (*SITES, *BLOCK_SITES))
     yield from _methods(raw.get("methods", {}), needed=not raw.get("include"))
 
 
@@ -140,8 +140,10 @@ def _placement(given: object, place: str, sites: Sequence[str]) -> Iterator[str]
         if not rules:
             yield f"{place}.layers: an empty list; give at least one rule"
         for rule in rules:
-            if not (isinstance(rule, str) and is_rule(rule)):
-                yield f"{place}.layers: {_show(rule)}; allowed: all, top:K, bottom:K, A-B"
+            if rule == MASK and len(rules) > 1:
+                yield f"{place}.layers: {MASK} means any set of layers; it stands alone"
+            elif rule != MASK and not (isinstance(rule, str) and is_rule(rule)):
+                yield f"{place}.layers: {_show(rule)}; allowed: {LAYER_RULES}, or just {MASK}"
 
 
 def _site_sets(given: object, place: str, sites: Sequence[str]) -> Iterator[str]:

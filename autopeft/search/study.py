@@ -178,7 +178,7 @@ class Search:
         return self._begun(trial.number, candidate, proposal["origin"], proposal["seed"])
 
     def _sample(self, standing: list[optuna.trial.FrozenTrial]) -> Proposal | None:
-        """Ask the sampler until its answer is new and within the budget."""
+        """Ask the sampler until its answer is new, can be trained and is within the budget."""
         question = len(standing)
         known = {f: t.number for t in standing for f in _fingerprints([t])}
         hopeless = _hopeless(self.trials.records())
@@ -208,6 +208,9 @@ class Search:
 
     def _over(self, candidate: Candidate, hopeless: set[str]) -> tuple[float, str | None]:
         """Return by how much a candidate is out of bounds, and why; None if it is not."""
+        reason = self.space.infeasible(candidate)
+        if reason is not None:
+            return 1.0, reason
         budget, count = self.space.max_params, self.space.count(candidate)
         if budget is not None and count > budget:
             return size(count) - size(budget), f"trains {count:,} parameters of {budget:,} allowed"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import autopeft
 from autopeft.errors import AutoPeftError, NoCandidateError, SpaceError, UnknownNameError
 from autopeft.methods import METHODS
-from autopeft.records import layer_indices, placed
+from autopeft.records import Placement, layer_indices
 from autopeft.search.layers import canonical
 from autopeft.search.load import load_space
 from autopeft.search.schema import LAYER_RULE, schema
@@ -187,6 +187,9 @@ def test_all_faults_come_together_each_with_its_place_and_a_suggestion(write: Wr
         ("methods: {lora: {r: {low: 2}}}", "high is missing"),
         ("methods: {lora: {r: []}}", "an empty list"),
         ("methods: {lora: {placement: {layers: 5-3}}}", "placement.layers: '5-3'"),
+        ("methods: {lora: {placement: {layers: mask:102}}}", "placement.layers: 'mask:102'"),
+        ("methods: {lora: {placement: {layers: mask:00}}}", "placement.layers: 'mask:00'"),
+        ("methods: {lora: {placement: {layers: [mask, all]}}}", "it stands alone"),
         ("methods: {lora: {placement: {sites: [attn.q]}}}", "a list of site lists"),
         ("include: nowhere.yaml", "include: 'nowhere.yaml': no such file"),
         ("include: quik", "did you mean 'quick'?"),
@@ -243,9 +246,16 @@ def test_whatever_a_file_says_only_our_own_errors_come_out(tmp_path: Path, text:
     assert all(space.default_of(name) in space for name in space.methods)
 
 
-@given(st.sampled_from(["all", "top", "bottom", "range"]), st.integers(0, 9), st.integers(0, 9))
-def test_rules_that_name_the_same_layers_are_written_the_same(kind: str, a: int, b: int) -> None:
-    rule = {"all": "all", "range": f"{a}-{b}"}.get(kind, f"{kind}:{a}")
+@given(
+    st.sampled_from(["all", "top", "bottom", "range", "mask"]),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.text("01", min_size=5, max_size=7),
+)
+def test_rules_that_name_the_same_layers_are_written_the_same(
+    kind: str, a: int, b: int, bits: str
+) -> None:
+    rule = {"all": "all", "range": f"{a}-{b}", "mask": f"mask:{bits}"}.get(kind, f"{kind}:{a}")
     written = canonical(rule, 6)
     try:
         named = layer_indices(rule, 6)
@@ -254,7 +264,7 @@ def test_rules_that_name_the_same_layers_are_written_the_same(kind: str, a: int,
         return
     assert written is not None
     assert layer_indices(written, 6) == named
-    twins = [other for other in ("all", "top:3", "3-5", "0-5", "bottom:6", "top:9")
+    twins = [other for other in ("all", "top:3", "3-5", "0-5", "bottom:6", "top:9", "mask:000111")
              if layer_indices(other, 6) == named]  # fmt: skip
     assert all(canonical(other, 6) == written for other in twins)
 
@@ -273,6 +283,68 @@ def test_choices_that_mean_the_same_on_the_backbone_are_one(write: Write) -> Non
     assert fused["sites"].values == ("attn.q,attn.v",)  # type: ignore[union-attr]
 
 
+def test_a_mask_of_layers_is_a_boolean_per_layer(write: Write) -> None:
+    file = write("methods: {pfeiffer: {width: 4, placement: {layers: mask}}}\n")
+    space = load_space(file).restrict(shape=backbone(4))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
+    rules = set()
+    for _ in range(80):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert {f"pfeiffer.layers.{layer}" for layer in range(4)} <= set(trial.params)
+        assert candidate.placement is not None
+        on = [layer for layer in range(4) if trial.params[f"pfeiffer.layers.{layer}"]]
+        rules.add(candidate.placement.layers)
+        if on:
+            assert layer_indices(candidate.placement.layers, 4) == tuple(on)
+            assert candidate in space and space.infeasible(candidate) is None
+            assert space.count(candidate) == len(on) * (4 * (32 + 32 + 1) + 32)
+            study.enqueue_trial(space.encode(candidate))
+            assert space.suggest(study.ask()) == candidate
+        else:
+            assert candidate not in space
+            assert "names none of 4 layers" in str(space.infeasible(candidate))
+    assert len(rules) == 2**4
+    assert {"all", "top:2", "bottom:1", "1-2", "mask:1011", "mask:0000"} <= rules
+
+
+def test_a_mask_waits_for_the_backbone(write: Write) -> None:
+    space = load_space(write("placement: {layers: mask}\nmethods: {lora: }\n"))
+    study = optuna.create_study()
+    with pytest.raises(ValueError, match="narrow the space to a backbone first"):
+        space.suggest(study.ask())
+
+
+def test_a_mask_within_a_budget_keeps_to_it(write: Write) -> None:
+    space = load_space(write("placement: {layers: mask}\nmethods: {lora: {r: [1, 8]}}\n"))
+    one = space.restrict(shape=backbone(4), max_params=2 * 64)
+    assert one.methods["lora"].dimensions["r"].values == (1,)  # type: ignore[union-attr]
+    assert one.count(one.default_of("lora")) <= 2 * 64
+
+
+def test_layers_of_blocks_are_searched_like_those_of_modules(write: Write) -> None:
+    file = write(
+        "placement: {sites: [[attn.q, attn.v], [attn.block]], layers: [all, top:2]}\n"
+        "methods: {houlsby: {width: 4}, unipelt: , prefix: {tokens: 2, inner: 0}}\n"
+    )
+    space = load_space(file).restrict(shape=backbone(6))
+    sites = {name: list(m.dimensions["sites"].values) for name, m in space.methods.items()}  # type: ignore[union-attr]
+    assert sites == {
+        "houlsby": ["attn.block,ffn.block", "attn.block"],
+        "unipelt": ["attn.block,ffn.block", "attn.block"],
+        "prefix": ["attn.prefix"],
+    }
+    adapter = 4 * (32 + 32 + 1) + 32
+    for place, adapters in (("all", 12), ("top:2", 4)):
+        blocks = Placement(sites=("attn.block", "ffn.block"), layers=place)
+        knobs = {"width": 4, "activation": "relu"}
+        assert METHODS.get("houlsby").count(backbone(6), blocks, knobs) == adapters * adapter
+    top = {"method": "prefix", "prefix.layers": "top:2"}
+    study = optuna.create_study()
+    study.enqueue_trial(top)
+    assert space.count(space.suggest(study.ask())) == 2 * 2 * 2 * 32
+
+
 def test_a_method_without_a_place_on_the_backbone_is_excluded(write: Write) -> None:
     space = load_space(write("methods: {lora: {placement: {layers: 8-11}}, bitfit: }\n"))
     narrow = space.restrict(shape=backbone(6))
@@ -287,8 +359,7 @@ def test_nothing_over_the_budget_is_left(budget: int) -> None:
     space = load_space("wide").restrict(shape=shape, max_params=budget)
     for name, method in space.methods.items():
         assert space.count(space.default_of(name)) <= budget, name
-        place = space.default_of(name).placement
-        assert place is None or placed(shape, place)
+        assert space.infeasible(space.default_of(name)) is None, name
         assert method.defaults.keys() == method.dimensions.keys()
     assert all("parameters" in reason for reason in space.excluded.values())
 
@@ -339,7 +410,10 @@ def test_the_schema_knows_every_method_and_knob() -> None:
     for info in METHODS:
         assert {*info.knobs, *SETTINGS} <= set(methods[info.name]["properties"])
         assert ("placement" in methods[info.name]["properties"]) == (info.placement is not None)
-    assert re.match(LAYER_RULE, "top:3") and not re.match(LAYER_RULE, "top:0")
+    for rule in ("top:3", "mask:0110"):
+        assert re.match(LAYER_RULE, rule)
+    for rule in ("top:0", "mask:", "mask:000", "mask"):
+        assert not re.match(LAYER_RULE, rule)
 
 
 def test_a_path_and_a_name_are_found() -> None:
