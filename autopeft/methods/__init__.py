@@ -78,7 +78,8 @@ class MethodInfo:
             steps of the whole training or None); None for methods that are not peft adapters (see
             `trains_base`).
         trains_base: ``"all"`` (full), ``"none"``, ``"bias"``…: which base parameters it trains.
-        rewrites_base: whether it writes into base weights, so that it needs a private copy.
+        rewrites_base: whether it writes into base weights, those of its placement or, without one,
+            all; they get a private copy.
         native: whether its artifact loads with plain peft.
         mergeable: whether it can be merged into the backbone's weights.
         low_precision: whether a 16-bit frozen backbone under fp32 trained parameters works.
@@ -92,6 +93,9 @@ class MethodInfo:
             ``optimizer.step()`` and ``optimizer.zero_grad()``.
         before_save: called with the adapted model before its artifact is written; what it sets on
             the model's peft config is undone afterwards.
+        delivered: from (adapted model, its trained tensors by name as they were before training),
+            the config and the tensors to write in the place of peft's own; for a method whose
+            adapter would otherwise not fit the untouched backbone.
     """
 
     name: str
@@ -115,6 +119,12 @@ class MethodInfo:
     penalty: Callable[[PeftModel], torch.Tensor] | None = None
     after_step: Callable[[PeftModel, int], None] | None = None
     before_save: Callable[[PeftModel], None] | None = None
+    delivered: (
+        Callable[
+            [PeftModel, Mapping[str, torch.Tensor]], tuple[PeftConfig, dict[str, torch.Tensor]]
+        ]
+        | None
+    ) = None
 
 
 METHODS: Registry[MethodInfo] = Registry("method", "autopeft.methods")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ from autopeft.backbone.quiet import quiet
 from autopeft.errors import ModelError
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import private_copy, settle, wrap
-from autopeft.methods.trained import Adaptation
+from autopeft.methods.trained import Adaptation, adaptation_of
 from autopeft.records import Candidate
 
 if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig
     from torch import nn
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -41,6 +44,8 @@ def save_artifact(model: nn.Module, folder: Path, candidate: Candidate) -> int:
             made.save_pretrained(folder)
         elif info.recipe is not None:
             _save_recipe(made, folder)
+        elif info.delivered is not None:
+            _write(*info.delivered(made, adaptation_of(model).start), folder)
         else:
             config = copy.deepcopy(made.peft_config["default"])
             if info.before_save is not None:
@@ -53,12 +58,16 @@ def save_artifact(model: nn.Module, folder: Path, candidate: Candidate) -> int:
 def _save_recipe(model: Any, folder: Path) -> None:
     """Write an adapter of ours, as a plain peft adapter where peft has the method."""
     from peft import get_peft_model_state_dict
-    from safetensors.torch import save_file
 
     from autopeft.tuner import delivered
 
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
-    config, weights = delivered(model, state)
+    _write(*delivered(model, get_peft_model_state_dict(model, save_embedding_layers=False)), folder)
+
+
+def _write(config: PeftConfig, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """Write an adapter in peft's own format."""
+    from safetensors.torch import save_file
+
     config.inference_mode = True
     config.save_pretrained(str(folder))
     weights = {name: value.contiguous().cpu() for name, value in weights.items()}

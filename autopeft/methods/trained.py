@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,10 +15,17 @@ _MARK = "autopeft_adaptation"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adaptation:
-    """What an adapted model remembers of how it was made."""
+    """What an adapted model remembers of how it was made.
+
+    Args:
+        method: its name.
+        heads: names of the head's modules.
+        start: what trains, as it was before the first step, where delivering it needs that.
+    """
 
     method: str
     heads: tuple[str, ...]
+    start: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def mark(model: nn.Module, adaptation: Adaptation) -> None:

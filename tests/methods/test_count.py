@@ -24,6 +24,8 @@ COUNTS = {
     "lokr": 26_112,
     "loha": 589_824,  # two low-rank matrices, so twice LoRA: 2 · 24 · 8 · (768 + 768)
     "lora_fa": 147_456,  # B alone: 24 · 8 · 768
+    "pissa": 294_912,  # as LoRA; its artifact holds twice as much
+    "olora": 294_912,
     "vera": 24_576,  # 24 · (256 + 768)
     "ia3": 55_296,  # keys and values 12 · (768 + 768), inner activations 12 · 3072
     "ln_tuning": 36_864,  # two norms in each layer: 12 · 2 · (768 + 768)

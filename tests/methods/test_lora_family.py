@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from autopeft.backbone.load import Backbone, load_backbone
+from autopeft.methods import METHODS
 from autopeft.methods.adapt import adapt
-from autopeft.records import Candidate
+from autopeft.methods.artifact import load_artifact, save_artifact
+from autopeft.methods.trained import trainable
+from autopeft.records import Candidate, Placement
 
 HEAD = {"auto_class": "AutoModelForSequenceClassification", "model_options": {"num_labels": 2}}
 
@@ -30,3 +35,46 @@ def test_the_frozen_half_of_lora_fa_stays_frozen_when_its_adapter_is_chosen(bert
     halves = {n: p for n, p in model.named_parameters() if n.endswith((".a", ".b"))}
     assert len(halves) == 2 * len(trained)
     assert all((p.grad is None) == n.endswith(".a") for n, p in halves.items())
+
+
+@pytest.mark.parametrize("method", ["pissa", "olora"])
+def test_only_the_weights_that_are_rewritten_are_copied(bert: Backbone, method: str) -> None:
+    place = Placement(sites=("attn.q",), layers="top:1")
+    candidate = Candidate(method=method, learning_rate=1e-3, epochs=1, placement=place)
+    model = adapt(bert, candidate, seed=0)
+    shared = {p.data_ptr() for p in bert.model.parameters()}
+    own = {
+        name
+        for name, p in model.named_parameters()
+        if p.data_ptr() not in shared and "lora_" not in name and "classifier" not in name
+    }
+    assert own == {"base_model.model.bert.encoder.layer.1.attention.self.query.base_layer.weight"}
+
+
+@pytest.mark.parametrize("method", ["pissa", "olora"])
+def test_artifact_is_a_plain_lora_of_twice_the_rank(
+    bert: Backbone, tmp_path: Path, method: str
+) -> None:
+    candidate = Candidate(method=method, learning_rate=1e-3, epochs=1, knobs={"r": 4, "alpha": 6})
+    model = adapt(bert, candidate, seed=0)
+    save_artifact(model, tmp_path, candidate)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["init_lora_weights"]) == (8, 12, True)
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    halves = [v for n, v in tensors.items() if n.endswith("query.lora_B.weight")]
+    assert halves and all(torch.equal(half[:, :4], -half[:, 4:]) for half in halves)
+
+
+def test_rank_is_at_most_that_of_the_narrowest_weight(bert: Backbone, tmp_path: Path) -> None:
+    candidate = Candidate(method="pissa", learning_rate=1e-3, epochs=1, knobs={"r": 64})
+    model = adapt(bert, candidate, seed=0)
+    assert trainable(model)[0] == 4 * 32 * (32 + 32)
+    counted = METHODS.get("pissa").count(
+        bert.shape, Placement(sites=("attn.q", "attn.v")), {"r": 64}
+    )
+    assert counted == trainable(model)[0]
+    save_artifact(model, tmp_path, candidate)
+    ids = torch.tensor([[2, 5, 3]])
+    with torch.no_grad():
+        again = load_artifact(bert, tmp_path)(input_ids=ids).logits
+        assert torch.allclose(again, model(input_ids=ids).logits, atol=1e-5)
