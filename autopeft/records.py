@@ -133,8 +133,8 @@ class ModuleShape:
 
     Args:
         name: its dotted name in the model that carries the head.
-        site: one of `SITES`.
-        layer: counted from 0 next to the embeddings.
+        site: one of `SITES`, or ``"embed.prompt"``.
+        layer: counted from 0 next to the embeddings; -1 outside the layers.
         fan_in: width of its input (for a norm: its width).
         fan_out: width of its output.
         bias: length of its bias vector, 0 if it has none.
@@ -168,6 +168,7 @@ class BackboneShape:
         biases: every module of the backbone with a bias, norms included, and the bias's length.
         head_params: parameters of the head (fresh and mismatched modules included).
         has_pad_token: whether padding can be told from text.
+        embedding: the word embedding, from `vocabulary` to its width; None where there is none.
     """
 
     architecture: str
@@ -183,6 +184,7 @@ class BackboneShape:
     biases: tuple[tuple[str, int], ...]
     head_params: int
     has_pad_token: bool = True
+    embedding: ModuleShape | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -193,7 +195,9 @@ class BackboneShape:
         """Rebuild a shape from `to_json`."""
         modules = tuple(ModuleShape(**module) for module in values["modules"])
         biases = tuple((name, length) for name, length in values["biases"])
-        return cls(**{**values, "modules": modules, "biases": biases})
+        found = values.get("embedding")
+        embedding = None if found is None else ModuleShape(**found)
+        return cls(**{**values, "modules": modules, "biases": biases, "embedding": embedding})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from autopeft.backbone.head import in_head
 from autopeft.backbone.role import module_shapes
 from autopeft.backbone.token import is_decoder
-from autopeft.records import BackboneShape
+from autopeft.records import BackboneShape, ModuleShape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,6 +44,7 @@ def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneSh
         ),
         head_params=sum(sizes.values()) - sum(inside.values()),
         has_pad_token=config.pad_token_id is not None,
+        embedding=_embedding(model),
     )
 
 
@@ -56,6 +57,26 @@ def _kind(model: PreTrainedModel) -> str:
     if model.config.is_encoder_decoder:
         return "encoder-decoder"
     return "decoder" if is_decoder(model.config) else "encoder"
+
+
+def _embedding(model: PreTrainedModel) -> ModuleShape | None:
+    """Return the module that turns token numbers into vectors, None if the model reads no text."""
+    from torch import nn
+
+    try:
+        found = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    if not isinstance(found, nn.Embedding):
+        return None
+    return ModuleShape(
+        name=next(name for name, module in model.named_modules() if module is found),
+        site="embed.prompt",
+        layer=-1,
+        fan_in=found.num_embeddings,
+        fan_out=found.embedding_dim,
+        bias=0,
+    )
 
 
 def _positions(model: PreTrainedModel) -> int | None:

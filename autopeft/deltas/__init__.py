@@ -38,8 +38,8 @@ class Part:
         fan_out: width of the state that it changes.
         reads: ``"input"`` or ``"output"`` of the module, or the name of a module that runs earlier
             in the same layer, whose input it reads (a parallel adapter reads the block's input).
-        changes: ``"input"``, ``"output"``, or ``"attention"`` for keys and values before the
-            text's.
+        changes: ``"input"``, ``"output"``, ``"attention"`` for keys and values before the
+            text's, or ``"prompt"`` for embeddings among the text's.
         settings: of the delta, such as ``{"r": 8}``.
         gate: ``""`` for none, ``"own"``, or the name of a gate shared with other parts.
         gate_reads: what the gate reads, as `reads`; ``""`` for the same as the delta.

@@ -31,6 +31,14 @@ def _kronecker(part: Part) -> int:
     return int(part.settings["terms"]) * (part.fan_in + part.fan_out) // int(part.settings["side"])
 
 
+def _soft_prompt(part: Part) -> int:
+    return int(part.settings["tokens"]) * part.fan_out
+
+
+def _mixed_prompt(part: Part) -> int:
+    return _soft_prompt(part) + 2 * (int(part.settings["inner"]) + 1) * part.fan_out
+
+
 SIZES: dict[str, Callable[[Part], int]] = {
     "low_rank": _low_rank,
     "bottleneck": _bottleneck,
@@ -38,6 +46,8 @@ SIZES: dict[str, Callable[[Part], int]] = {
     "bias": lambda part: part.fan_out,
     "norm": lambda part: part.fan_out * (1 + bool(part.settings["bias"])),
     "prefix": _prefix,
+    "soft_prompt": _soft_prompt,
+    "mixed_prompt": _mixed_prompt,
     "hypercomplex": _hypercomplex,
     "kronecker": _kronecker,
 }

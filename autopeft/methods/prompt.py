@@ -23,6 +23,11 @@ def excluded(shape: BackboneShape, longest: int) -> str | None:
             f"with prompts, {shape.architecture}'s classifier cannot tell padding from text and "
             "reads the last position, which is padding in all but the longest text of a batch"
         )
+    return no_room(shape, longest)
+
+
+def no_room(shape: BackboneShape, longest: int) -> str | None:
+    """Return why the longest prompt does not fit beside the longest text, or None if it does."""
     if shape.positions is not None and longest + LONGEST_PROMPT > shape.positions:
         return (
             f"up to {LONGEST_PROMPT} virtual tokens and {longest} of text exceed the "

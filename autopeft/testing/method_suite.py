@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from autopeft.methods import METHODS
 from autopeft.methods.adapt import adapt, with_defaults
 from autopeft.methods.artifact import load_artifact, merge, save_artifact
 from autopeft.methods.trained import load_trainable_state, trainable, trainable_state
-from autopeft.records import Candidate
+from autopeft.records import Candidate, Scalar
 from autopeft.testing.toy import LONGEST, make_toy
 
 if TYPE_CHECKING:
@@ -46,12 +46,21 @@ class MethodContract:
         backbone: in float32.
         method: a registered name.
         learning_rate: of the toy, which is far smaller than what the method's prior is for.
+        knobs: of the method; what is left out keeps its default.
     """
 
-    def __init__(self, backbone: Backbone, method: str, *, learning_rate: float = 1e-2) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        method: str,
+        *,
+        learning_rate: float = 1e-2,
+        knobs: Mapping[str, Scalar] | None = None,
+    ) -> None:
         self.backbone, self.info = backbone, METHODS.get(method)
         self.candidate = with_defaults(
-            self.info, Candidate(method=method, learning_rate=learning_rate, epochs=1)
+            self.info,
+            Candidate(method=method, learning_rate=learning_rate, epochs=1, knobs=knobs or {}),
         )
         self.toy = make_toy(backbone.tokenizer)
         self.sum_before = checksum(backbone.model)

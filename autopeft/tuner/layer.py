@@ -146,6 +146,8 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         y: Tensor = self.base_layer(x, *args, **kwargs)
         for index in _which(deltas, "attention"):
             self._prepend(deltas, index, x)
+        for index in _which(deltas, "prompt"):
+            y = self._prompted(deltas, index, y)
         for index in _which(deltas, "output"):
             y = y + self._change(deltas, index, x, y).to(y.dtype)
         return y
@@ -179,6 +181,17 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         attention = self.name.rpartition(".")[0]
         gate = self._gate(deltas, index, x, x)
         self._call.prefixes[attention] = (keys, values, gate)
+
+    def _prompted(self, deltas: Deltas, index: int, embeddings: Tensor) -> Tensor:
+        """Put a soft prompt among the embeddings, where the tuner made room for it."""
+        room, mask = self._call.room, self._call.masks.get(self._side)
+        if room is None:
+            raise RuntimeError(
+                "a soft prompt needs a pass through the adapted model, not around it"
+            )
+        text = room.narrow(embeddings).float()
+        prompt = deltas[index](text, None if mask is None else room.narrow(mask))
+        return room.fill(embeddings, prompt)
 
     def _read(self, what: str, x: Tensor, y: Tensor) -> Tensor:
         if what in ("input", "output"):

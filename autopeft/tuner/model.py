@@ -13,6 +13,7 @@ from autopeft.tuner import attention
 from autopeft.tuner.call import Call
 from autopeft.tuner.config import AutoPeftConfig
 from autopeft.tuner.layer import DeltaLayer, refuse_merge
+from autopeft.tuner.prompt import Room, room_for, widened
 
 _MASKS = {"attention_mask": "encoder", "decoder_attention_mask": "decoder"}
 
@@ -30,11 +31,15 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
     def __init__(self, model: nn.Module, *args: Any, **kwargs: Any) -> None:
         self._call_of_model = _call_of(model)
         self._attention_before: str | None = None
+        self._rooms: dict[str, Room] = {}
         super().__init__(model, *args, **kwargs)
 
     def _pre_injection_hook(self, model: Any, config: AutoPeftConfig, adapter_name: str) -> None:
         """Make what layers share, and open the attention to prefixes."""
         parts = config.placed()
+        room = room_for(parts, model.config)
+        if room is not None:
+            self._rooms[adapter_name] = room
         shared = nn.ModuleDict()
         for part in parts:
             if part.gate not in ("", "own") and f"gate:{part.gate}" not in shared:
@@ -83,16 +88,28 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
             self._replace_module(parent, target_name, layer, target)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the model; the masks are kept for the gates."""
+        """Run the model, with room for a soft prompt; the masks are kept for the gates."""
         call = self._call_of_model
         call.inputs.clear()
         call.prefixes.clear()
+        call.room = self._room()
+        if call.room is not None:
+            kwargs = widened(kwargs, call.room, self.model.config.pad_token_id)
         call.masks = {
             side: kwargs[name]
             for name, side in _MASKS.items()
             if isinstance(kwargs.get(name), Tensor) and kwargs[name].dim() == 2
         }
-        return self.model.forward(*args, **kwargs)
+        try:
+            return self.model.forward(*args, **kwargs)
+        finally:
+            call.room = None
+
+    def _room(self) -> Room | None:
+        """Return the room for the prompt that acts now."""
+        rooms = [self._rooms[name] for name in self.active_adapters if name in self._rooms]
+        off = rooms and any(m.disable_adapters for m in self.modules() if isinstance(m, DeltaLayer))
+        return rooms[0] if rooms and not off else None
 
     def _check_merge_allowed(self) -> None:
         super()._check_merge_allowed()

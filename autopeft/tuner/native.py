@@ -19,6 +19,7 @@ from autopeft.deltas import Part
 from autopeft.deltas.bias import Bias
 from autopeft.deltas.delta import Delta
 from autopeft.deltas.low_rank import LowRank
+from autopeft.deltas.mixed_prompt import MixedPrompt
 from autopeft.deltas.norm import Norm
 from autopeft.deltas.prefix import Prefix
 from autopeft.deltas.scale import Scale
@@ -160,6 +161,8 @@ def _settled(
             weights = {name: value for name, value in weights.items() if not name.startswith(key)}
             weights |= {f"{key}{name}": value for name, value in delta.settled().items()}
             part = replace(part, settings={"tokens": part.settings["tokens"]})
+        if isinstance(delta, MixedPrompt):
+            part = replace(part, settings=delta.settled(part.settings))
         parts.append(part.to_json())
     made = AutoPeftConfig(
         method=config.method,

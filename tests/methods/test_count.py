@@ -36,6 +36,7 @@ COUNTS = {
     # prompt 15,360; encoder 768 → 128 → 128 → 768 with biases:
     # 769 · 128 = 98,432; 129 · 128 = 16,512; 129 · 768 = 99,072
     "p_tuning": 229_376,
+    "attempt": 15_360,  # without sources a plain prompt: 20 · 768
     "prefix": 184_320,  # 10 · 12 layers · 2 · 768
     "p_tuning_v2": 368_640,  # 20 · 12 · 2 · 768
     # an adapter of width 48: 48 · (768 + 768 + 1) + 768 = 74,544; two in each of 12 layers
@@ -100,7 +101,7 @@ def test_long_inputs_leave_no_room_for_prompts(bert_base: BackboneShape) -> None
     short, _ = feasible_methods(bert_base, 462)
     long, reasons = feasible_methods(bert_base, 463)
     assert set(short) == set(METHODS.names())
-    assert set(short) - set(long) == {"prompt_tuning", "p_tuning"}
+    assert set(short) - set(long) == {"prompt_tuning", "p_tuning", "attempt"}
     assert "512 positions" in reasons["prompt_tuning"]
 
 
@@ -111,10 +112,10 @@ def test_records_are_whole(method: str) -> None:
     assert info.learning_rate.median > 0 and info.learning_rate.spread > 1
     for knob in info.knobs.values():
         assert knob.help
-        if knob.choices is None:
+        if knob.choices is not None:
+            assert knob.default in knob.choices
+        elif not isinstance(knob.default, str):
             assert knob.low is not None and knob.high is not None
             assert knob.low <= knob.default <= knob.high
-        else:
-            assert knob.default in knob.choices
     if info.placement is not None:
         assert set(info.placement.sites) <= set(info.sites)

@@ -66,6 +66,9 @@ def backbone(layers: int = 6, *, fused: bool = False) -> BackboneShape:
         total_params=100_000,
         biases=(("encoder", 1_900),),
         head_params=66,
+        embedding=ModuleShape(
+            name="words", site="embed.prompt", layer=-1, fan_in=100, fan_out=32, bias=0
+        ),
     )
 
 
