@@ -157,10 +157,10 @@ def settle(model: nn.Module, adaptation: Adaptation) -> None:
     import torch
 
     _freeze_settings(model)
-    for module in model.modules():
+    for name, module in model.named_modules():
         own = [p for p in module.parameters(recurse=False) if p.requires_grad]
         if any(p.dtype != torch.float32 for p in own):
-            if is_norm(module):
+            if is_norm(module) or ".modules_to_save." in name:
                 island(module, cast_back=True)
             for parameter in own:
                 parameter.data = parameter.data.float()
