@@ -17,6 +17,7 @@ class Delta(nn.Module):
         name: in a `Part`.
         linear: whether Δh is a linear map of the module's input, or a constant, so that `folded`
             can write it into the module's weights.
+        folds: the pairs of `Part.reads` and `Part.changes` for which `folded` holds.
         reads_weight: whether ``forward`` takes the frozen module's weight (fan_out, fan_in) too,
             as its keyword ``weight``.
         reads_mask: whether ``forward`` takes the mask (B, S) too, 1 for real tokens, or None where
@@ -25,6 +26,7 @@ class Delta(nn.Module):
 
     name: ClassVar[str]
     linear: ClassVar[bool] = False
+    folds: ClassVar[tuple[tuple[str, str], ...]] = (("input", "output"),)
     reads_weight: ClassVar[bool] = False
     reads_mask: ClassVar[bool] = False
 

@@ -68,7 +68,8 @@ def _gives_something_for_zero(base: nn.Module) -> bool:
 
     Tried on the processor, because the norm itself may still be without values.
     """
-    shape = base.weight.shape  # type: ignore[union-attr]
+    assert isinstance(base.weight, Tensor)
+    shape = base.weight.shape
     zeros = torch.zeros(shape, device="cpu")
     with torch.no_grad():
         ramp = torch.linspace(-1, 1, shape[-1], device="cpu")

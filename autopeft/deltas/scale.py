@@ -27,6 +27,7 @@ class Scale(Delta):
 
     name = "scale"
     linear = True
+    folds = (("input", "input"), ("output", "output"))
 
     def __init__(self, width: int, *, on_input: bool) -> None:
         super().__init__()

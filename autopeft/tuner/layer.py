@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS, Part
@@ -157,9 +157,7 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if self.disable_adapters or self.merged:
             return None
         names = [name for name in self.active_adapters if name in self.autopeft_deltas]
-        if len(names) > 1:
-            raise ValueError(f"one adapter at a time, not {', '.join(names)}")
-        found = self.autopeft_deltas[names[0]] if names else None
+        found = self.autopeft_deltas[_only(names)] if names else None
         assert found is None or isinstance(found, Deltas)
         return found
 
@@ -207,36 +205,55 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         value: Tensor = gate(h.float(), mask)
         return value
 
+    def to_merge(self, adapter_names: list[str] | None = None) -> str | None:
+        """Return the adapter that `merge` would fold in, None if it has nothing to do.
+
+        Args:
+            adapter_names: those asked for; the active ones if not given.
+
+        Raises:
+            ValueError: a delta is gated, reads something else than the input, or is no linear map;
+                or another adapter is, or would be, merged too.
+        """
+        wanted = self.active_adapters if adapter_names is None else adapter_names
+        names = [n for n in wanted if n in self.autopeft_deltas and n not in self.merged_adapters]
+        if not names:
+            return None
+        if self.merged_adapters:
+            raise ValueError(f"{self.merged_adapters[0]} is merged already; unmerge it first")
+        deltas = self.autopeft_deltas[_only(names)]
+        assert isinstance(deltas, Deltas)
+        for index, part in enumerate(deltas.parts):
+            _refuse_merge(part, deltas[index], self.get_base_layer())
+        return names[0]
+
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Fold the active adapter into the frozen module's weights; the old ones are kept.
 
         Raises:
-            ValueError: a delta is gated, reads something else than the input, or is no linear map;
-                with `safe_merge` also if the result is not finite.
+            ValueError: as `to_merge`; with `safe_merge` also if the result is not finite.
         """
-        names = [
-            n for n in check_adapters_to_merge(self, adapter_names) if n in self.autopeft_deltas
-        ]
-        if not names:
+        adapter = self.to_merge(adapter_names)
+        if adapter is None:
             return
-        deltas = self.autopeft_deltas[names[0]]
+        deltas = self.autopeft_deltas[adapter]
         assert isinstance(deltas, Deltas)
         base = self.get_base_layer()
         bias = getattr(base, "bias", None)
         new_weight, new_bias = frozen_weight(base), None if bias is None else bias.data.float()
-        for index in range(len(deltas.parts)):
-            refuse_merge(deltas.parts[index], deltas[index])
+        # what changes the input acts first, and so is folded in last
+        for index in _which(deltas, "output") + _which(deltas, "input")[::-1]:
             new_weight, new_bias = deltas.fold(index, new_weight, new_bias)
-        new = {"weight": new_weight.T if transposed(base) else new_weight, "bias": new_bias}
+        new = {"weight": new_weight.T if transposed(base) else new_weight}
+        if new_bias is not None:
+            new["bias"] = new_bias
+        if safe_merge and not all(torch.isfinite(value).all() for value in new.values()):
+            raise ValueError(f"merging {adapter} into {self.name} gives values not finite")
         for name, value in new.items():
-            if value is None:
-                continue
             old = getattr(base, name)
-            if safe_merge and not torch.isfinite(value).all():
-                raise ValueError(f"merging {names[0]} into {self.name} gives values not finite")
             self._unmerged[name] = old.data
             old.data = value.detach().to(old.dtype).contiguous()
-        self.merged_adapters.append(names[0])
+        self.merged_adapters.append(adapter)
 
     def unmerge(self) -> None:
         """Put the frozen module's own weights back."""
@@ -246,15 +263,27 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.merged_adapters.clear()
 
 
-def refuse_merge(part: Part, delta: type[Delta] | Delta) -> None:
-    """Raise ValueError with the reason if a part cannot be written into the weights."""
+def _refuse_merge(part: Part, delta: Delta, base: nn.Module) -> None:
+    """Raise ValueError with the reason if a part cannot be written into a module's weights."""
     if part.gate:
         reason = "its gate depends on the example"
     elif not delta.linear:
         reason = "it is no linear map of the module's input"
+    elif (part.reads, part.changes) not in delta.folds:
+        reads = f"the {part.reads}" if part.reads in ("input", "output") else part.reads
+        reason = f"it reads {reads} and changes the {part.changes}"
+    elif part.delta == "bias" and getattr(base, "bias", None) is None:
+        reason = "the module has no bias to hold it"
     else:
         return
     raise ValueError(f"{part.delta} at {part.module} cannot be merged: {reason}")
+
+
+def _only(names: Sequence[str]) -> str:
+    """Return the one adapter of a module that acts or is merged."""
+    if len(names) > 1:
+        raise ValueError(f"one adapter at a time, not {', '.join(names)}")
+    return names[0]
 
 
 def _which(deltas: Deltas, changes: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from peft.tuners.tuners_utils import BaseTuner
@@ -12,7 +13,7 @@ from autopeft.deltas.gate import Gate
 from autopeft.tuner import attention
 from autopeft.tuner.call import Call
 from autopeft.tuner.config import AutoPeftConfig
-from autopeft.tuner.layer import DeltaLayer, refuse_merge
+from autopeft.tuner.layer import DeltaLayer
 from autopeft.tuner.prompt import Room, room_for, widened
 
 _MASKS = {"attention_mask": "encoder", "decoder_attention_mask": "decoder"}
@@ -90,6 +91,9 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model, with room for a soft prompt; the masks are kept for the gates."""
         call = self._call_of_model
+        if args:
+            named = inspect.signature(self.model.forward).bind_partial(*args).arguments
+            args, kwargs = (), {**named, **kwargs}
         call.inputs.clear()
         call.prefixes.clear()
         call.room = self._room()
@@ -103,6 +107,7 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         try:
             return self.model.forward(*args, **kwargs)
         finally:
+            call.inputs.clear()
             call.room = None
 
     def _room(self) -> Room | None:
@@ -111,14 +116,44 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         off = rooms and any(m.disable_adapters for m in self.modules() if isinstance(m, DeltaLayer))
         return rooms[0] if rooms and not off else None
 
-    def _check_merge_allowed(self) -> None:
-        super()._check_merge_allowed()
-        for name in self.active_adapters:
-            for part in self.peft_config[name].placed():
-                refuse_merge(part, DELTAS.get(part.delta))
+    def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
+        """Activate an adapter; what its layers share trains with it."""
+        super().set_adapter(adapter_name, inference_mode)
+        active = [adapter_name] if isinstance(adapter_name, str) else adapter_name
+        for name, shared in self.autopeft_shared.items():
+            shared.requires_grad_(name in active and not inference_mode)
 
-    def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> nn.Module:
-        plain: nn.Module = super()._unload_and_optionally_merge(*args, **kwargs)
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Remove an adapter, with what its layers share."""
+        super().delete_adapter(adapter_name)
+        self._rooms.pop(adapter_name, None)
+        if adapter_name in self.autopeft_shared:
+            del self.autopeft_shared[adapter_name]
+
+    def merge_adapter(
+        self, adapter_names: list[str] | None = None, safe_merge: bool = False
+    ) -> None:
+        """Fold an adapter into the weights, see `DeltaLayer.merge`; all layers or none."""
+        self._check_layers_merge(adapter_names)
+        super().merge_adapter(adapter_names, safe_merge)
+
+    def _check_layers_merge(self, adapter_names: list[str] | None) -> None:
+        for layer in self.modules():
+            if isinstance(layer, DeltaLayer):
+                layer.to_merge(adapter_names)
+
+    def _unload_and_optionally_merge(
+        self,
+        merge: bool = True,
+        progressbar: bool = False,
+        safe_merge: bool = False,
+        adapter_names: list[str] | None = None,
+    ) -> nn.Module:
+        if merge:
+            self._check_layers_merge(adapter_names)
+        plain: nn.Module = super()._unload_and_optionally_merge(
+            merge, progressbar, safe_merge, adapter_names
+        )
         if self._attention_before is not None:
             attention.uninstall(self.model, self._attention_before)
             self._attention_before = None

@@ -1,0 +1,107 @@
+"""Where peft has a method too, ours gives what peft's own modules give with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from peft import IA3Config, LNTuningConfig, LoraConfig
+from peft.utils.constants import DUMMY_TARGET_MODULES
+from torch import nn
+
+from autopeft.records import Placement
+from tests.tuner.common import adapted, apart, layers, logits, parts, tiny, wrapped
+
+CLOSE = 1e-6
+EVERYWHERE = {
+    "bert": Placement(sites=("attn.q", "attn.k", "attn.v", "attn.out", "ffn.in", "ffn.out")),
+    "gpt2": Placement(sites=("attn.qkv", "attn.out", "ffn.in", "ffn.out")),
+}
+quick = pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+
+
+def only(model: nn.Module, name: str) -> nn.Module:
+    """Return the one delta at a module."""
+    (delta,) = layers(model)[name].autopeft_deltas["default"].deltas
+    return delta
+
+
+def assert_same(ours: nn.Module, theirs: nn.Module, base: nn.Module) -> None:
+    """They agree, and are far from the backbone, so that this says something."""
+    assert apart(logits(ours), logits(theirs)) <= CLOSE
+    assert apart(logits(ours), logits(base)) > 1e-2
+
+
+@quick
+@pytest.mark.parametrize("rslora", [False, True])
+def test_lora(tiny_folder: Callable[[str], Path], architecture: str, rslora: bool) -> None:
+    base, model, other = (tiny(tiny_folder(architecture)) for _ in range(3))
+    some = parts(model, "lora", placement=EVERYWHERE[architecture], r=3, alpha=4, rslora=rslora)
+    ours = adapted(model, some)
+    names = [part.module for part in some]
+    turned = architecture == "gpt2"
+    theirs = wrapped(
+        other,
+        LoraConfig(
+            r=3, lora_alpha=4, use_rslora=rslora, target_modules=names, fan_in_fan_out=turned
+        ),
+    )
+    for name in names:
+        delta, layer = only(ours, name), theirs.base_model.model.get_submodule(name)
+        layer.lora_A["default"].weight.data.copy_(delta.a)
+        layer.lora_B["default"].weight.data.copy_(delta.b)
+    assert_same(ours, theirs, base)
+
+
+@quick
+def test_ia3(tiny_folder: Callable[[str], Path], architecture: str) -> None:
+    base, model, other = (tiny(tiny_folder(architecture)) for _ in range(3))
+    sites = ("attn.k", "attn.v", "ffn.out")
+    some = parts(model, "ia3", placement=Placement(sites=sites))
+    ours = adapted(model, some)
+    theirs = wrapped(
+        other,
+        IA3Config(
+            target_modules=[part.module for part in some],
+            feedforward_modules=[part.module for part in some if part.changes == "input"],
+            fan_in_fan_out=architecture == "gpt2",
+        ),
+    )
+    for part in some:
+        layer = theirs.base_model.model.get_submodule(part.module)
+        factors = only(ours, part.module).factors
+        layer.ia3_l["default"].data.copy_(factors.view_as(layer.ia3_l["default"]))
+    assert_same(ours, theirs, base)
+
+
+@quick
+def test_ln_tuning(tiny_folder: Callable[[str], Path], architecture: str) -> None:
+    base, model, other = (tiny(tiny_folder(architecture)) for _ in range(3))
+    some = parts(model, "ln_tuning")
+    ours = adapted(model, some)
+    theirs = wrapped(other, LNTuningConfig(target_modules=[part.module for part in some]))
+    for part in some:
+        layer = theirs.base_model.model.get_submodule(part.module).ln_tuning_layers["default"]
+        delta, frozen = only(ours, part.module), base.get_submodule(part.module)
+        layer.weight.data.copy_(frozen.weight + delta.gain)
+        layer.bias.data.copy_(frozen.bias + delta.offset)
+    assert_same(ours, theirs, base)
+
+
+@quick
+def test_bitfit(tiny_folder: Callable[[str], Path], architecture: str) -> None:
+    """peft trains biases in place, beside a LoRA that sits nowhere."""
+    base, model, other = (tiny(tiny_folder(architecture)) for _ in range(3))
+    some = parts(model, "bitfit")
+    ours = adapted(model, some)
+    nowhere = LoraConfig(r=1, bias="all", target_modules=DUMMY_TARGET_MODULES)
+    theirs = wrapped(other, nowhere)
+    trained = {name for name, p in theirs.named_parameters() if p.requires_grad}
+    assert trained >= {f"base_model.model.{part.module}.bias" for part in some}
+    with torch.no_grad():
+        for part in some:
+            bias = theirs.base_model.model.get_submodule(part.module).bias
+            bias += only(ours, part.module).offset
+    assert_same(ours, theirs, base)
