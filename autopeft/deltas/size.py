@@ -39,6 +39,20 @@ def _mixed_prompt(part: Part) -> int:
     return _soft_prompt(part) + 2 * (int(part.settings["inner"]) + 1) * part.fan_out
 
 
+def _lowrank_sparse(part: Part) -> int:
+    return _low_rank(part) + int(part.settings["entries"])
+
+
+def _dynamic_lowrank(part: Part) -> int:
+    return 2 * _low_rank(part) + int(part.settings["r"]) ** 2 * (part.fan_in + 1)
+
+
+def _searched_cell(part: Part) -> int:
+    width = int(part.settings["width"])
+    ends = 2 * width * (part.fan_in + 1) + part.fan_out * (width + 1)
+    return ends + 9 * width * (11 * width + 5)
+
+
 SIZES: dict[str, Callable[[Part], int]] = {
     "low_rank": _low_rank,
     "bottleneck": _bottleneck,
@@ -50,12 +64,16 @@ SIZES: dict[str, Callable[[Part], int]] = {
     "mixed_prompt": _mixed_prompt,
     "hypercomplex": _hypercomplex,
     "kronecker": _kronecker,
+    "lowrank_sparse": _lowrank_sparse,
+    "dynamic_lowrank": _dynamic_lowrank,
+    "searched_cell": _searched_cell,
 }
 """Of one part, its gate and what it shares with others apart."""
 
 SHARED_SIZES: dict[str, Callable[[Part], int]] = {
     "hypercomplex": lambda part: int(part.settings["n"]) ** 3,
     "kronecker": lambda part: 2 * int(part.settings["terms"]) * int(part.settings["side"]),
+    "searched_cell": lambda _: 9 * 6,
 }
 """Of the weights shared by all parts with the same `Part.shares`."""
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from autopeft.deltas import Part
 from autopeft.errors import IncompatibleMethodError
 from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
+from autopeft.methods.adapter import LAST
 from autopeft.methods.ln_tuning import recipe as norms
-from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, part_at
+from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, part_at, sits_at
 from autopeft.records import BackboneShape, Placement
 
 PAPER = "Karimi Mahabadi et al. (2021), Compacter: Efficient Low-Rank Hypercomplex Adapter Layers"
+SITES = (*LAST, "norm")
+PLUS_PLUS = ("ffn.block", "norm")
 KNOBS = {
     "reduction": Knob(
         default=32, low=2, high=64, log=True, help="width of the model over that of the bottleneck"
@@ -49,33 +50,27 @@ def hypercomplex(shape: BackboneShape, layer: int, site: str, knobs: Knobs) -> P
     )
 
 
-def _after(
-    sites: Sequence[str], shape: BackboneShape, placement: Placement | None, knobs: Knobs
-) -> list[Part]:
-    """Return adapters after the sublayers that end at `sites`, and the norms."""
-    layers = layers_of(shape, placement)
-    rule = placement.layers if placement else "all"
-    adapters = [hypercomplex(shape, layer, site, knobs) for layer in layers for site in sites]
-    return adapters + norms(shape, Placement(sites=("norm",), layers=rule), {})
-
-
-def compacter(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
-    """Return adapters after attention and after feed-forward, and the norms."""
-    return _after(("attn.out", "ffn.out"), shape, placement, knobs)
-
-
-def plus_plus(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
-    """Return adapters after the feed-forward, and the norms."""
-    return _after(("ffn.out",), shape, placement, knobs)
+def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
+    """Return adapters after the sublayers that the placement names, and the norms if it does."""
+    parts = [
+        hypercomplex(shape, layer, site, knobs)
+        for layer in layers_of(shape, placement)
+        for block, site in LAST.items()
+        if sits_at(placement, block)
+    ]
+    if sits_at(placement, "norm"):
+        rule = placement.layers if placement else "all"
+        parts += norms(shape, Placement(sites=("norm",), layers=rule), {})
+    return parts
 
 
 METHODS.register(
     MethodInfo(
-        **made_of("compacter", compacter, KNOBS),
+        **made_of("compacter", recipe, KNOBS, Placement(sites=SITES)),
         family="hypercomplex",
         description="tiny adapters after attention and after feed-forward, and the norms",
         paper=PAPER,
-        sites=(),
+        sites=SITES,
         learning_rate=RATE,
         native=False,
     )
@@ -83,11 +78,11 @@ METHODS.register(
 
 METHODS.register(
     MethodInfo(
-        **made_of("compacter++", plus_plus, KNOBS),
+        **made_of("compacter++", recipe, KNOBS, Placement(sites=PLUS_PLUS)),
         family="hypercomplex",
         description="tiny adapters after the feed-forward, and the norms",
         paper=PAPER,
-        sites=(),
+        sites=PLUS_PLUS,
         learning_rate=RATE,
         native=False,
     )

@@ -42,7 +42,9 @@ def backbone_in(folder: Path) -> Backbone:
 
 @cache
 def contract_in(folder: Path, method: str) -> MethodContract:
-    rate = {"prompt_tuning": 3e-2, "p_tuning": 1e-3, "compacter++": 5e-3}.get(method, 1e-2)
+    rate = {"prompt_tuning": 3e-2, "p_tuning": 1e-3, "compacter++": 5e-3, "tams": 3e-3}.get(
+        method, 1e-2
+    )
     return MethodContract(backbone_in(folder), method, learning_rate=rate)
 
 

@@ -58,6 +58,14 @@ COUNTS = {
     "compacter++": 65_440,  # 12 · 2376 = 28,512, and 64 and 36,864
     # shared a and b 2 · 32 · 32 = 2048; u and v 32 · (768 / 32 + 768 / 32) = 1536 in 24 projections
     "kadaptation": 38_912,
+    "dsee": 295_296,  # LoRA and 16 entries in each of 24 projections: 294,912 + 384
+    # r = 4, Σ with bias: a square projection 2 · 4 · 1536 + 16 · 769 = 24,592, four of them 98,368;
+    # ffn.in 2 · 4 · 3840 + 16 · 769 = 43,024; ffn.out 2 · 4 · 3840 + 16 · 3073 = 79,888
+    "tarp": 2_655_360,  # 12 · 221,280
+    # width 16: down 32 · 769 = 24,608; an edge has 16 · 17 for linear, 16 · 49 and 16 · 81 for the
+    # convolutions, 32 · 17 for the gated unit: 2896, nine of them 26,064; up 768 · 17 = 13,056;
+    # 12 · 63,728 and the choice 9 · 6
+    "tams": 764_790,
     "head_only": 0,
     # embeddings (30,522 + 512 + 2) · 768 + 1536 = 23,837,184; a layer has 4 · 768 · 769 for the
     # attention, 2 · 768 · 3072 + 3072 + 768 for the feed-forward, 2 · 1536 for the norms:
