@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_type_hints
 
@@ -34,8 +35,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+sources = typer.Typer(
+    help="Train and list source prompts, which the method attempt mixes.", no_args_is_help=True
+)
+app.add_typer(sources, name="sources")
+
 Format = Annotated[str, typer.Option("--format", help="table, json or csv.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+SourcesOption = Annotated[
+    Path, typer.Option("--folder", metavar="DIR", help="Folder of all source prompts.")
+]
+DATA_SETTINGS = (
+    *("model", "task", "text", "text_pair", "label", "metric"),
+    *("seed", "max_length", "debug"),
+)
+"""What a training on a data set needs to be told, of all settings of a search."""
 
 
 def main() -> None:
@@ -79,8 +93,10 @@ def _root(
         raise typer.Exit
 
 
-def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option per field of `SearchConfig`, described there."""
+def _with_settings(
+    command: Callable[..., None], only: Collection[str] | None = None
+) -> Callable[..., None]:
+    """Give a command an option per field of `SearchConfig`, or only per those named."""
     hints = get_type_hints(command, include_extras=True)
     parameters = [
         parameter.replace(annotation=hints[parameter.name])
@@ -88,6 +104,8 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
         if parameter.kind is not parameter.VAR_KEYWORD
     ]
     for field in dataclasses.fields(SearchConfig):
+        if only is not None and field.name not in only:
+            continue
         flag = isinstance(field.default, bool)
         names = [f"--{field.name.replace('_', '-')}"]
         names += [field.metadata["short"]] if field.metadata["short"] else []
@@ -273,6 +291,49 @@ def schema() -> None:
     from autopeft.search.schema import schema as build
 
     typer.echo(json.dumps(build(), indent=2))
+
+
+@sources.command("add")
+@functools.partial(_with_settings, only=DATA_SETTINGS)
+def add_source(
+    name: Annotated[str, typer.Argument(help="What to call the prompt.")],
+    data: Annotated[str, typer.Argument(help="As for a search.", metavar="DATA")],
+    tokens: Annotated[int, typer.Option(help="Length; prompts to be mixed need one.")] = 20,
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 5,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Default: the median of the method's prior.")
+    ] = None,
+    folder: SourcesOption = Path("sources"),
+    **settings: object,
+) -> None:
+    """Train a prompt on a data set and keep it for its model."""
+    from autopeft.api.sources import add_source as add
+
+    config = SearchConfig.build(**settings)
+    with _screen(config, "table") as screen:
+        made = add(
+            name,
+            data,
+            config,
+            screen,
+            folder=folder,
+            tokens=tokens,
+            epochs=epochs,
+            learning_rate=learning_rate,
+        )
+    typer.echo(f"kept in {made.file}")
+
+
+@sources.command("list")
+def list_sources(folder: SourcesOption = Path("sources"), form: Format = "table") -> None:
+    """List the source prompts."""
+    from autopeft.api.sources import list_sources as find
+    from autopeft.report import table
+
+    _check_format(form)
+    shown = ("name", "model", "data", "task", "metric", "score", "tokens", "file")
+    rows = [dataclasses.asdict(record) for record in find(folder)]
+    table.show(rows, form, _console(), columns=shown)
 
 
 @app.command()

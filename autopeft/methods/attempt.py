@@ -8,7 +8,7 @@ from autopeft.deltas import Part
 from autopeft.deltas.source import source_files, source_shape
 from autopeft.errors import ConfigError, IncompatibleMethodError
 from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
-from autopeft.methods.prompt import LONGEST_PROMPT, TOKENS, no_room
+from autopeft.methods.prompt import TOKENS, no_room
 from autopeft.methods.recipe import Knobs, made_of, part_at
 from autopeft.records import BackboneShape, ModuleShape, Placement
 
@@ -17,7 +17,7 @@ KNOBS = {
     "tokens": TOKENS,
     "sources": Knob(
         default="",
-        help="folder of source prompts, which then set the length; none makes a plain prompt",
+        help="folder of source prompts, as long as `tokens`; none makes a plain prompt",
     ),
 }
 
@@ -35,10 +35,10 @@ def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> l
             f"{shape.architecture} does not read one text through one embedding, so there is no "
             "place for a prompt"
         )
-    folder = str(knobs.get("sources", ""))
+    tokens, folder = int(knobs["tokens"]), str(knobs.get("sources", ""))
     if not folder:
-        return [_part("soft_prompt", shape.embedding, {"tokens": int(knobs["tokens"])})]
-    tokens, count = _sources(Path(folder), shape.embedding.fan_out)
+        return [_part("soft_prompt", shape.embedding, {"tokens": tokens})]
+    count = _count(Path(folder), tokens, shape.embedding.fan_out)
     settings: Knobs = {"tokens": tokens, "count": count, "inner": INNER, "folder": folder}
     return [_part("mixed_prompt", shape.embedding, settings)]
 
@@ -52,29 +52,29 @@ def _part(delta: str, embedding: ModuleShape, settings: Knobs) -> Part:
     return part_at(delta, embedding, fan_in=embedding.fan_out, changes="prompt", settings=settings)
 
 
-def _sources(folder: Path, width: int) -> tuple[int, int]:
-    """Return the length of the source prompts in a folder, and how many there are."""
+def _count(folder: Path, tokens: int, width: int) -> int:
+    """Return how many source prompts a folder holds, all of this length and width."""
     try:
-        shapes = {file: source_shape(file) for file in source_files(folder)}
+        shapes = {file.name: source_shape(file) for file in source_files(folder)}
     except ValueError as error:
         raise ConfigError(f"attempt: {error}") from error
     if not shapes:
         raise ConfigError(
-            f"attempt: {folder} holds no source prompts; make some with: autopeft sources add"
+            f"attempt: {folder} holds no source prompts; name the folder of one model, which "
+            "autopeft sources list shows"
         )
-    lengths = {tokens for tokens, _ in shapes.values()}
-    wrong = [file.name for file, (_, found) in shapes.items() if found != width]
-    if wrong:
-        raise ConfigError(
-            f"attempt: {wrong[0]} in {folder} is of another model: this one's embeddings have "
-            f"width {width}"
-        )
-    if len(lengths) > 1 or max(lengths) > LONGEST_PROMPT:
-        raise ConfigError(
-            f"attempt: the source prompts in {folder} have {sorted(lengths)} tokens; they need one "
-            f"length, of at most {LONGEST_PROMPT}"
-        )
-    return lengths.pop(), len(shapes)
+    for name, (length, wide) in shapes.items():
+        if wide != width:
+            raise ConfigError(
+                f"attempt: {name} in {folder} is of another model: its width is {wide}, that of "
+                f"this one's embeddings {width}"
+            )
+        if length != tokens:
+            raise ConfigError(
+                f"attempt: {name} in {folder} has {length} tokens; give the method as many, "
+                f"tokens: {length}, not {tokens}"
+            )
+    return len(shapes)
 
 
 _FIELDS = made_of("attempt", recipe, KNOBS)

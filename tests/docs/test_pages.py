@@ -129,6 +129,7 @@ def test_commands_and_files_that_are_named_exist() -> None:
     from autopeft.cli import app
 
     commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    commands |= {group.name for group in app.registered_groups}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name in re.findall(r"`autopeft ([a-z]+)", text):

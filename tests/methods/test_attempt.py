@@ -50,7 +50,7 @@ def made(
     def contract(architecture: str) -> MethodContract:
         if architecture not in contracts:
             backbone = load_backbone(tiny_folder(architecture), **HEAD)
-            knobs = {"sources": str(folder)}
+            knobs = {"tokens": TOKENS, "sources": str(folder)}
             contracts[architecture] = MethodContract(backbone, "attempt", knobs=knobs)
         return contracts[architecture]
 
@@ -70,7 +70,8 @@ def test_the_artifact_holds_the_sources_and_does_not_name_their_folder(
 ) -> None:
     backbone = load_backbone(tiny_folder("bert"), **HEAD)
     folder = sources(tmp_path / "sources")
-    contract = MethodContract(backbone, "attempt", knobs={"sources": str(folder)})
+    knobs = {"tokens": TOKENS, "sources": str(folder)}
+    contract = MethodContract(backbone, "attempt", knobs=knobs)
     before = contract._logits()
     save_artifact(contract.model, tmp_path / "artifact", contract.candidate)
     kept = [load_file(folder / f"{number}.safetensors")["prompt"] for number in range(COUNT)]
@@ -89,18 +90,17 @@ def test_the_count_is_the_papers(tmp_path: Path) -> None:
     shape = shape_of(width=768)
     folder = sources(tmp_path / "sources", tokens=50, width=768, count=1)
     # prompt 50 · 768 = 38,400; down and up 2 · 100 · 768 = 153,600; norm 2 · 768 = 1,536
-    assert METHODS.get("attempt").count(shape, None, {"tokens": 7, "sources": str(folder)}) == (
-        193_536
-    )
+    knobs = {"tokens": 50, "sources": str(folder)}
+    assert METHODS.get("attempt").count(shape, None, knobs) == 193_536
     assert 193_536 + 50 * 768 == 231_936  # 232 K parameters a task
 
 
 @pytest.mark.parametrize(
     ("making", "said"),
     [
-        ({"count": 0}, "holds no source prompts; make some with: autopeft sources add"),
-        ({"width": 16}, r"0\.safetensors in .* is of another model: .* width 32"),
-        ({"tokens": 51}, r"have \[51\] tokens; they need one length, of at most 50"),
+        ({"count": 0}, "holds no source prompts; name the folder of one model"),
+        ({"width": 16}, r"0\.safetensors in .* is of another model: its width is 16, .* 32"),
+        ({"tokens": 9}, r"0\.safetensors in .* has 9 tokens; .* tokens: 9, not 5"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_refused(
@@ -108,13 +108,13 @@ def test_a_folder_that_cannot_be_used_is_refused(
 ) -> None:
     folder = sources(tmp_path / "sources", **making)
     with pytest.raises(ConfigError, match=said):
-        METHODS.get("attempt").count(shape_of(), None, {"tokens": 7, "sources": str(folder)})
+        METHODS.get("attempt").count(shape_of(), None, {"tokens": TOKENS, "sources": str(folder)})
 
 
 def test_a_file_without_a_prompt_is_refused(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(1)}, tmp_path / "a.safetensors")
     with pytest.raises(ConfigError, match=r"a\.safetensors holds no source prompt"):
-        METHODS.get("attempt").count(shape_of(), None, {"tokens": 7, "sources": str(tmp_path)})
+        METHODS.get("attempt").count(shape_of(), None, {"tokens": TOKENS, "sources": str(tmp_path)})
 
 
 def test_a_backbone_without_one_text_is_excluded() -> None:
