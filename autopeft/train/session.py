@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from autopeft.errors import TrialError
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import adapt, load_trainable_state, trainable
 from autopeft.methods.artifact import load_artifact, save_artifact
+from autopeft.methods.mixture import kind_of
 from autopeft.records import Candidate, Cause, RungPoint
 from autopeft.tasks import TASKS
 from autopeft.tasks import metric as metrics
@@ -32,6 +33,7 @@ from autopeft.train.precision import Plan
 from autopeft.train.probe import PROBE_ROWS, Probe
 from autopeft.train.scale import Scale, output_layer
 from autopeft.train.shortage import is_out_of_memory, release
+from autopeft.tuner import GateMean, reading_gates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,8 @@ class Session:
         accumulated, so that an optimizer step still sees the whole batch.
 
         Returns:
-            Plain values: ``stopped``, ``message``, ``curve``, ``score``, ``metrics``, ``costs``.
+            Plain values: ``stopped``, ``message``, ``curve``, ``score``, ``metrics``, ``costs``,
+            and of a training that came to its end ``gates``: the means over the selection rows.
 
         Raises:
             TrialError: with the cause.
@@ -220,7 +223,9 @@ class Session:
             self.scale.fold(output_layer(model, self.delivered.heads)[1])
         outcome["costs"]["artifact_bytes"] = save_artifact(model, artifact, candidate)
         delivered = load_artifact(self.delivered, artifact).to(self.device)
-        values = self.outputs(delivered, self.selection)
+        with reading_gates(delivered) as gates:
+            values = self.outputs(delivered, self.selection)
+        outcome["gates"] = _by_place(gates.means())
         np.save(artifact / "selection.npy", values, allow_pickle=False)
         if self._is_constant(values):
             raise TrialError(Cause.CONSTANT, "it predicts the same for every selection row")
@@ -277,6 +282,15 @@ class Session:
     def _backbone_for(self, plan: Plan) -> Backbone:
         model = share(self.delivered.model).to(plan.torch_dtype)
         return set_attention(dataclasses.replace(self.delivered, model=model), plan.attention)
+
+
+def _by_place(means: Iterable[GateMean]) -> list[dict[str, Any]]:
+    """Return gates as plain values, once per layer and kind of part."""
+    found = {(of.part.layer, kind_of(of.part)): of for of in means}
+    return [
+        {"layer": layer, "part": kind, "mean": of.mean, "spread": of.spread}
+        for (layer, kind), of in sorted(found.items())
+    ]
 
 
 def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autopeft.tuner.config import AutoPeftConfig
+    from autopeft.tuner.gates import GateMean, gate_means, reading_gates
     from autopeft.tuner.layer import DeltaLayer
     from autopeft.tuner.model import DeltaModel, parts_of
     from autopeft.tuner.native import delivered
@@ -26,11 +27,23 @@ _HOMES = {
     "AutoPeftConfig": "config",
     "DeltaLayer": "layer",
     "DeltaModel": "model",
+    "GateMean": "gates",
     "delivered": "native",
+    "gate_means": "gates",
     "parts_of": "model",
+    "reading_gates": "gates",
 }
 
-__all__ = ["AutoPeftConfig", "DeltaLayer", "DeltaModel", "delivered", "parts_of"]
+__all__ = [
+    "AutoPeftConfig",
+    "DeltaLayer",
+    "DeltaModel",
+    "GateMean",
+    "delivered",
+    "gate_means",
+    "parts_of",
+    "reading_gates",
+]
 
 
 def __getattr__(name: str) -> Any:

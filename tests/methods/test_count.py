@@ -51,6 +51,8 @@ COUNTS = {
     "prefix_adapter_ln": 1_115_712,  # 221,184 and 894,528
     # prefix 184,320, adapters 894,528, LoRA 294,912, four gates of 769 in each of 12 layers 36,912
     "unipelt": 1_410_672,
+    # adapters 894,528, LoRA 294,912, and three gates of 769 in each of 12 layers 27,684
+    "mixture": 1_217_124,
     "unipelt_ap": 1_097_304,  # 184,320 + 894,528 + two gates: 24 · 769 = 18,456
     # an adapter of width 768 / 32 = 24, n = 4: s and t of W_down 24 + 768, of W_up 768 + 24, biases
     # 24 + 768: 2376; two in each of 12 layers 57,024; shared factors 4 · 4 · 4 = 64; norms 36,864

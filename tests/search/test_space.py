@@ -19,12 +19,13 @@ import autopeft
 from autopeft.errors import AutoPeftError, NoCandidateError, SpaceError, UnknownNameError
 from autopeft.methods import METHODS
 from autopeft.records import Placement, layer_indices
+from autopeft.search.dimension import Choices, Mask, fixed
 from autopeft.search.layers import canonical
 from autopeft.search.load import load_space
 from autopeft.search.schema import LAYER_RULE, schema
 from autopeft.search.space import PLACES, SETTINGS
 from autopeft.search.spaces import find_space, shipped_spaces
-from tests.search.made_up import backbone
+from tests.search.made_up import backbone, begin, evaluate
 
 SHIPPED = sorted(shipped_spaces())
 Write = Callable[..., Path]
@@ -46,11 +47,11 @@ def faults(path: Path) -> list[str]:
     return list(caught.value.faults)
 
 
-def test_three_spaces_are_shipped() -> None:
-    assert SHIPPED == ["default", "quick", "wide"]
+def test_four_spaces_are_shipped() -> None:
+    assert SHIPPED == ["autopeft_paper", "default", "quick", "wide"]
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", ["default", "quick", "wide"])
 def test_shipped_spaces_hold_the_default_of_each_method(name: str) -> None:
     space = load_space(name).restrict(shape=backbone())
     for method in space.methods:
@@ -73,10 +74,47 @@ def test_what_a_space_suggests_it_can_encode_and_suggest_again(name: str, fused:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(60):
         candidate = space.suggest(study.ask())
-        assert candidate in space
-        study.enqueue_trial(space.encode(candidate))
-        assert space.suggest(study.ask()) == candidate
-        assert space.count(candidate) >= 0
+        if space.infeasible(candidate) is None:
+            assert candidate in space
+            study.enqueue_trial(space.encode(candidate))
+            assert space.suggest(study.ask()) == candidate
+            assert space.count(candidate) >= 0
+
+
+def test_the_space_of_the_autopeft_paper_has_five_million_points() -> None:
+    space = load_space("autopeft_paper").restrict(shape=backbone(12))
+    dimensions = space.methods["mixture"].dimensions
+    searched = {name: d for name, d in dimensions.items() if not fixed(d) and name not in SETTINGS}
+    sizes = {name: len(d.values) for name, d in searched.items() if isinstance(d, Choices)}
+    assert sizes == {"serial": 11, "parallel": 11, "prefix": 11}
+    assert searched.keys() - sizes.keys() == {"layers"}
+    assert dimensions["layers"] == Mask(layers=12)
+    # the paper speaks of 5.45 million points on 12 layers
+    assert 11 * 11 * 11 * 2**12 == 5_451_776
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(30):
+        candidate = space.suggest(study.ask())
+        assert space.infeasible(candidate) is None
+        k, layers = candidate.knobs, layer_indices(candidate.placement.layers, 12)
+        adapters = sum(65 * k[name] + 32 * (k[name] > 0) for name in ("serial", "parallel"))
+        assert space.count(candidate) == len(layers) * (adapters + 64 * k["prefix"])
+
+
+def test_a_mixture_of_nothing_is_never_proposed(tmp_path: Path, write: Write) -> None:
+    file = write(
+        "methods:\n  mixture:\n    serial: [0, 3]\n    prefix: [0, 3]\n    gates: none\n"
+        "    parallel: 0\n    serial_attention: 0\n    lora: 0\n    ia3: false\n"
+        "    norms: false\n    scale: 4.0\n"
+        "    placement: {layers: mask}\n"
+    )
+    space = load_space(file).restrict(shape=backbone(2))
+    assert space.default_of("mixture").knobs["serial"] == 3
+    run, search = begin(tmp_path / "run", space, max_trials=20)
+    with run:
+        records = [evaluate(search, proposal) for proposal in search.candidates()]
+    mixed = [record for record in records if record.candidate.method == "mixture"]
+    assert len(mixed) == 18  # of which chance alone would make eight the head alone
+    assert all(record.costs.trainable_params > 0 for record in mixed)
 
 
 def test_parameters_are_named_after_their_method(write: Write) -> None:

@@ -263,3 +263,13 @@ def test_plan_is_measured_where_none_is_given(made: Session) -> None:
     assert measured.plan.seconds_per_step is not None
     assert measured.plan.seconds_per_step > 0
     assert measured.probe.bytes_per_token >= 0
+
+
+def test_a_gated_training_tells_what_its_gates_say(made: Session, tmp_path: Path) -> None:
+    mixture = dataclasses.replace(LORA, method="mixture", knobs={"serial": 3, "lora": 2})
+    gates = run(made, tmp_path, mixture)["gates"]
+    assert [(gate["layer"], gate["part"]) for gate in gates] == [
+        (layer, part) for layer in (0, 1) for part in ("lora_q", "lora_v", "serial")
+    ]
+    assert all(0 < gate["mean"] < 1 and gate["spread"] > 0 for gate in gates)
+    assert run(made, tmp_path / "plain")["gates"] == []
