@@ -16,12 +16,21 @@ KNOBS = {"width": Knob(default=16, low=2, high=128, log=True, help="width of the
 
 def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
     """Return a cell beside the feed-forward of every layer; a decoder's looks back only."""
-    settings = {"width": knobs["width"], "causal": shape.kind == "decoder"}
     places = [parallel(shape, i, "ffn.out", knobs) for i in layers_of(shape, placement)]
     return [
-        replace(place, delta="searched_cell", settings=settings, shares="choice")
+        replace(
+            place,
+            delta="searched_cell",
+            settings={"width": knobs["width"], "causal": _causal(shape, place.module)},
+            shares="choice",
+        )
         for place in places
     ]
+
+
+def _causal(shape: BackboneShape, module: str) -> bool:
+    """Return whether a token at the module may not know of those after it."""
+    return shape.kind == "decoder" or "decoder." in module
 
 
 METHODS.register(

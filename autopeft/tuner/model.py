@@ -35,7 +35,17 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         self._rooms: dict[str, Room] = {}
         super().__init__(model, *args, **kwargs)
 
-    def _pre_injection_hook(self, model: Any, config: AutoPeftConfig, adapter_name: str) -> None:
+    def inject_adapter(
+        self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Put an adapter on the model, with what it needs beside the layers.
+
+        peft's own hook for that, ``_pre_injection_hook``, runs for the first adapter only.
+        """
+        self._prepare(model, self.peft_config[adapter_name], adapter_name)
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+
+    def _prepare(self, model: Any, config: AutoPeftConfig, adapter_name: str) -> None:
         """Make what layers share, and open the attention to prefixes."""
         parts = config.placed()
         room = room_for(parts, model.config)
