@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 STEPS = 30
 FALL = 0.95
 CLOSE = 1e-5
+SHUT = -1e9
+"""A gate's bias that makes its sigmoid exactly 0."""
+
 COARSE = 0.15
 """Largest difference of logits between a 16-bit and a 32-bit backbone of a tiny model."""
 
@@ -206,6 +210,43 @@ class MethodContract:
         apart = (wide - self._logits(model)).abs().max().item()
         assert apart < COARSE, f"logits differ by {apart} over a 32-bit backbone"
 
+    def check_gradient_checkpointing_gives_equal_logits_and_gradients(self, folder: Path) -> None:
+        """Layers that run again on the way back give the same, dropout included."""
+        del folder
+        if not self.backbone.model.supports_gradient_checkpointing:
+            return
+        model = self._trained_copy().train()
+        logits, gradients = self._step(model)
+        with warnings.catch_warnings():  # transformers is about to rename it
+            warnings.simplefilter("ignore", FutureWarning)
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        assert any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+        again, checkpointed = self._step(model)
+        self._assert_close(logits, again, "with gradient checkpointing")
+        assert gradients.keys() == checkpointed.keys(), "other tensors get a gradient"
+        for name, gradient in gradients.items():
+            apart = (gradient - checkpointed[name]).abs().max().item()
+            allowed = CLOSE * max(1.0, gradient.abs().max().item())
+            assert apart <= allowed, f"the gradient of {name} differs by {apart:.1e}"
+
+    def check_shut_gates_give_the_backbones_logits(self, folder: Path) -> None:
+        """Where every part has a gate, all of them at 0 leave the backbone and the head."""
+        import torch
+
+        from autopeft.deltas.gate import Gate
+        from autopeft.tuner import parts_of
+
+        del folder
+        model = self._trained_copy()
+        if self.info.recipe is None or not all(part.gate for part in parts_of(model)):
+            return
+        for module in model.modules():
+            if isinstance(module, Gate):
+                torch.nn.init.constant_(module.linear.bias, SHUT)
+        head = Candidate(method="head_only", learning_rate=1.0, epochs=1)
+        plain = self._logits(adapt(self.backbone, head, seed=0))
+        self._assert_close(self._logits(model), plain, "with every gate shut")
+
     def _adapt(self, backbone: Backbone | None = None, seed: int = 0) -> Any:
         return adapt(backbone or self.backbone, self.candidate, seed=seed, total_steps=STEPS)
 
@@ -216,6 +257,24 @@ class MethodContract:
         with torch.no_grad():
             logits: torch.Tensor = (model or self.model)(**inputs).logits
         return logits
+
+    def _trained_copy(self) -> Any:
+        model = self._adapt()
+        load_trainable_state(model, trainable_state(self.model))
+        return model
+
+    def _step(self, model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return logits and gradients of one step of training, whose dropout is always the same."""
+        import torch
+
+        model.zero_grad()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            logits = model(**self.toy.inputs).logits
+            loss = torch.nn.functional.cross_entropy(logits, self.toy.labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+        gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        return logits.detach(), gradients
 
     def _train(self, model: Any) -> list[float]:
         """Train in eval mode, so that nothing is random; the head too if there is no adapter."""
@@ -250,21 +309,24 @@ class MethodContract:
 CHECKS = tuple(name for name in vars(MethodContract) if name.startswith("check_"))
 """Names of all checks of the contract, in the order of the file."""
 
-PLAIN_LOADER = """
-import json, sys
+LOADER = """
+import importlib, json, sys
 import torch, transformers
+for module in sys.argv[2:]:
+    importlib.import_module(module)
 from peft import PeftModel
 from safetensors.torch import load_file
 base, name, options, *folders = json.loads(sys.argv[1])
 for folder in folders:
     model = getattr(transformers, name).from_pretrained(base, **options)
-    model = PeftModel.from_pretrained(model, folder).eval()
+    model = PeftModel.from_pretrained(model, folder, adapter_name="other").eval()
     tensors = load_file(folder + "/expected/logits.safetensors")
     expected = tensors.pop("logits")
     with torch.no_grad():
         print(folder, (model(**tensors).logits - expected).abs().max().item())
-assert not any(module.startswith("autopeft") for module in sys.modules)
+assert any(module.startswith("autopeft") for module in sys.modules) == bool(sys.argv[2:])
 """
+"""Loads adapters of one backbone as peft does, after the modules that it is told to import."""
 
 
 def check_plain_peft_loads(contracts: Iterable[MethodContract], folder: Path) -> None:
@@ -274,22 +336,40 @@ def check_plain_peft_loads(contracts: Iterable[MethodContract], folder: Path) ->
         contracts: of one backbone; those of methods that are not native are left out.
         folder: an empty folder.
     """
+    _check_loads((c for c in contracts if c.info.native), folder)
+
+
+def check_peft_loads_after_importing_autopeft(
+    contracts: Iterable[MethodContract], folder: Path
+) -> None:
+    """In one fresh process that imports this package, peft gives equal logits for our adapters.
+
+    Args:
+        contracts: of one backbone; those of native methods, and of those that are no adapters,
+            are left out.
+        folder: an empty folder.
+    """
+    ours = (c for c in contracts if not c.info.native and c.info.config is not None)
+    _check_loads(ours, folder, "autopeft")
+
+
+def _check_loads(contracts: Iterable[MethodContract], folder: Path, *imported: str) -> None:
+    """Save adapters, and have a process load them that imports the named modules first."""
     from safetensors.torch import save_file
 
     folders: dict[str, MethodContract] = {}
     for contract in contracts:
-        if contract.info.native:
-            place = folder / contract.info.name
-            save_artifact(contract.model, place, contract.candidate)
-            (place / "expected").mkdir()
-            tensors = {**contract.toy.inputs, "logits": contract._logits()}
-            save_file(tensors, place / "expected" / "logits.safetensors")
-            folders[str(place)] = contract
+        place = folder / contract.info.name
+        save_artifact(contract.model, place, contract.candidate)
+        (place / "expected").mkdir()
+        tensors = {**contract.toy.inputs, "logits": contract._logits()}
+        save_file(tensors, place / "expected" / "logits.safetensors")
+        folders[str(place)] = contract
     backbone = next(iter(folders.values())).backbone
     options = {"num_labels": 2, "pad_token_id": backbone.tokenizer.pad_token_id}
     call = json.dumps([backbone.name, backbone.auto_class, options, *folders])
     done = subprocess.run(
-        [sys.executable, "-c", PLAIN_LOADER, call],
+        [sys.executable, "-c", LOADER, call, *imported],
         capture_output=True,
         text=True,
         check=False,
@@ -299,4 +379,4 @@ def check_plain_peft_loads(contracts: Iterable[MethodContract], folder: Path) ->
     apart = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
     assert apart.keys() == folders.keys(), done.stdout
     far = {place: value for place, value in apart.items() if float(value) > CLOSE}
-    assert not far, f"plain peft gives other logits: {far}"
+    assert not far, f"a fresh process gives other logits: {far}"

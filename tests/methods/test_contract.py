@@ -10,7 +10,12 @@ import pytest
 
 from autopeft.backbone.load import Backbone, load_backbone
 from autopeft.methods import METHODS
-from autopeft.testing.method_suite import CHECKS, MethodContract, check_plain_peft_loads
+from autopeft.testing.method_suite import (
+    CHECKS,
+    MethodContract,
+    check_peft_loads_after_importing_autopeft,
+    check_plain_peft_loads,
+)
 from autopeft.testing.toy import LONGEST
 from tests.tiny import ARCHITECTURES
 
@@ -83,3 +88,13 @@ def test_plain_peft_loads_every_native_adapter(
     folder = tiny_folder(architecture)
     methods = [name for name in METHODS.names() if not excluded(architecture, name)]
     check_plain_peft_loads((contract_in(folder, name) for name in methods), tmp_path)
+
+
+@pytest.mark.parametrize("architecture", architectures)
+def test_peft_loads_every_other_adapter_after_importing_autopeft(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
+) -> None:
+    folder = tiny_folder(architecture)
+    methods = [name for name in METHODS.names() if not excluded(architecture, name)]
+    contracts = (contract_in(folder, name) for name in methods)
+    check_peft_loads_after_importing_autopeft(contracts, tmp_path)
