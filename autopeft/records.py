@@ -157,17 +157,18 @@ class BackboneShape:
     Args:
         architecture: transformers' ``model_type``.
         kind: ``"encoder"``, ``"decoder"`` or ``"encoder-decoder"``.
-        layers: number of transformer layers.
+        layers: number of transformer layers; of an encoder-decoder, the encoder's first, then the
+            decoder's.
         hidden: width of the hidden state.
         heads: attention heads.
         kv_width: width of keys and values together over all key-value heads of one layer (each).
-        vocabulary: rows of the word embedding.
-        positions: longest input, None if unlimited.
+        vocabulary: rows of the word embedding, 0 for a model of images.
+        positions: longest input, None if unlimited; of images, their patches and the class token.
         modules: every module that can be adapted.
         total_params: parameters of the backbone without head.
         biases: every module of the backbone with a bias, norms included, and the bias's length.
         head_params: parameters of the head (fresh and mismatched modules included).
-        has_pad_token: whether padding can be told from text.
+        has_pad_token: whether padding can be told from text; images have none.
         embedding: the word embedding, from `vocabulary` to its width; None where there is none.
     """
 

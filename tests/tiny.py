@@ -1,4 +1,4 @@
-"""Tiny random models, built from configurations and saved with a tokenizer built here.
+"""Tiny random models, built from configurations and saved with a processor built here.
 
 They are saved without a classification head, as real checkpoints are; the weights are drawn with
 a spread of 0.2, so that features differ enough to be learned from in a few steps.
@@ -7,14 +7,15 @@ a spread of 0.2, so that features differ enough to be learned from in a few step
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, ViTImageProcessorPil
 
 from autopeft.backbone.quiet import quiet
 
-ARCHITECTURES = (
+OF_TEXTS = (
     "bert",
     "roberta",
     "distilbert",
@@ -23,12 +24,16 @@ ARCHITECTURES = (
     "modernbert",
     "gpt2",
     "llama",
+    "t5",
 )
+OF_IMAGES = ("vit",)
+ARCHITECTURES = (*OF_TEXTS, *OF_IMAGES)
 DECODERS = ("gpt2", "llama")
 WITH_SEGMENTS = ("bert", "deberta-v2")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = ("good", "bad", *(f"w{index}" for index in range(93)))
 HIDDEN, LAYERS, HEADS, INNER, POSITIONS = 32, 2, 4, 48, 128
+IMAGE, PATCH = 16, 4
 OTHER_NAMES = {
     "distilbert": {"dim": HIDDEN, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": INNER},
     "roberta": {"max_position_embeddings": POSITIONS + 1},
@@ -41,12 +46,22 @@ OTHER_NAMES = {
     },
     "gpt2": {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "n_positions": POSITIONS},
     "llama": {"num_key_value_heads": 2},
+    "t5": {
+        "d_model": HIDDEN,
+        "d_kv": HIDDEN // HEADS,
+        "d_ff": INNER,
+        "num_layers": LAYERS,
+        "num_decoder_layers": 1,
+        "num_heads": HEADS,
+        "decoder_start_token_id": 0,
+    },
+    "vit": {"image_size": IMAGE, "patch_size": PATCH, "num_channels": 3},
 }
 OTHER_NAMES["gpt2"]["n_inner"] = INNER
 
 
 def tiny_config(architecture: str, **changes: object):
-    """Return the configuration of a model of two layers of width 32."""
+    """Return the configuration of a model of two layers of width 32; T5 decodes with one more."""
     settings: dict[str, object] = {
         "vocab_size": len(SPECIAL) + len(WORDS),
         "hidden_size": HIDDEN,
@@ -63,16 +78,24 @@ def tiny_config(architecture: str, **changes: object):
     }
     if architecture in DECODERS:
         settings["pad_token_id"] = None
-    if architecture in ("distilbert", "gpt2"):
+    if architecture in ("distilbert", "gpt2", "t5"):
         for name in ("hidden_size", "num_hidden_layers", "num_attention_heads"):
             del settings[name]
         del settings["intermediate_size"]
+    if architecture in ("t5", *OF_IMAGES):
+        del settings["max_position_embeddings"]
+    if architecture in OF_IMAGES:
+        del settings["vocab_size"]
+        settings = {name: value for name, value in settings.items() if "token_id" not in name}
     settings |= OTHER_NAMES.get(architecture, {}) | changes
     return AutoConfig.for_model(architecture, **settings)
 
 
 def tiny_tokenizer(architecture: str) -> PreTrainedTokenizerFast:
-    """Return a tokenizer of whole words; a decoder's has no pad token and adds nothing."""
+    """Return a tokenizer of whole words.
+
+    A decoder's has no pad token and adds nothing; T5's ends every text, and puts nothing before.
+    """
     vocabulary = {word: index for index, word in enumerate((*SPECIAL, *WORDS))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -80,9 +103,10 @@ def tiny_tokenizer(architecture: str) -> PreTrainedTokenizerFast:
         return PreTrainedTokenizerFast(
             tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="[SEP]", bos_token="[CLS]"
         )
+    start = "" if architecture == "t5" else "[CLS] "
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        single=f"{start}$A [SEP]",
+        pair=f"{start}$A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     segments = ["token_type_ids"] if architecture in WITH_SEGMENTS else []
@@ -97,8 +121,25 @@ def tiny_tokenizer(architecture: str) -> PreTrainedTokenizerFast:
     )
 
 
+def save_processor(architecture: str, folder: Path) -> None:
+    """Save what makes the inputs of a model: a tokenizer, or an image processor."""
+    if architecture in OF_IMAGES:
+        ViTImageProcessorPil(size={"height": IMAGE, "width": IMAGE}).save_pretrained(folder)
+    else:
+        tiny_tokenizer(architecture).save_pretrained(folder)
+
+
+def head_for(architecture: str, labels: int = 2) -> dict[str, Any]:
+    """Return the arguments of `load_backbone` that ask for a classifier."""
+    kind = "Image" if architecture in OF_IMAGES else "Sequence"
+    return {
+        "auto_class": f"AutoModelFor{kind}Classification",
+        "model_options": {"num_labels": labels},
+    }
+
+
 def tiny_model(architecture: str, folder: Path, *, seed: int = 0, **changes: object) -> Path:
-    """Save a tiny random model without head, and its tokenizer; return the folder.
+    """Save a tiny random model without head, and its processor; return the folder.
 
     Args:
         architecture: one of `ARCHITECTURES`.
@@ -111,5 +152,5 @@ def tiny_model(architecture: str, folder: Path, *, seed: int = 0, **changes: obj
         model = AutoModel.from_config(tiny_config(architecture, **changes))
     with quiet():
         model.save_pretrained(folder)
-    tiny_tokenizer(architecture).save_pretrained(folder)
+    save_processor(architecture, folder)
     return folder

@@ -6,8 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autopeft.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -21,6 +25,7 @@ TOKENIZERS = (
     "spm.model",
     "tokenizer_config.json",
 )
+IMAGE_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 SAMPLE_BYTES = 4096
 SAMPLES = 64
 
@@ -37,10 +42,10 @@ def check_folder(folder: Path) -> None:
         raise ModelError(
             f"{folder} has no config.json; give a folder written by save_pretrained or a hub name"
         )
-    if not any((folder / name).is_file() for name in TOKENIZERS):
+    if not any((folder / name).is_file() for name in (*TOKENIZERS, *IMAGE_PROCESSORS)):
         raise ModelError(
-            f"{folder} has no tokenizer (looked for {', '.join(TOKENIZERS[:4])} …); "
-            "save the model's tokenizer into it with tokenizer.save_pretrained"
+            f"{folder} has no tokenizer (looked for {', '.join(TOKENIZERS[:4])} …) and no image "
+            f"processor ({IMAGE_PROCESSORS[0]}); save the model's own into it with save_pretrained"
         )
     if not weight_files(folder):
         raise ModelError(
@@ -82,22 +87,36 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
     return shapes or None
 
 
+def as_loaded(
+    stored: Mapping[str, tuple[int, ...]], model: PreTrainedModel
+) -> dict[str, tuple[int, ...]]:
+    """Return the stored shapes under the names that the model has for them today.
+
+    Checkpoints keep the names of their time: ``gamma`` and ``beta`` of old norms, or ViT's
+    ``encoder.layer.0.attention.attention.query``.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightRenaming, rename_source_key
+
+    renamings = [
+        change
+        for change in get_model_conversion_mapping(model)
+        if isinstance(change, WeightRenaming)
+    ]
+    return {rename_source_key(name, renamings, [])[0]: shape for name, shape in stored.items()}
+
+
 def lacking(
     wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[int, ...]], prefix: str
 ) -> list[str]:
     """Return the wanted weights that are not stored in the wanted shape.
 
-    A checkpoint may have been saved without its head, so with or without the base model's prefix,
-    and with the names ``gamma`` and ``beta`` that old norms had.
+    A checkpoint may have been saved without its head, so with or without the base model's prefix.
     """
-    names = {
-        name.replace(".gamma", ".weight").replace(".beta", ".bias"): shape
-        for name, shape in stored.items()
-    }
     missing = []
     for name, shape in wanted.items():
         aliases = (name, name.removeprefix(f"{prefix}."))
-        if shape not in [names.get(alias) for alias in aliases]:
+        if shape not in [stored.get(alias) for alias in aliases]:
             missing.append(name)
     return missing
 

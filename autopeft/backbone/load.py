@@ -1,4 +1,4 @@
-"""Load a pretrained model once, frozen, with its tokenizer, head and numbers."""
+"""Load a pretrained model once, frozen, with its processor, head and numbers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from autopeft.backbone import checkpoint
 from autopeft.backbone.head import fresh_modules, head_modules
+from autopeft.backbone.image import load_image_processor, reads_images
 from autopeft.backbone.outline import backbone_shape
 from autopeft.backbone.quiet import explained, quiet
-from autopeft.backbone.role import layer_list
+from autopeft.backbone.role import layer_stacks
 from autopeft.backbone.seed import seeded
 from autopeft.backbone.token import load_tokenizer
 from autopeft.errors import ModelError
@@ -19,7 +20,12 @@ from autopeft.records import BackboneShape
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        BaseImageProcessor,
+        PretrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
 
 __all__ = [
     "Backbone",
@@ -42,7 +48,8 @@ class Backbone:
         auto_class: the transformers auto class that gave it its head.
         model: in eval mode, nothing requires a gradient, in the checkpoint's dtype unless told
             otherwise. Never train it: `share` it.
-        tokenizer: with a pad token.
+        processor: what makes the model's inputs: a tokenizer with a pad token, or an image
+            processor.
         shape: the model as plain numbers.
         heads: names of the modules that make up the head.
         fresh: names of the modules of the head that the checkpoint does not hold.
@@ -54,13 +61,24 @@ class Backbone:
     name: str
     auto_class: str
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    processor: PreTrainedTokenizerBase | BaseImageProcessor
     shape: BackboneShape
     heads: tuple[str, ...]
     fresh: tuple[str, ...]
     digest: str
     attention: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, with a pad token.
+
+        Raises:
+            ModelError: the model reads images.
+        """
+        if reads_images(self.auto_class):
+            raise ModelError(f"{self.name} reads images, not texts; give a model of texts")
+        return self.processor
 
 
 def load_backbone(
@@ -88,7 +106,7 @@ def load_backbone(
     import transformers
 
     config = read_config(model, model_options)
-    tokenizer, notes = load_tokenizer(model, config)
+    processor, notes = _load_processor(model, config, auto_class)
     loader = getattr(transformers, auto_class)
     with quiet(), seeded(seed), explained(model):
         loaded, report = loader.from_pretrained(
@@ -109,7 +127,7 @@ def load_backbone(
         name=str(model),
         auto_class=auto_class,
         model=loaded,
-        tokenizer=tokenizer,
+        processor=processor,
         shape=backbone_shape(loaded, heads),
         heads=heads,
         fresh=fresh,
@@ -137,12 +155,15 @@ def outline(
     import transformers
 
     config = read_config(model, model_options)
-    _, notes = load_tokenizer(model, config)
+    _, notes = _load_processor(model, config, auto_class)
     with quiet(), explained(model), torch.device("meta"):
         empty = getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
     stored = checkpoint.weight_shapes(find_folder(model))
     wanted = {name: tuple(p.shape) for name, p in empty.named_parameters()}
-    lacking = [] if stored is None else checkpoint.lacking(wanted, stored, empty.base_model_prefix)
+    lacking = []
+    if stored is not None:
+        stored = checkpoint.as_loaded(stored, empty)
+        lacking = checkpoint.lacking(wanted, stored, empty.base_model_prefix)
     _check_fit(str(model), empty, lacking, [])
     heads = head_modules(empty, fresh_modules(lacking, []))
     return backbone_shape(empty, heads), notes
@@ -189,6 +210,15 @@ def find_folder(model: str | Path) -> Path:
         return Path(cached_file(str(model), "config.json")).parent
 
 
+def _load_processor(
+    model: str | Path, config: PretrainedConfig, auto_class: str
+) -> tuple[PreTrainedTokenizerBase | BaseImageProcessor, tuple[str, ...]]:
+    """Return what makes the model's inputs, and what the user should know of it."""
+    if reads_images(auto_class):
+        return load_image_processor(model), ()
+    return load_tokenizer(model, config)
+
+
 def _check_place(model: str | Path) -> None:
     """Refuse a folder that lacks a file, and a path that is not there."""
     if Path(model).exists():
@@ -202,10 +232,11 @@ def _check_fit(
 ) -> None:
     """Refuse weights that do not fill the layers or the embeddings."""
     base = getattr(model, model.base_model_prefix, model)
-    stack = layer_list(base)
     prefix = "" if base is model else f"{model.base_model_prefix}."
-    inner = [f"{prefix}{stack[0]}."] if stack else []
-    inner += [f"{prefix}{n}." for n, _ in base.named_children() if "embed" in n or n == "wte"]
+    inner = [f"{prefix}{stack}." for stack, _ in layer_stacks(base)]
+    inner += [
+        f"{prefix}{n}." for n, _ in base.named_children() if "embed" in n or n in ("wte", "shared")
+    ]
     lost = [key for key in sorted((*missing, *mismatched)) if key.startswith(tuple(inner))]
     if lost:
         raise ModelError(

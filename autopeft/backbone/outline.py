@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autopeft.backbone.head import in_head
-from autopeft.backbone.role import module_shapes
+from autopeft.backbone.role import layer_stacks, module_shapes
 from autopeft.backbone.token import is_decoder
 from autopeft.records import BackboneShape, ModuleShape
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from torch import nn
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneShape:
@@ -26,16 +27,17 @@ def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneSh
     hidden, heads_count = config.hidden_size, config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads_count
     head_width = getattr(config, "head_dim", None) or hidden // heads_count
+    vocabulary = getattr(config, "vocab_size", 0)
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     inside = {name: size for name, size in sizes.items() if not in_head(name, heads)}
     return BackboneShape(
         architecture=config.model_type,
         kind=_kind(model),
-        layers=config.num_hidden_layers,
+        layers=_layers(config, base),
         hidden=hidden,
         heads=heads_count,
         kv_width=kv_heads * head_width,
-        vocabulary=config.vocab_size,
+        vocabulary=vocabulary,
         positions=_positions(model),
         modules=module_shapes(base, f"{prefix}." if prefix else "", hidden),
         total_params=sum(inside.values()),
@@ -43,7 +45,7 @@ def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneSh
             (name.rpartition(".")[0], size) for name, size in inside.items() if is_bias(name)
         ),
         head_params=sum(sizes.values()) - sum(inside.values()),
-        has_pad_token=config.pad_token_id is not None,
+        has_pad_token=vocabulary == 0 or config.pad_token_id is not None,
         embedding=_embedding(model),
     )
 
@@ -57,6 +59,14 @@ def _kind(model: PreTrainedModel) -> str:
     if model.config.is_encoder_decoder:
         return "encoder-decoder"
     return "decoder" if is_decoder(model.config) else "encoder"
+
+
+def _layers(config: PretrainedConfig, base: nn.Module) -> int:
+    """Return the number of layers; of an encoder-decoder, those of both sides."""
+    if config.is_encoder_decoder:
+        return sum(len(stack) for _, stack in layer_stacks(base))
+    layers: int = config.num_hidden_layers
+    return layers
 
 
 def _embedding(model: PreTrainedModel) -> ModuleShape | None:
@@ -83,10 +93,13 @@ def _positions(model: PreTrainedModel) -> int | None:
     """Return the longest input.
 
     RoBERTa and MPNet count positions from the padding index on, so their embedding holds fewer
-    positions than rows.
+    positions than rows. A model of images has one position per patch, and one for the class token.
     """
     from torch import nn
 
+    for name, parameter in model.named_parameters():
+        if name.endswith("position_embeddings"):
+            return int(parameter.shape[1])
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             padding = module.padding_idx

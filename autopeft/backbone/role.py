@@ -1,10 +1,14 @@
 """Which module of a transformer plays which role, found by structure and not by full names.
 
-A layer is an entry of the longest `nn.ModuleList` of the backbone. Inside it, a projection that
+A layer is an entry of the longest `nn.ModuleList` of the backbone; of an encoder-decoder, the
+encoder's layers come first and the decoder's go on counting. Inside a layer, a projection that
 lies under a module called ``attn…`` or ``attention`` is told apart by its last name (``q_lin``,
 ``query_proj``, ``Wqkv`` …); of the others, the last one that returns to the hidden width is
 ``ffn.out`` and everything that starts from the hidden width is ``ffn.in`` (a gated feed-forward
 has two of those, or one of double width).
+
+A decoder's attention over the encoder's output is at no site, its norm apart: ``attn.q`` means the
+same in every layer, and the methods' papers adapt self-attention. It stays as it was pretrained.
 """
 
 from __future__ import annotations
@@ -20,15 +24,21 @@ if TYPE_CHECKING:
 FUSED = re.compile(r"(qkv|query_key_value|c_attn|in_proj)", re.IGNORECASE)
 OWN = re.compile(r"^(q|k|v|o)(_?(lin|proj))?$|^(query|key|value|out)(_?(lin|proj))?$")
 OUT = re.compile(r"^(dense|c_proj|wo)$", re.IGNORECASE)
+CROSS = re.compile(r"(cross|encdec|encoder_attn)", re.IGNORECASE)
 
 
-def layer_list(backbone: nn.Module) -> tuple[str, nn.ModuleList] | None:
-    """Return the name and the entries of the backbone's stack of layers, None if it has none."""
+def layer_stacks(backbone: nn.Module) -> tuple[tuple[str, nn.ModuleList], ...]:
+    """Return the names and the entries of the backbone's stacks of layers, in running order.
+
+    Two for an encoder-decoder, else one; none if it has no layers.
+    """
     from torch import nn
 
-    stacks = [(n, m) for n, m in backbone.named_modules() if isinstance(m, nn.ModuleList)]
-    outer = [(n, m) for n, m in stacks if not any(n.startswith(f"{o}.") for o, _ in stacks)]
-    return max(outer, key=lambda pair: len(pair[1]), default=None)
+    lists = [(n, m) for n, m in backbone.named_modules() if isinstance(m, nn.ModuleList)]
+    outer = [(n, m) for n, m in lists if not any(n.startswith(f"{o}.") for o, _ in lists)]
+    sides = [[p for p in outer if p[0].startswith(side)] for side in ("encoder.", "decoder.")]
+    stacks = sides if all(sides) else [outer]
+    return tuple(max(stack, key=lambda pair: len(pair[1])) for stack in stacks if stack)
 
 
 def module_shapes(backbone: nn.Module, prefix: str, hidden: int) -> tuple[ModuleShape, ...]:
@@ -39,13 +49,14 @@ def module_shapes(backbone: nn.Module, prefix: str, hidden: int) -> tuple[Module
         prefix: put before every name, such as ``"bert."``.
         hidden: width of the hidden state.
     """
-    stack = layer_list(backbone)
-    if stack is None:
-        return ()
-    name, layers = stack
+    layers = [
+        (f"{prefix}{name}.{index}.", layer)
+        for name, stack in layer_stacks(backbone)
+        for index, layer in enumerate(stack)
+    ]
     found: list[ModuleShape] = []
-    for index, layer in enumerate(layers):
-        found += _layer_shapes(layer, f"{prefix}{name}.{index}.", index, hidden)
+    for number, (name, layer) in enumerate(layers):
+        found += _layer_shapes(layer, name, number, hidden)
     return tuple(found)
 
 
@@ -98,12 +109,13 @@ def _layer_shapes(layer: nn.Module, prefix: str, index: int, hidden: int) -> lis
 
 
 def _in_attention(name: str) -> bool:
-    return any("attn" in part or "attention" in part for part in name.split(".")[:-1])
+    modules = name.lower().split(".")[:-1]
+    return any("attn" in module or "attention" in module for module in modules)
 
 
 def _attention_site(name: str, module: nn.Module) -> str | None:
     leaf = name.rpartition(".")[2]
-    if not _in_attention(name) or fans(module) is None:
+    if not _in_attention(name) or CROSS.search(name) or fans(module) is None:
         return None
     if FUSED.search(leaf):
         return "attn.qkv"

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 class Bias(Delta):
-    """Δh = b, the same for every token.
+    """Δh = b, the same for every token, or for every patch of an image.
 
     Paper: Ben Zaken et al. (2022), BitFit: Simple Parameter-efficient Fine-tuning for
     Transformer-based Masked Language-models. Beside a frozen bias b₀ this trains b₀ + b.
 
-    Shapes: h (…, width), b (width,), Δh (width,).
+    Shapes: h (…, width), b (width,), Δh (width,); at a convolution h (B, width, …) and
+    Δh (width, 1, …).
     Initialisation: zero.
     Trained: width.
     """
@@ -28,18 +29,19 @@ class Bias(Delta):
     name = "bias"
     linear = True
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, places: int = 0) -> None:
         super().__init__()
         self.offset = nn.Parameter(torch.zeros(width))
+        self._shape = (width, *([1] * places))
 
     @classmethod
     def of(cls, part: Part, base: nn.Module) -> Self:
-        del base
-        return cls(part.fan_out)
+        convolved = base.weight.dim() - 2 if isinstance(base.weight, Tensor) else 0
+        return cls(part.fan_out, places=max(0, convolved))
 
     def forward(self, h: Tensor) -> Tensor:
         del h
-        return self.offset
+        return self.offset.view(self._shape)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return weight, self.offset if bias is None else bias + self.offset

@@ -17,7 +17,11 @@ HIDDEN = Knob(default=128, choices=(64, 128, 256), help="width of the prompt enc
 
 
 def excluded(shape: BackboneShape, longest: int) -> str | None:
-    """Return why prompts do not work on a backbone: head positions, or too few of them."""
+    """Return why prompts do not work on a backbone: its inputs, head, or too few positions."""
+    if shape.vocabulary == 0:
+        return f"{shape.architecture} reads images, and peft puts prompts before texts only"
+    if shape.kind == "encoder-decoder":
+        return f"the classifier of {shape.architecture} takes no embeddings, which prompts need"
     if shape.kind != "encoder":
         return (
             f"with prompts, {shape.architecture}'s classifier cannot tell padding from text and "

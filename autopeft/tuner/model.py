@@ -17,6 +17,7 @@ from autopeft.tuner.layer import DeltaLayer
 from autopeft.tuner.prompt import Room, room_for, widened
 
 _MASKS = {"attention_mask": "encoder", "decoder_attention_mask": "decoder"}
+_DECODER_INPUTS = ("decoder_input_ids", "decoder_inputs_embeds")
 
 
 class DeltaModel(BaseTuner):  # type: ignore[misc]
@@ -109,11 +110,7 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         call.room = self._room()
         if call.room is not None:
             kwargs = widened(kwargs, call.room, self.model.config.pad_token_id)
-        call.masks = {
-            side: kwargs[name]
-            for name, side in _MASKS.items()
-            if isinstance(kwargs.get(name), Tensor) and kwargs[name].dim() == 2
-        }
+        call.masks = _masks(kwargs)
         try:
             return self.model.forward(*args, **kwargs)
         finally:
@@ -177,6 +174,25 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
                 return f"{before}{place}.{after}"
         removed: str = super()._remove_adapter_name_from_key(key, adapter_name)
         return removed
+
+
+def _masks(inputs: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the real tokens (B, S) of each side, as far as they are said.
+
+    A classifier's decoder reads the encoder's tokens again, one step later; so what it reads up to
+    the place of the last real token is real too.
+    """
+    masks = {
+        side: inputs[name]
+        for name, side in _MASKS.items()
+        if isinstance(inputs.get(name), Tensor) and inputs[name].dim() == 2
+    }
+    labels = inputs.get("labels")
+    to_write = labels is not None and labels.dim() == 2 and not labels.is_floating_point()
+    own = to_write or any(inputs.get(name) is not None for name in _DECODER_INPUTS)
+    if "encoder" in masks and not own:
+        masks.setdefault("decoder", masks["encoder"])
+    return masks
 
 
 def _call_of(model: nn.Module) -> Call:

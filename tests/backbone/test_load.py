@@ -10,17 +10,26 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from autopeft.backbone.head import reset_heads
-from autopeft.backbone.load import find_folder, load_backbone, outline, set_attention
+from autopeft.backbone.load import Backbone, find_folder, load_backbone, outline, set_attention
 from autopeft.backbone.quiet import quiet
 from autopeft.backbone.share import checksum, share
 from autopeft.errors import ModelError
-from tests.tiny import ARCHITECTURES, tiny_config, tiny_model, tiny_tokenizer
+from tests.tiny import (
+    ARCHITECTURES,
+    head_for,
+    save_processor,
+    tiny_config,
+    tiny_model,
+    tiny_tokenizer,
+)
 
 Folders = Callable[[str], Path]
-HEAD = {"auto_class": "AutoModelForSequenceClassification", "model_options": {"num_labels": 2}}
+HEAD = head_for("bert")
 
 
 @pytest.fixture
@@ -33,8 +42,9 @@ def tuned(architecture: str, folder: Path, labels: int) -> Path:
     """Save a model that has a head already."""
     config = tiny_config(architecture, num_labels=labels)
     with quiet():
-        AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
-    tiny_tokenizer(architecture).save_pretrained(folder)
+        auto = getattr(transformers, head_for(architecture)["auto_class"])
+        auto.from_config(config).save_pretrained(folder)
+    save_processor(architecture, folder)
     return folder
 
 
@@ -42,9 +52,9 @@ def tuned(architecture: str, folder: Path, labels: int) -> Path:
 def test_outline_gives_the_numbers_of_the_loaded_model(
     tiny_folder: Folders, architecture: str
 ) -> None:
-    folder = tiny_folder(architecture)
-    backbone = load_backbone(folder, **HEAD)
-    assert outline(folder, **HEAD) == (backbone.shape, backbone.notes)
+    folder, head = tiny_folder(architecture), head_for(architecture)
+    backbone = load_backbone(folder, **head)
+    assert outline(folder, **head) == (backbone.shape, backbone.notes)
     every = sum(p.numel() for p in backbone.model.parameters())
     assert backbone.shape.total_params + backbone.shape.head_params == every
 
@@ -91,10 +101,10 @@ def test_checkpoint_without_pooler_gets_a_fresh_one_in_the_head(tmp_path: Path) 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_tuned_checkpoint_keeps_its_head(tmp_path: Path, architecture: str) -> None:
     folder = tuned(architecture, tmp_path, labels=2)
-    backbone = load_backbone(folder, **HEAD)
+    backbone = load_backbone(folder, **head_for(architecture))
     assert backbone.fresh == ()
     assert backbone.heads
-    assert outline(folder, **HEAD)[0] == backbone.shape
+    assert outline(folder, **head_for(architecture))[0] == backbone.shape
 
 
 def test_other_number_of_labels_renews_only_what_does_not_fit(tmp_path: Path) -> None:
@@ -106,7 +116,7 @@ def test_other_number_of_labels_renews_only_what_does_not_fit(tmp_path: Path) ->
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_heads_are_drawn_anew_under_a_seed(tiny_folder: Folders, architecture: str) -> None:
-    backbone = load_backbone(tiny_folder(architecture), **HEAD)
+    backbone = load_backbone(tiny_folder(architecture), **head_for(architecture))
     drawn = []
     for seed in (1, 1, 2):
         model = share(backbone.model, lambda name: name.startswith(backbone.heads))
@@ -138,6 +148,45 @@ def test_decoder_pads_with_its_end_token(tiny_folder: Folders) -> None:
     assert backbone.tokenizer.pad_token_id == backbone.model.config.pad_token_id == 3
     assert "padding with '[SEP]'" in backbone.notes[0]
     assert backbone.shape.has_pad_token
+
+
+@pytest.mark.parametrize(
+    ("architecture", "heads"), [("t5", ("classification_head",)), ("vit", ("classifier",))]
+)
+def test_head_is_what_lies_outside_the_backbone(
+    tiny_folder: Folders, architecture: str, heads: tuple[str, ...]
+) -> None:
+    assert load_backbone(tiny_folder(architecture), **head_for(architecture)).heads == heads
+
+
+def test_model_of_images_comes_with_its_image_processor(tiny_folder: Folders) -> None:
+    backbone = load_backbone(tiny_folder("vit"), **head_for("vit"))
+    image = torch.zeros(3, 40, 30, dtype=torch.uint8).numpy()
+    pixels = backbone.processor(image, return_tensors="pt")["pixel_values"]
+    assert backbone.model(pixels).logits.shape == (1, 2)
+    with pytest.raises(ModelError, match="reads images, not texts"):
+        _ = backbone.tokenizer
+
+
+def test_model_of_texts_is_not_taken_for_one_of_images(copy: Path) -> None:
+    with pytest.raises(ModelError, match="cannot load the image processor"):
+        load_backbone(copy, **head_for("vit"))
+
+
+def test_model_of_images_is_not_taken_for_one_of_texts(tiny_folder: Folders) -> None:
+    with pytest.raises(ModelError, match="cannot load the tokenizer"):
+        load_backbone(tiny_folder("vit"), **HEAD)
+
+
+@pytest.mark.parametrize("load", [load_backbone, outline])
+def test_encoder_alone_does_not_make_an_encoder_decoder(
+    tmp_path: Path, load: Callable[..., object]
+) -> None:
+    with quiet():
+        transformers.T5EncoderModel(tiny_config("t5")).save_pretrained(tmp_path)
+    save_processor("t5", tmp_path)
+    with pytest.raises(ModelError, match=r"weights of the layers are missing .*\.decoder\.block"):
+        load(tmp_path, **head_for("t5"))
 
 
 @pytest.mark.real
@@ -190,6 +239,23 @@ def test_want_of_memory_is_not_taken_for_a_bad_model(
     with pytest.raises(type(error)) as caught:
         load_backbone(copy, **HEAD)
     assert caught.value is error
+
+
+@pytest.mark.parametrize("load", [load_backbone, outline])
+def test_norms_may_have_the_names_of_old_checkpoints(
+    copy: Path, load: Callable[..., object]
+) -> None:
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in load_file(copy / "model.safetensors").items()
+    }
+    assert any(name.endswith(".gamma") for name in old)
+    before = outline(copy, **HEAD)[0]
+    save_file(old, copy / "model.safetensors", metadata={"format": "pt"})
+    found = load(copy, **HEAD)
+    assert before == (found.shape if isinstance(found, Backbone) else found[0])
 
 
 def test_folder_without_weights_is_said(copy: Path) -> None:

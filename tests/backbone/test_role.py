@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
 
 from autopeft.backbone.load import outline
+from autopeft.backbone.outline import backbone_shape
 from autopeft.records import BackboneShape
+from tests.tiny import head_for, tiny_config
 
-HEAD = {"auto_class": "AutoModelForSequenceClassification", "model_options": {"num_labels": 2}}
 CLASSIC = {
     "attn.q": 1, "attn.k": 1, "attn.v": 1, "attn.out": 1, "ffn.in": 1, "ffn.out": 1, "norm": 2
 }  # fmt: skip
@@ -25,26 +28,37 @@ SITES = {
     "modernbert": FUSED,
     "gpt2": FUSED,
     "llama": {**CLASSIC, "ffn.in": 2},
+    "t5": CLASSIC,
+    "vit": CLASSIC,
 }
+LAYERS = {"t5": 2 + 1}
+POSITIONS = {"t5": None, "vit": 4 * 4 + 1}
 
 
-def shape_of(folder: Path) -> BackboneShape:
-    return outline(folder, **HEAD)[0]
+def shape_of(folder: Path, architecture: str) -> BackboneShape:
+    return outline(folder, **head_for(architecture))[0]
+
+
+def shape_from(architecture: str, head: str = "classification_head", **changes: object):
+    """Return the shape of a model that is never filled with weights."""
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(tiny_config(architecture, **changes))
+    return backbone_shape(model, (head,))
 
 
 @pytest.mark.parametrize("architecture", SITES)
 def test_second_layer_has_every_site(tiny_folder: Callable[[str], Path], architecture: str) -> None:
-    shape = shape_of(tiny_folder(architecture))
+    shape = shape_of(tiny_folder(architecture), architecture)
     assert Counter(m.site for m in shape.modules if m.layer == 1) == SITES[architecture]
-    assert shape.layers == 2
-    assert {m.layer for m in shape.modules} == {0, 1}
+    assert shape.layers == LAYERS.get(architecture, 2)
+    assert {m.layer for m in shape.modules} == set(range(shape.layers))
 
 
 @pytest.mark.parametrize("architecture", SITES)
 def test_widths_follow_the_configuration(
     tiny_folder: Callable[[str], Path], architecture: str
 ) -> None:
-    shape = shape_of(tiny_folder(architecture))
+    shape = shape_of(tiny_folder(architecture), architecture)
     inner = 96 if architecture == "modernbert" else 48
     widths = {
         "attn.q": (32, 32),
@@ -62,20 +76,20 @@ def test_widths_follow_the_configuration(
 
 
 def test_first_norm_of_modernbert_is_not_there(tiny_folder: Callable[[str], Path]) -> None:
-    shape = shape_of(tiny_folder("modernbert"))
+    shape = shape_of(tiny_folder("modernbert"), "modernbert")
     assert sum(m.site == "norm" for m in shape.modules) == 3
 
 
 def test_grouped_keys_are_narrower(tiny_folder: Callable[[str], Path]) -> None:
-    assert shape_of(tiny_folder("llama")).kv_width == 16
+    assert shape_of(tiny_folder("llama"), "llama").kv_width == 16
 
 
 @pytest.mark.parametrize("architecture", SITES)
 def test_biases_are_those_of_the_model(
     tiny_folder: Callable[[str], Path], architecture: str
 ) -> None:
-    shape = shape_of(tiny_folder(architecture))
-    if architecture in ("llama", "modernbert"):
+    shape = shape_of(tiny_folder(architecture), architecture)
+    if architecture in ("llama", "modernbert", "t5"):
         assert shape.biases == () and not any(m.bias for m in shape.modules)
     else:
         # per layer 4 · 32 (attention) + 48 + 32 (feed-forward) + 2 · 32 (norms)
@@ -83,14 +97,74 @@ def test_biases_are_those_of_the_model(
 
 
 @pytest.mark.parametrize(
-    ("architecture", "kind"), [("bert", "encoder"), ("gpt2", "decoder"), ("llama", "decoder")]
+    ("architecture", "kind"),
+    [
+        ("bert", "encoder"),
+        ("vit", "encoder"),
+        ("gpt2", "decoder"),
+        ("llama", "decoder"),
+        ("t5", "encoder-decoder"),
+    ],
 )
 def test_kind(tiny_folder: Callable[[str], Path], architecture: str, kind: str) -> None:
-    assert shape_of(tiny_folder(architecture)).kind == kind
+    assert shape_of(tiny_folder(architecture), architecture).kind == kind
 
 
 @pytest.mark.parametrize("architecture", SITES)
 def test_padding_rows_are_no_positions(
     tiny_folder: Callable[[str], Path], architecture: str
 ) -> None:
-    assert shape_of(tiny_folder(architecture)).positions == 128
+    shape = shape_of(tiny_folder(architecture), architecture)
+    assert shape.positions == POSITIONS.get(architecture, 128)
+
+
+def test_images_have_no_vocabulary_and_want_no_pad_token(
+    tiny_folder: Callable[[str], Path],
+) -> None:
+    shape = shape_of(tiny_folder("vit"), "vit")
+    assert shape.vocabulary == 0
+    assert shape.has_pad_token
+
+
+def test_biases_outside_the_layers_are_counted_too(tiny_folder: Callable[[str], Path]) -> None:
+    biases = dict(shape_of(tiny_folder("vit"), "vit").biases)
+    assert biases["vit.embeddings.patch_embeddings.projection"] == 32
+    assert biases["vit.layernorm"] == 32
+    assert sum(biases.values()) == 2 * 272 + 32 + 32
+
+
+def test_layers_count_from_the_encoder_on_through_the_decoder() -> None:
+    shape = shape_from("t5", num_layers=3, num_decoder_layers=2)
+    places = {m.layer: m.name.rpartition(".layer.")[0] for m in shape.modules}
+    assert shape.layers == 5
+    assert places == {
+        **{number: f"transformer.encoder.block.{number}" for number in range(3)},
+        **{3 + number: f"transformer.decoder.block.{number}" for number in range(2)},
+    }
+
+
+@pytest.mark.parametrize(("architecture", "norms"), [("t5", 3), ("bart", 3)])
+def test_attention_over_the_encoder_is_at_no_site_but_its_norm_is(
+    architecture: str, norms: int
+) -> None:
+    settings = {"encoder_layers": 2, "decoder_layers": 1} if architecture == "bart" else {}
+    shape = shape_from(architecture, **settings)
+    last = [module for module in shape.modules if module.layer == 2]
+    assert shape.layers == 3
+    assert Counter(module.site for module in last) == {**CLASSIC, "norm": norms}
+    across = ("EncDecAttention.", "encoder_attn.")
+    assert not any(name in module.name for module in last for name in across)
+
+
+def test_gated_feed_forward_of_t5_has_two_ways_in() -> None:
+    shape = shape_from("t5", feed_forward_proj="gated-gelu")
+    layer = [module for module in shape.modules if module.layer == 2]
+    assert Counter(module.site for module in layer) == {**CLASSIC, "ffn.in": 2, "norm": 3}
+
+
+def test_attention_of_t5_may_be_narrower_than_its_state() -> None:
+    shape = shape_from("t5", d_kv=6)
+    widths = {module.site: (module.fan_in, module.fan_out) for module in shape.modules}
+    assert shape.kv_width == 24
+    assert [widths[f"attn.{name}"] for name in "qkv"] == [(32, 24)] * 3
+    assert widths["attn.out"] == (24, 32)

@@ -17,18 +17,18 @@ from autopeft.testing.method_suite import (
     check_plain_peft_loads,
 )
 from autopeft.testing.toy import LONGEST
-from tests.tiny import ARCHITECTURES
+from tests.tiny import ARCHITECTURES, head_for
 
 QUICK = ("bert", "gpt2")
-HEAD = {"auto_class": "AutoModelForSequenceClassification", "model_options": {"num_labels": 2}}
 EXCLUDED = {
     **dict.fromkeys(
         ("prefix", "p_tuning_v2", "mam", "prefix_ln", "prefix_adapter_ln", "unipelt", "unipelt_ap"),
         ("mpnet", "deberta-v2"),
     ),
-    "prompt_tuning": ("gpt2", "llama"),
-    "p_tuning": ("gpt2", "llama"),
-    "bitfit": ("modernbert", "llama"),
+    "prompt_tuning": ("gpt2", "llama", "t5", "vit"),
+    "p_tuning": ("gpt2", "llama", "t5", "vit"),
+    "attempt": ("t5", "vit"),
+    "bitfit": ("modernbert", "llama", "t5"),
     "lokr": ("gpt2",),
     "loha": ("gpt2",),
     "olora": ("gpt2",),
@@ -41,16 +41,16 @@ architectures = [
 
 
 @cache
-def backbone_in(folder: Path) -> Backbone:
-    return load_backbone(folder, **HEAD)
+def backbone_in(folder: Path, architecture: str) -> Backbone:
+    return load_backbone(folder, **head_for(architecture))
 
 
 @cache
-def contract_in(folder: Path, method: str) -> MethodContract:
+def contract_in(folder: Path, architecture: str, method: str) -> MethodContract:
     rate = {"prompt_tuning": 3e-2, "p_tuning": 1e-3, "compacter++": 5e-3, "tams": 3e-3}.get(
         method, 1e-2
     )
-    return MethodContract(backbone_in(folder), method, learning_rate=rate)
+    return MethodContract(backbone_in(folder, architecture), method, learning_rate=rate)
 
 
 def excluded(architecture: str, method: str) -> bool:
@@ -65,7 +65,7 @@ def test_contract(
 ) -> None:
     if excluded(architecture, method):
         pytest.skip(f"{method} is excluded from {architecture}, see test_exclusions")
-    contract = contract_in(tiny_folder(architecture), method)
+    contract = contract_in(tiny_folder(architecture), architecture, method)
     getattr(contract, check)(tmp_path)
 
 
@@ -73,7 +73,7 @@ def test_contract(
 def test_exclusions_are_said_beforehand(
     tiny_folder: Callable[[str], Path], architecture: str
 ) -> None:
-    shape = backbone_in(tiny_folder(architecture)).shape
+    shape = backbone_in(tiny_folder(architecture), architecture).shape
     reasons = {info.name: info.excluded(shape, LONGEST) for info in METHODS}
     assert {name for name, reason in reasons.items() if reason} == {
         name for name in METHODS.names() if excluded(architecture, name)
@@ -87,7 +87,8 @@ def test_plain_peft_loads_every_native_adapter(
 ) -> None:
     folder = tiny_folder(architecture)
     methods = [name for name in METHODS.names() if not excluded(architecture, name)]
-    check_plain_peft_loads((contract_in(folder, name) for name in methods), tmp_path)
+    contracts = (contract_in(folder, architecture, name) for name in methods)
+    check_plain_peft_loads(contracts, tmp_path)
 
 
 @pytest.mark.parametrize("architecture", architectures)
@@ -96,5 +97,5 @@ def test_peft_loads_every_other_adapter_after_importing_autopeft(
 ) -> None:
     folder = tiny_folder(architecture)
     methods = [name for name in METHODS.names() if not excluded(architecture, name)]
-    contracts = (contract_in(folder, name) for name in methods)
+    contracts = (contract_in(folder, architecture, name) for name in methods)
     check_peft_loads_after_importing_autopeft(contracts, tmp_path)

@@ -19,7 +19,7 @@ from autopeft.records import Candidate
 from autopeft.train.fit import Watch
 from autopeft.train.scale import Scale, output_layer
 from autopeft.train.session import Session, open_session
-from tests.tiny import ARCHITECTURES, tiny_model
+from tests.tiny import OF_TEXTS, tiny_model
 from tests.train.toy import order, save_splits
 
 NUMBER = {
@@ -61,7 +61,7 @@ def test_fold_gives_the_users_units_and_unfold_takes_them_back(bias: bool) -> No
     assert np.allclose(layer(inputs).detach().numpy(), before, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OF_TEXTS)
 @pytest.mark.parametrize("method", ["head_only", "full"])
 def test_output_layer_is_the_trained_one_that_gives_the_outputs(
     tiny_folder: Callable[[str], Path], architecture: str, method: str
