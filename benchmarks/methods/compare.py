@@ -29,7 +29,7 @@ from autopeft.data.demo import demo_model
 from autopeft.errors import TrialError
 from autopeft.methods import METHODS, feasible_methods
 from autopeft.methods.artifact import load_artifact
-from autopeft.records import Candidate
+from autopeft.records import Candidate, Scalar
 from autopeft.report import table
 from autopeft.tasks.encode import encode
 from autopeft.train.fit import Watch
@@ -43,6 +43,10 @@ TASKS = ("subj", "tweet_emotion", "clinc150_small")
 SEEDS = (0, 1, 2)
 FACTORS = (1 / 3, 1.0, 3.0)
 EPOCHS = 5
+VARIANTS: dict[str, tuple[str, dict[str, Scalar]]] = {
+    "unipelt_ungated": ("mixture", {"serial": 48, "prefix": 10, "lora": 8, "gates": "none"}),
+}
+"""Further rows: a method with knobs other than its defaults."""
 
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -99,12 +103,13 @@ class Bench:
 
     def train(self, cell: Cell) -> dict[str, Any]:
         """Train a cell and return its line; a failure is a line too."""
-        info = METHODS.get(cell.method)
+        method, knobs = variant(cell.method)
+        info = METHODS.get(method)
         candidate = Candidate(
-            method=cell.method,
+            method=method,
             learning_rate=cell.rate,
             epochs=self.epochs,
-            knobs={name: knob.default for name, knob in info.knobs.items()},
+            knobs={**{name: knob.default for name, knob in info.knobs.items()}, **knobs},
             placement=info.placement,
         )
         started = time.monotonic()
@@ -144,6 +149,11 @@ class Bench:
         return self._folder / "trained" / name
 
 
+def variant(name: str) -> tuple[str, dict[str, Scalar]]:
+    """Return the method of a row, and the knobs that differ from its defaults."""
+    return VARIANTS.get(name, (name, {}))
+
+
 def _where() -> dict[str, Any]:
     now = ledger.circumstances()
     return {"date": now["date"], "commit": now["commit"]}
@@ -153,11 +163,13 @@ def _compare(bench: Bench, options: argparse.Namespace, cells: Cells) -> None:
     feasible, excluded = feasible_methods(
         bench.session.delivered.shape, int(bench.session.train.lengths.max())
     )
-    for method in options.methods or [name for name in feasible if ":" not in name]:
-        if method in excluded:
-            print(f"{bench.task} {method}: left out, {excluded[method]}", flush=True)
+    listed = [name for name in (*feasible, *VARIANTS) if ":" not in name]
+    for method in options.methods or listed:
+        base = variant(method)[0]
+        if base in excluded:
+            print(f"{bench.task} {method}: left out, {excluded[base]}", flush=True)
             continue
-        median = METHODS.get(method).learning_rate.median
+        median = METHODS.get(base).learning_rate.median
         tried = [
             Cell(task=bench.task, method=method, rate=float(f"{median * f:.3g}"), seed=SEEDS[0])
             for f in FACTORS
