@@ -32,7 +32,6 @@ spec = importlib.util.find_spec("peft")
 assert spec is not None and spec.origin.endswith("__init__.py")
 assert not any(name in sys.modules for name in heavy), "looking for peft has loaded it"
 """,
-    "tuner_first": "from autopeft.tuner import AutoPeftConfig",
 }
 
 

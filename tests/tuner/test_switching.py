@@ -63,19 +63,20 @@ def test_unloaded_is_the_backbone_again(
 
 
 @quick
-@pytest.mark.parametrize("other", ["houlsby", "unipelt", "ia3"])
+@pytest.mark.parametrize("first", ["prefix", "lora"])
+@pytest.mark.parametrize("second", ["unipelt", "compacter", "ia3"])
 def test_two_adapters_take_turns(
-    tiny_folder: Callable[[str], Path], architecture: str, other: str
+    tiny_folder: Callable[[str], Path], architecture: str, first: str, second: str
 ) -> None:
     """Each gives what it gives alone, whichever was there first, and only the active one trains."""
     folder = tiny_folder(architecture)
     alone = [
         logits(adapted(tiny(folder), parts(tiny(folder), name), seed=seed))
-        for seed, name in enumerate(("prefix", other))
+        for seed, name in enumerate((first, second))
     ]
     model = tiny(folder)
-    added = config(parts(model, other), model)
-    tuned = adapted(model, parts(model, "prefix"), seed=0)
+    added = config(parts(model, second), model)
+    tuned = adapted(model, parts(model, first), seed=0)
     tuned.add_adapter("other", added)
     randomised(tuned, 1, "other")
     for _ in range(2):
