@@ -79,7 +79,7 @@ def methods() -> Iterator[str]:
     )
     yield from ("", "## Where a method cannot run", "")
     yield from (
-        "Told before training, from the backbone's numbers alone. Of the eight architectures that",
+        "Told before training, from the backbone's numbers alone. Of the ten architectures that",
         f"the tests run on, with inputs of up to {LONGEST} tokens:",
         "",
     )
@@ -130,9 +130,12 @@ def _range(knob: Knob) -> str:
 
 
 def _exclusions(infos: Sequence[MethodInfo]) -> Iterator[tuple[str, ...]]:
-    from tests.tiny import ARCHITECTURES, tiny_config
+    from tests.tiny import ARCHITECTURES, head_for, tiny_config
 
-    shapes = [_shape(tiny_config(name, num_labels=2, pad_token_id=0)) for name in ARCHITECTURES]
+    shapes = [
+        _shape(tiny_config(name, num_labels=2, pad_token_id=0), head_for(name)["auto_class"])
+        for name in ARCHITECTURES
+    ]
     for info in infos:
         for shape in shapes:
             reason = info.excluded(shape, LONGEST)
@@ -146,17 +149,17 @@ def _bert_base() -> BackboneShape:
     return _shape(BertConfig(num_labels=2))
 
 
-def _shape(config: object) -> BackboneShape:
+def _shape(config: object, auto_class: str = "AutoModelForSequenceClassification") -> BackboneShape:
     """Return the numbers of a model with all of its backbone stored, built without weights."""
     import torch
-    from transformers import AutoModelForSequenceClassification
+    import transformers
 
     from autopeft.backbone.head import head_modules
     from autopeft.backbone.outline import backbone_shape
     from autopeft.backbone.quiet import quiet
 
     with quiet(), torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = getattr(transformers, auto_class).from_config(config)
     return backbone_shape(model, head_modules(model, ()))
 
 
