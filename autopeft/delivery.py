@@ -19,6 +19,7 @@ import numpy as np
 
 from autopeft.errors import AutoPeftError, DeliveryError, ModelError
 from autopeft.tasks import TASKS
+from autopeft.tuner.register import PEFT_TYPE
 
 if TYPE_CHECKING:
     import datasets
@@ -163,15 +164,17 @@ def write(artifact: Path, best: Path, about: About) -> None:
 
 
 def load_code(best: Path, about: About) -> str:
-    """Return Python that loads the delivered model with plain transformers and peft."""
+    """Return Python that loads the delivered model: transformers, peft, and us where needed."""
     auto_class = TASKS.get(about.task).auto_class
     head = f"from transformers import AutoConfig, AutoTokenizer, {auto_class}\n"
     folder, backbone = json.dumps(str(best)), json.dumps(about.model)
     tokenizer = f"tokenizer = AutoTokenizer.from_pretrained({folder})"
     if not (best / "adapter_config.json").is_file():
         return f"{head}\nmodel = {auto_class}.from_pretrained({folder})\n{tokenizer}"
+    kind = json.loads((best / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
+    ours = "import autopeft  # makes this adapter known to peft\n" if kind == PEFT_TYPE else ""
     return (
-        f"{head}from peft import PeftModel\n\n"
+        f"{ours}{head}from peft import PeftModel\n\n"
         f"config = AutoConfig.from_pretrained({folder})\n"
         f"model = {auto_class}.from_pretrained(\n    {backbone}, config=config, "
         f"ignore_mismatched_sizes=True\n)\n"

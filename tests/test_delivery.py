@@ -226,7 +226,8 @@ def test_backbone_that_moved_can_be_named(delivered: Delivered, tmp_path: Path) 
 
 PREDICT = """
 import json, sys, torch
-sys.modules["autopeft"] = None  # plain transformers and peft, nothing of ours
+if sys.argv[2] == "plain":
+    sys.modules["autopeft"] = None  # transformers and peft, nothing of ours
 exec(sys.stdin.read())
 model.eval()
 batch = tokenizer(json.loads(sys.argv[1]), padding=True, return_tensors="pt")
@@ -237,16 +238,18 @@ print(json.dumps([model.config.id2label[index] for index in chosen]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_code_of_the_card_loads_the_model_without_this_package(
-    tiny_folder: Callable[[str], Path], tmp_path: Path, method: str
+@pytest.mark.parametrize(
+    ("method", "needs"), [("lora", "plain"), ("full", "plain"), ("unipelt", "ours")]
+)
+def test_code_of_the_card_loads_the_model_in_a_fresh_process(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, method: str, needs: str
 ) -> None:
     odd = tmp_path / 'a "quoted" folder'
     odd.mkdir()
     _, _, best, about = deliver(odd, tiny_folder("bert"), method)
     texts = table(12, seed=3)["text"]
     process = subprocess.run(
-        [sys.executable, "-c", PREDICT, json.dumps(list(texts))],
+        [sys.executable, "-c", PREDICT, json.dumps(list(texts)), needs],
         input=load_code(best, about),
         capture_output=True,
         text=True,
