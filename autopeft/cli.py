@@ -226,7 +226,7 @@ def predict(
 
 @app.command()
 def methods(form: Format = "table") -> None:
-    """List the methods."""
+    """List the methods; those of peft's own tuners come last, with knobs as peft names them."""
     from autopeft.methods import METHODS
     from autopeft.report import table
 
@@ -234,15 +234,15 @@ def methods(form: Format = "table") -> None:
     rows = [
         {
             "name": info.name,
-            "family": info.family,
+            "family": "peft" if info.name in further else info.family,
             "description": info.description,
             "learning_rate": info.learning_rate.median,
-            "knobs": list(info.knobs),
+            "knobs": [] if info.name in further else list(info.knobs),  # peft's: would load it
             "sites": list(info.sites),
             "mergeable": info.mergeable,
             "paper": info.paper,
         }
-        for info in sorted(METHODS, key=lambda info: (info.family, info.name))
+        for info in (*own, *map(METHODS.get, further))
     ]
     shown = ("name", "family", "description", "learning_rate", "knobs")
     table.show(rows, form, _console(), columns=shown)
@@ -284,6 +284,8 @@ def spaces(form: Format = "table") -> None:
 
 
 @app.command()
+    own = sorted(METHODS, key=lambda info: (info.family, info.name))
+    further = METHODS.further()
 def schema() -> None:
     """Print the JSON schema of search space files."""
     import json

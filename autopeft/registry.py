@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from autopeft.errors import UnknownNameError
@@ -39,6 +39,9 @@ class Registry(Generic[InfoT]):
         self._package = package
         self._infos: dict[str, InfoT] = {}
         self._modules: set[str] = set()
+        self._makers: dict[str, Callable[[str], InfoT | None]] = {}
+        self._further: tuple[str, ...] = ()
+        self._made: dict[str, InfoT] = {}
 
     def register(self, info: InfoT) -> InfoT:
         """Add `info` and return it.
@@ -50,6 +53,26 @@ class Registry(Generic[InfoT]):
             raise ValueError(f"{self.kind} {info.name!r} is registered twice")
         self._infos[info.name] = info
         return info
+
+    def register_prefix(
+        self, prefix: str, make: Callable[[str], InfoT | None], names: tuple[str, ...]
+    ) -> None:
+        """Let `get` make the records of all names with a prefix when they are asked for.
+
+        They are not among `names`, nor iterated over.
+
+        Args:
+            prefix: such as ``"peft:"``.
+            make: from a name with the prefix, its record, or None if there is none.
+            names: those to list and to suggest.
+        """
+        self._makers[prefix] = make
+        self._further += names
+
+    def further(self) -> tuple[str, ...]:
+        """The names to list whose records are made when they are asked for."""
+        self.discover()
+        return tuple(sorted(self._further))
 
     def discover(self) -> None:
         """Import every module of the package that was not imported yet."""
@@ -70,10 +93,27 @@ class Registry(Generic[InfoT]):
         Raises:
             UnknownNameError: there is none; `where` tells the user where it stood.
         """
+        info = self._find(name)
+        if info is None:
+            known = self.names()
+            if any(name.startswith(prefix) for prefix in self._makers):
+                known = self.further()
+            raise UnknownNameError(self.kind, name, known, where=where, see=self._see)
+        return info
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._find(name) is not None
+
+    def _find(self, name: str) -> InfoT | None:
         self.discover()
-        if name not in self._infos:
-            raise UnknownNameError(self.kind, name, self._infos, where=where, see=self._see)
-        return self._infos[name]
+        if name in self._infos:
+            return self._infos[name]
+        if name not in self._made:
+            for prefix, make in self._makers.items():
+                info = make(name) if name.startswith(prefix) else None
+                if info is not None:
+                    self._made[name] = info
+        return self._made.get(name)
 
     def __iter__(self) -> Iterator[InfoT]:
         self.discover()

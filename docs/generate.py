@@ -89,6 +89,18 @@ def methods() -> Iterator[str]:
         ("method", "reason"),
         ((f"`{i.name}`", reason) for i in infos if (reason := i.excluded(base, 512))),
     )
+    yield from ("", "## Further tuners of peft", "")
+    yield from (
+        "Each trains through peft's own tuner, alone, with the knobs of its peft configuration; name",
+        "it in a space or after `--methods`. They were held to the same contract; `excluded` tells,",
+        "in peft's words, where one cannot be built.",
+        "",
+    )
+    further = [METHODS.get(name) for name in METHODS.further()]
+    yield from _table(
+        ("method", "what it does", "paper", "parameters"),
+        ((f"`{i.name}`", i.description, i.paper, f"{_default_count(i, base):,}") for i in further),
+    )
     for info in infos:
         yield from ("", f"## {info.name}", "", *_method(info))
 

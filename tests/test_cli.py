@@ -145,7 +145,11 @@ print(sys.modules["autopeft.cli"].__file__)
 @pytest.mark.parametrize("form", ["json", "csv"])
 @pytest.mark.parametrize(
     ("listing", "names"),
-    [("methods", METHODS.names()), ("tasks", TASKS.names()), ("spaces", shipped_spaces())],
+    [
+        ("methods", METHODS.names() + METHODS.further()),
+        ("tasks", TASKS.names()),
+        ("spaces", shipped_spaces()),
+    ],
 )
 def test_listings_for_programs(command: Command, form: str, listing: str, names: Any) -> None:
     rows = rows_of(command(listing, "--format", form), form)

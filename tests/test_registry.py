@@ -116,3 +116,20 @@ def test_records_of_methods_are_complete() -> None:
         assert info.description, info.name
         assert info.learning_rate.median > 0, info.name
         assert (info.placement is None) == (not info.sites), info.name
+
+
+def test_records_of_a_prefix_are_made_when_they_are_asked_for(fruits: Registry[Info]) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> Info | None:
+        made.append(name)
+        return Info(name) if name == "wild:plum" else None
+
+    fruits.register_prefix("wild:", make, ("wild:plum",))
+    assert fruits.names() == ("apple", "pear") and not made
+    assert fruits.further() == ("wild:plum",)
+    assert fruits.get("wild:plum") is fruits.get("wild:plum")
+    assert made == ["wild:plum"]
+    assert "wild:plum" in fruits and "wild:sloe" not in fruits and "plum" not in fruits
+    with pytest.raises(UnknownNameError, match="did you mean 'wild:plum'"):
+        fruits.get("wild:plums")

@@ -156,7 +156,7 @@ def settle(model: nn.Module, adaptation: Adaptation) -> None:
     """Put all that trains in float32 and mark the model with how it was made."""
     import torch
 
-    _freeze_settings(model)
+    freeze_settings(model)
     for name, module in model.named_modules():
         own = [p for p in module.parameters(recurse=False) if p.requires_grad]
         if any(p.dtype != torch.float32 for p in own):
@@ -167,7 +167,7 @@ def settle(model: nn.Module, adaptation: Adaptation) -> None:
     mark(model, adaptation)
 
 
-def _freeze_settings(model: nn.Module) -> None:
+def freeze_settings(model: nn.Module) -> None:
     """Freeze what peft stores as a parameter but never trains, such as AdaLoRA's ``ranknum``.
 
     Over a backbone of 16 bit, peft makes those anew and forgets that they are frozen.

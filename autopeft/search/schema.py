@@ -32,12 +32,18 @@ def schema() -> dict[str, Any]:
                 "description": "in the order of trial; an empty entry takes the record's defaults",
                 "additionalProperties": False,
                 "properties": {info.name: _method(info) for info in METHODS},
+                "patternProperties": {_further(): {"type": ["object", "null"]}},
             },
             "placement": _placement((*SITES, *BLOCK_SITES)),
             "epochs": _setting(TRAINING["epochs"]),
             "batch_size": _setting(TRAINING["batch_size"]),
         },
     }
+
+
+def _further() -> str:
+    """Return the pattern of the methods whose knobs are known only once they are asked for."""
+    return f"^({'|'.join(METHODS.further())})$"
 
 
 def _method(info: MethodInfo) -> dict[str, Any]:

@@ -58,10 +58,11 @@ def _methods(methods: object, *, needed: bool) -> Iterator[str]:
         return
     if needed and not methods:
         yield "methods: names none; see: autopeft methods"
-    yield from _unknown(methods, METHODS.names(), "methods", "method")
-    for info in METHODS:
-        if info.name in methods:
-            yield from _method(methods[info.name], f"methods.{info.name}", info)
+    unknown = {name: given for name, given in methods.items() if name not in METHODS}
+    known = METHODS.names() + (METHODS.further() if unknown else ())
+    yield from _unknown(unknown, known, "methods", "method")
+    for name in sorted(methods.keys() - unknown.keys()):
+        yield from _method(methods[name], f"methods.{name}", METHODS.get(name))
 
 
 def _method(given: object, place: str, info: MethodInfo) -> Iterator[str]:

@@ -35,6 +35,7 @@ def logits(model: torch.nn.Module, backbone: Backbone) -> torch.Tensor:
 def test_methods_can_be_listed_without_torch() -> None:
     code = (
         "import sys; from autopeft.methods import METHODS; assert len(METHODS.names()) > 12; "
+        "assert len(METHODS.further()) > 12; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'peft', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
