@@ -12,9 +12,11 @@ from peft.utils.constants import DUMMY_TARGET_MODULES
 from torch import nn
 
 from autopeft.records import Placement
+from tests.tiny import tiny_model
 from tests.tuner.common import adapted, apart, layers, logits, parts, tiny, wrapped
 
 CLOSE = 1e-6
+MERGED = 1e-5
 EVERYWHERE = {
     "bert": Placement(sites=("attn.q", "attn.k", "attn.v", "attn.out", "ffn.in", "ffn.out")),
     "gpt2": Placement(sites=("attn.qkv", "attn.out", "ffn.in", "ffn.out")),
@@ -78,7 +80,15 @@ def test_ia3(tiny_folder: Callable[[str], Path], architecture: str) -> None:
 
 @quick
 def test_ln_tuning(tiny_folder: Callable[[str], Path], architecture: str) -> None:
-    base, model, other = (tiny(tiny_folder(architecture)) for _ in range(3))
+    assert_ln_tuning_agrees(tiny_folder(architecture))
+
+
+def test_ln_tuning_of_norms_that_scale_by_one_plus_their_weight(tmp_path: Path) -> None:
+    assert_ln_tuning_agrees(tiny_model("gemma", tmp_path, head_dim=8, num_key_value_heads=2))
+
+
+def assert_ln_tuning_agrees(folder: Path) -> None:
+    base, model, other = (tiny(folder) for _ in range(3))
     some = parts(model, "ln_tuning")
     ours = adapted(model, some)
     theirs = wrapped(other, LNTuningConfig(target_modules=[part.module for part in some]))
@@ -86,8 +96,11 @@ def test_ln_tuning(tiny_folder: Callable[[str], Path], architecture: str) -> Non
         layer = theirs.base_model.model.get_submodule(part.module).ln_tuning_layers["default"]
         delta, frozen = only(ours, part.module), base.get_submodule(part.module)
         layer.weight.data.copy_(frozen.weight + delta.gain)
-        layer.bias.data.copy_(frozen.bias + delta.offset)
+        if delta.offset is not None:
+            layer.bias.data.copy_(frozen.bias + delta.offset)
     assert_same(ours, theirs, base)
+    expected = logits(ours)
+    assert apart(logits(ours.merge_and_unload()), expected) <= MERGED
 
 
 @quick
