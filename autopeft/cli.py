@@ -186,6 +186,62 @@ def _dry_run(data: str, config: SearchConfig, form: str) -> None:
 
 
 @app.command()
+@functools.partial(_with_settings, only=DATA_SETTINGS)
+def gates(
+    data: Annotated[str, typer.Argument(help="As of search.", metavar="DATA")],
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 3,
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="What is gated: serial, serial_attention, parallel, prefix, lora, ia3. "
+            "Default: serial,prefix,lora.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also draw them, in FILE.svg.")
+    ] = None,
+    form: Format = "table",
+    **settings: object,
+) -> None:
+    """Train one gated mixture briefly: which part counts in which layer."""
+    from autopeft.api.gates import gates as train
+    from autopeft.config import name_list
+    from autopeft.report import gates as report
+    from autopeft.report import table
+
+    _check_format(form)
+    if output is not None and output.suffix != ".svg":
+        raise ConfigError(f"--output {output}; the picture is an SVG: name it FILE.svg")
+    config = SearchConfig.build(**settings)
+    names = None if parts is None else name_list(parts)
+    with _exit_codes(), _screen(config, form) as screen:
+        found = train(data, epochs=epochs, parts=names, screen=screen, **settings)
+    console = _console()
+    if form == "table":
+        table.show(report.grid(found.gates), form, console)
+        for line in report.conclusion(
+            metric=found.metric,
+            score=found.score,
+            trainable_params=found.trainable_params,
+            hardened=found.hardened,
+            hardened_params=found.hardened_params,
+        ):
+            typer.echo(line)
+    else:
+        table.show(report.rows(found.gates), form, console)
+    if output is not None:
+        _write(output, report.svg(found.gates, title=f"Gates after {epochs} epochs on {data}"))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"cannot write {file}: {error.strerror}") from error
+
+
+@app.command()
 def leaderboard(run: RunArgument, form: Format = "table") -> None:
     """Show the trials of a run, the best first."""
     from autopeft.api.reading import read_leaderboard
@@ -217,10 +273,7 @@ def predict(
     if output is None:
         table.show(rows, form, _console())
         return
-    try:
-        output.write_text(table.as_csv(rows), encoding="utf-8")
-    except OSError as error:
-        raise RunFolderError(f"cannot write {output}: {error.strerror}") from error
+    _write(output, table.as_csv(rows))
     typer.echo(f"{len(rows):,} predictions in {output}")
 
 
@@ -231,6 +284,8 @@ def methods(form: Format = "table") -> None:
     from autopeft.report import table
 
     _check_format(form)
+    own = sorted(METHODS, key=lambda info: (info.family, info.name))
+    further = METHODS.further()
     rows = [
         {
             "name": info.name,
@@ -284,8 +339,6 @@ def spaces(form: Format = "table") -> None:
 
 
 @app.command()
-    own = sorted(METHODS, key=lambda info: (info.family, info.name))
-    further = METHODS.further()
 def schema() -> None:
     """Print the JSON schema of search space files."""
     import json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from autopeft.report.screen import Screen
 from autopeft.search.portfolio import portfolio, references
 from autopeft.search.space import Space
 
-SAMPLES = 8
+SAMPLES, ATTEMPTS = 8, 100
 
 
 def dry_run(
@@ -56,9 +57,11 @@ def _row(name: str, candidate: Candidate, space: Space, about: dict[str, Any]) -
 
 
 def _samples(space: Space, seed: int) -> list[Candidate]:
-    """Return random candidates of the space."""
+    """Return random candidates of the space; fewer where hardly any can be trained."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    return [space.suggest(study.ask()) for _ in range(SAMPLES)]
+    drawn = (space.suggest(study.ask()) for _ in range(ATTEMPTS))
+    possible = (candidate for candidate in drawn if space.infeasible(candidate) is None)
+    return list(itertools.islice(possible, SAMPLES))

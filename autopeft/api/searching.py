@@ -20,7 +20,7 @@ from autopeft.api.finals import Finals, decide
 from autopeft.api.handover import FreshProcess, hand_over
 from autopeft.api.interrupt import Interrupt
 from autopeft.api.memory import memory_limit
-from autopeft.api.pool import WORK, Pool
+from autopeft.api.pool import WORK, Job, Pool, Watcher
 from autopeft.api.result import RESULT, ChoiceRecord, SearchResult
 from autopeft.api.sitting import Sitting
 from autopeft.api.trials import Trials
@@ -232,6 +232,10 @@ class Searching:
             max_params=self.config.max_params,
         )
         return about, space
+
+    def train(self, job: Job, watcher: Watcher) -> None:
+        """Train one candidate outside any search; `narrowed` comes first."""
+        self._pool.run(iter([job]), watcher)
 
     def _max_trials(self) -> int | None:
         if self.config.trials is None and self.config.time_limit is None:
