@@ -91,9 +91,9 @@ def methods() -> Iterator[str]:
     )
     yield from ("", "## Further tuners of peft", "")
     yield from (
-        "Each trains through peft's own tuner, alone, with the knobs of its peft configuration; name",
-        "it in a space or after `--methods`. They were held to the same contract; `excluded` tells,",
-        "in peft's words, where one cannot be built.",
+        "Each trains through peft's own tuner, alone, with the knobs of its peft configuration;",
+        "name it in a space or after `--methods`. They are held to the same contract; where one",
+        "cannot be built, the reason is told in peft's words.",
         "",
     )
     further = [METHODS.get(name) for name in METHODS.further()]
