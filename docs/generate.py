@@ -7,6 +7,7 @@ python docs/generate.py --check  tells whether they are up to date
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -68,13 +69,13 @@ def methods() -> Iterator[str]:
         ("method", "family", "what it does", "parameters", "learning rate"),
         (
             (
-                f"[`{info.name}`](#{info.name})",
+                f"[`{info.name}`](#{anchor})",
                 info.family,
                 info.description,
                 f"{_default_count(info, base):,}",
                 f"{info.learning_rate.median:g}",
             )
-            for info in infos
+            for info, anchor in zip(infos, _anchors(infos), strict=True)
         ),
     )
     yield from ("", "## Where a method cannot run", "")
@@ -105,6 +106,17 @@ def methods() -> Iterator[str]:
         yield from ("", f"## {info.name}", "", *_method(info))
 
 
+def _anchors(infos: Sequence[MethodInfo]) -> list[str]:
+    """Return the anchors of the methods' sections: names without signs, numbered where alike."""
+    seen: dict[str, int] = {}
+    anchors = []
+    for info in infos:
+        plain = re.sub(r"[^\w-]", "", info.name)
+        seen[plain] = seen.get(plain, -1) + 1
+        anchors.append(f"{plain}-{seen[plain]}" if seen[plain] else plain)
+    return anchors
+
+
 def _method(info: MethodInfo) -> Iterator[str]:
     prior = info.learning_rate
     low, high = prior.median / prior.spread, prior.median * prior.spread
@@ -120,7 +132,12 @@ def _method(info: MethodInfo) -> Iterator[str]:
 
 
 def _abilities(info: MethodInfo) -> Iterator[str]:
-    yield "Its artifact loads with plain peft." if info.native else "Its artifact is a whole model."
+    if info.config is None:
+        yield "Its artifact is a whole model."
+    elif info.native:
+        yield "Its artifact loads with plain peft."
+    else:
+        yield "Its artifact loads with peft after `import autopeft`."
     yield "It can be merged." if info.mergeable else "It cannot be merged."
     if info.trains_base not in ("none", "all"):
         yield f"It trains weights of the backbone: {info.trains_base}."

@@ -111,6 +111,18 @@ def test_space(block: Block, tmp_path: Path) -> None:
     assert load_space(file).methods
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's sections; of equal ones, the later are numbered."""
+    found: list[str] = []
+    for title in re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        plain = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        before = sum(
+            re.fullmatch(rf"{re.escape(plain)}(-\d+)?", name) is not None for name in found
+        )
+        found.append(f"{plain}-{before}" if before else plain)
+    return set(found)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in links(page):
@@ -120,9 +132,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         file = page.parent / name if name else page
         assert file.exists(), f"{page.name} leads to {target}, which is not there"
         if section:
-            titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-            anchors = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
-            assert section in anchors, f"{page.name} leads to {target}, a missing section"
+            assert section in anchors(file), f"{page.name} leads to {target}, a missing section"
 
 
 def test_commands_and_files_that_are_named_exist() -> None:
