@@ -133,7 +133,11 @@ def test_a_number_that_is_none_names_row_and_column(place: Path, command: Comman
         ("--task", "regresion", "unknown task 'regresion' (--task); did you mean 'regression'?"),
         ("--methods", "lora,lorra", "unknown method 'lorra' (--methods); did you mean 'lora'?"),
         ("--space", "quik", "unknown space 'quik'; did you mean 'quick'?"),
-        ("--space", "none.yaml", "none.yaml: 1 fault\n  - no such file; shipped spaces: default"),
+        (
+            "--space",
+            "none.yaml",
+            "none.yaml: 1 fault\n  - no such file; shipped spaces: autopeft_paper, default",
+        ),
         ("--max-params", "many", "--max-params: 'many' is not a count such as 300000"),
         ("--max-memory", "-1GB", "--max-memory: '-1GB' is not a size such as 2GB"),
         ("--workers", "0", "--workers: '0' is below 1"),
