@@ -18,7 +18,7 @@ layers:
 	lint-imports
 
 quick:
-	python -m pytest -n 2 -m "not slow"
+	python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test: format lint types layers
-	python -m pytest -n 2
+	python -m pytest -n 2 --dist loadgroup

@@ -12,9 +12,8 @@ from autopeft.methods import (
     MethodInfo,
     modules_at,
     names_at,
-    needs_sites,
 )
-from autopeft.methods.lora import PROJECTIONS, TRANSPOSED
+from autopeft.methods.lora import PROJECTIONS, needs_untransposed
 from autopeft.records import BackboneShape, Candidate, Placement, Scalar
 
 if TYPE_CHECKING:
@@ -41,12 +40,6 @@ def _config(
     )
 
 
-def _excluded(shape: BackboneShape, longest: int) -> str | None:
-    if shape.architecture in TRANSPOSED:
-        return f"peft's LoHa has no layer for the transposed projections of {shape.architecture}"
-    return needs_sites(*PROJECTIONS)(shape, longest)
-
-
 METHODS.register(
     MethodInfo(
         name="loha",
@@ -63,7 +56,7 @@ METHODS.register(
         learning_rate=LearningRatePrior(median=2e-3, spread=4.0, source="a guess: as LoRA"),
         count=_count,
         config=_config,
-        excluded=_excluded,
+        excluded=needs_untransposed("LoHa"),
         mergeable=True,
     )
 )

@@ -13,9 +13,8 @@ from autopeft.methods import (
     MethodInfo,
     modules_at,
     names_at,
-    needs_sites,
 )
-from autopeft.methods.lora import PROJECTIONS, TRANSPOSED
+from autopeft.methods.lora import PROJECTIONS, needs_untransposed
 from autopeft.records import BackboneShape, Candidate, Placement, Scalar
 
 if TYPE_CHECKING:
@@ -65,12 +64,6 @@ def _config(
     )
 
 
-def _excluded(shape: BackboneShape, longest: int) -> str | None:
-    if shape.architecture in TRANSPOSED:
-        return f"peft's LoKr has no layer for the transposed projections of {shape.architecture}"
-    return needs_sites(*PROJECTIONS)(shape, longest)
-
-
 METHODS.register(
     MethodInfo(
         name="lokr",
@@ -90,7 +83,7 @@ METHODS.register(
         ),
         count=_count,
         config=_config,
-        excluded=_excluded,
+        excluded=needs_untransposed("LoKr"),
         mergeable=True,
     )
 )

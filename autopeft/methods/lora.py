@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from autopeft.deltas import Part
-from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo, modules_at
+from autopeft.methods import (
+    METHODS,
+    Knob,
+    LearningRatePrior,
+    MethodInfo,
+    modules_at,
+    needs_sites,
+)
 from autopeft.methods.recipe import Knobs, made_of, part_at
 from autopeft.records import BackboneShape, Placement
 
@@ -21,6 +28,18 @@ KNOBS: Mapping[str, Knob] = {
         default=False, choices=(False, True), help="scale α/√r instead of α/r (Kalajdzievski, 2023)"
     ),
 }
+
+
+def needs_untransposed(tuner: str) -> Callable[[BackboneShape, int], str | None]:
+    """Return an `excluded` rule for a tuner of peft without a layer for transposed projections."""
+
+    def excluded(shape: BackboneShape, longest: int) -> str | None:
+        if shape.architecture in TRANSPOSED:
+            architecture = shape.architecture
+            return f"peft's {tuner} has no layer for the transposed projections of {architecture}"
+        return needs_sites(*PROJECTIONS)(shape, longest)
+
+    return excluded
 
 
 def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:

@@ -20,7 +20,7 @@ from autopeft.methods import (
     names_at,
     needs_sites,
 )
-from autopeft.methods.lora import PROJECTIONS, TRANSPOSED
+from autopeft.methods.lora import PROJECTIONS, TRANSPOSED, needs_untransposed
 from autopeft.records import BackboneShape, Candidate, Placement, Scalar
 
 if TYPE_CHECKING:
@@ -88,12 +88,6 @@ def _delivered(
     return config, weights
 
 
-def _excluded_olora(shape: BackboneShape, longest: int) -> str | None:
-    if shape.architecture in TRANSPOSED:
-        return f"peft's OLoRA cannot start from the transposed projections of {shape.architecture}"
-    return needs_sites(*PROJECTIONS)(shape, longest)
-
-
 METHODS.register(
     MethodInfo(
         name="pissa",
@@ -126,7 +120,7 @@ METHODS.register(
         learning_rate=LearningRatePrior(median=5e-4, spread=4.0, source="a guess: below LoRA's"),
         count=_count,
         config=_config_from("olora"),
-        excluded=_excluded_olora,
+        excluded=needs_untransposed("OLoRA"),
         rewrites_base=True,
         mergeable=True,
         delivered=_delivered,

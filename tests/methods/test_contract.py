@@ -35,9 +35,14 @@ EXCLUDED = {
 }
 """All that is excluded at 24 tokens; whoever changes a rule has to change this table."""
 
-architectures = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES
-]
+
+def _marks(architecture: str) -> list[pytest.MarkDecorator]:
+    """Return the marks of an architecture: one process trains all of its contracts, once."""
+    together = pytest.mark.xdist_group(architecture)
+    return [together] if architecture in QUICK else [together, pytest.mark.slow]
+
+
+architectures = [pytest.param(name, marks=_marks(name)) for name in ARCHITECTURES]
 
 
 @cache
