@@ -35,9 +35,15 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 def test_gates_of_every_layer_are_told_and_drawn(
-    reviews: Path, tiny_folder: Callable[[str], Path], command: Command, tmp_path: Path
+    reviews: Path,
+    tiny_folder: Callable[[str], Path],
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    picture = tmp_path / "gates.svg"
+    picture, scratch = tmp_path / "gates.svg", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     done = command(
         "gates", reviews, "--model", tiny_folder("bert"), "--epochs", "2", "--format", "json",
         "--output", picture,
@@ -49,7 +55,7 @@ def test_gates_of_every_layer_are_told_and_drawn(
     }
     assert all(0 < row["mean"] < 1 and row["on"] == (row["mean"] >= 0.5) for row in rows)
     assert "layer 1" in picture.read_text(encoding="utf-8")
-    assert not list(Path(tempfile.gettempdir()).glob("autopeft-gates-*/run"))
+    assert not list(scratch.glob("autopeft-gates-*"))
 
 
 def test_the_hardened_mixture_is_smaller_and_ready_to_train(
