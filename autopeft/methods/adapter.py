@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from autopeft.deltas import Part
 from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
-from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, part_at, sits_at
+from autopeft.methods.recipe import (
+    Knobs,
+    Recipe,
+    at_site,
+    layers_of,
+    made_of,
+    part_at,
+    sits_at,
+)
 from autopeft.records import BackboneShape, Placement
 
 WIDTH = Knob(default=48, low=1, high=512, log=True, help="width of the bottleneck")
@@ -53,25 +63,21 @@ def _settings(knobs: Knobs) -> Knobs:
     return {name: knobs[name] for name in ("width", "activation", "scale") if name in knobs}
 
 
-def after(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
-    """Return adapters after the sublayers that the placement names."""
-    return [
-        serial(shape, layer, site, knobs)
-        for layer in layers_of(shape, placement)
-        for block, site in LAST.items()
-        if sits_at(placement, block)
-    ]
+def _at_blocks(make: Callable[[BackboneShape, int, str, Knobs], Part]) -> Recipe:
+    """Return the recipe of one adapter at every block that the placement names."""
+
+    def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
+        return [
+            make(shape, layer, site, knobs)
+            for layer in layers_of(shape, placement)
+            for block, site in LAST.items()
+            if sits_at(placement, block)
+        ]
+
+    return recipe
 
 
-def beside(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
-    """Return adapters beside the sublayers that the placement names."""
-    return [
-        parallel(shape, layer, site, knobs)
-        for layer in layers_of(shape, placement)
-        for block, site in LAST.items()
-        if sits_at(placement, block)
-    ]
-
+after, beside = _at_blocks(serial), _at_blocks(parallel)
 
 METHODS.register(
     MethodInfo(

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _OF_WRAPPED_HEAD = re.compile(r"\.(modules_to_save|original_module)\.")
 """Names under which peft lists a head's biases once more if it is to store every bias."""
-
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def save_artifact(model: nn.Module, folder: Path, candidate: Candidate) -> int:

@@ -78,16 +78,6 @@ def part_at(delta: str, module: ModuleShape, **fields: Any) -> Part:
     return Part(delta=delta, module=module.name, site=module.site, layer=module.layer, **values)
 
 
-def one_each(delta: str, **fields: Any) -> Recipe:
-    """Return the recipe that puts one delta at every module of the placement, without knobs."""
-
-    def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
-        del knobs
-        return [part_at(delta, module, **fields) for module in modules_at(shape, placement)]
-
-    return recipe
-
-
 def layers_of(shape: BackboneShape, placement: Placement | None) -> tuple[int, ...]:
     """Return the layers that a placement names, all without one.
 

@@ -16,8 +16,6 @@ PAPER = (
 )
 RATE = LearningRatePrior(median=2e-3, spread=4.0, source="as LoRA (paper: 5e-4)")
 RANK = Knob(default=8, low=1, high=64, log=True, help="rank of the updates of q and v")
-
-
 BLOCKS = Placement(sites=("attn.block", "ffn.block"))
 """Prefix and LoRA sit in the attention block, the adapter in the feed-forward's."""
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from autopeft.deltas import Part
 from autopeft.deltas.bias import Bias
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, transposed
 from autopeft.deltas.low_rank import LowRank
 from autopeft.deltas.mixed_prompt import MixedPrompt
 from autopeft.deltas.norm import Norm
@@ -179,4 +179,4 @@ def _modules(placed: Placed) -> list[str]:
 
 
 def _transposed(placed: Placed) -> bool:
-    return any(type(base).__name__ == "Conv1D" for _, _, base in placed)
+    return any(transposed(base) for _, _, base in placed)
