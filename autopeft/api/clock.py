@@ -27,14 +27,19 @@ class Clock:
         limit_seconds: of the whole run; None for no limit.
         spent_seconds: used by earlier sittings of the run.
         now: the time in seconds; replaced in tests.
+        delivery_seconds: set aside for the delivery.
+        expected_seconds: what a full training is expected to take before any was measured; 0 where
+            that is not known.
     """
 
     limit_seconds: float | None
     spent_seconds: float = 0.0
     now: Callable[[], float] = time.monotonic
     delivery_seconds: float = 10.0
+    expected_seconds: float = 0.0
     _started: float = field(init=False)
     _rates: dict[str, list[float]] = field(init=False, default_factory=dict)
+    _full: dict[str, list[float]] = field(init=False, default_factory=dict)
     _durations: list[float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,6 +69,7 @@ class Clock:
             self._durations.append(seconds)
             rate = seconds / (share * candidate.epochs)
             self._rates.setdefault(candidate.method, []).append(rate)
+            self._full.setdefault(candidate.method, []).append(seconds / share)
 
     def estimate_seconds(self, candidate: Candidate) -> float | None:
         """Return the expected time of a full training; None while nothing was measured.
@@ -76,10 +82,17 @@ class Clock:
         known = [statistics.median(values) for values in self._rates.values()]
         return max(known) * candidate.epochs if known else None
 
-    def fits(self, candidate: Candidate) -> bool:
-        """Whether a full training of `candidate` fits in what is left."""
-        left, needed = self._left(), self.estimate_seconds(candidate)
-        return left is None or needed is None or needed <= left
+    @property
+    def full_seconds(self) -> float:
+        """How long a full training takes so far, that of the usual number of epochs."""
+        known = [statistics.median(values) for values in self._full.values()]
+        return statistics.median(known) if known else self.expected_seconds
+
+    def fits(self, *candidates: Candidate) -> bool:
+        """Whether full trainings of the candidates, one after the other, fit in what is left."""
+        left = self._left()
+        needed = sum(self.estimate_seconds(candidate) or 0.0 for candidate in candidates)
+        return left is None or needed <= left
 
     def search_seconds(self, replicates_seconds: float) -> float | None:
         """Return what is left for the search itself, below 0 when it is used up.

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from autopeft.api.memory import estimate_bytes
+from autopeft.api.estimate import estimate_bytes, expected_seconds
 from autopeft.api.searching import Searching
 from autopeft.config import SearchConfig
 from autopeft.records import Candidate
@@ -46,13 +46,12 @@ def dry_run(
 
 
 def _row(name: str, candidate: Candidate, space: Space, about: dict[str, Any]) -> dict[str, object]:
-    examples = about["rows"][0] * candidate.epochs
     return {
         "name": name,
         "candidate": candidate.describe(),
         "trainable_params": space.count(candidate),
         "memory_gb": round(estimate_bytes(candidate, space, about) / 1e9, 2),
-        "train_seconds": round(examples * about["row_seconds"], 1),
+        "train_seconds": round(expected_seconds(candidate, about), 1),
     }
 
 

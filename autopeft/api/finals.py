@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autopeft.api.pool import Job, Pool
+from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
 from autopeft.api.trials import outcome_line, show_progress
@@ -49,7 +49,7 @@ class Finals:
         missing = list(self._missing(self._size))
         if missing:
             self._screen.phase("replicates of the finalists", len(missing))
-            pool.run(self._jobs(missing), self)
+            pool.run(self._packs(missing), self)
 
     def finalists(self) -> list[TrialRecord]:
         """Return the finalists, the best score first, the references last."""
@@ -98,22 +98,41 @@ class Finals:
             artifact=self._sitting.folder / artifact_folder(record.number, seed),
         )
 
-    def _jobs(self, missing: list[Job]) -> Iterator[Job]:
-        for job in missing:
-            if self._clock.fits(job.candidate):
-                yield replace(job, limit_seconds=self._clock.left_seconds)
-            else:
+    def _packs(self, missing: list[Job]) -> Iterator[Pack]:
+        """Yield what fits in the time left; those of one seed share a pass where they can."""
+        waiting = list(missing)
+        while waiting:
+            first = waiting.pop(0)
+            if not self._clock.fits(first.candidate):
                 self.skipped += 1
+                continue
+            pack = [first]
+            for job in list(waiting):
+                if len(pack) < self._sitting.pack_size and self._joins(job, pack):
+                    waiting.remove(job)
+                    pack.append(job)
+            yield [replace(job, limit_seconds=self._clock.left_seconds) for job in pack]
+
+    def _joins(self, job: Job, pack: list[Job]) -> bool:
+        """Return whether a job can share the pass of others, and there is time for all."""
+        key = self._sitting.pack_key(job.candidate)
+        together = [one.candidate for one in (*pack, job)]
+        return (
+            key is not None
+            and job.seed == pack[0].seed
+            and key == self._sitting.pack_key(pack[0].candidate)
+            and self._sitting.pack_fits(together)
+            and self._clock.fits(*together)
+        )
 
     def started(self, job: Job) -> None:
         self._screen.training(_key(job), job.candidate.describe(), 0.0, f"seed {job.seed}")
 
-    def progress(self, job: Job, message: Mapping[str, Any]) -> None:
-        show_progress(self._screen, _key(job), job, message)
+    def progress(self, job: Job, share: float, examples_per_second: float) -> None:
+        show_progress(self._screen, _key(job), job, share, examples_per_second)
 
-    def rung(self, job: Job, point: RungPoint) -> bool:
-        del job, point
-        return True
+    def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]:
+        return points
 
     def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
         if outcome["stopped"]:  # by the clock: says nothing of the candidate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,12 +160,11 @@ class _One:
         del job
         self._screen.phase("training")
 
-    def progress(self, job: Job, message: Mapping[str, Any]) -> None:
-        show_progress(self._screen, job.number, job, message)
+    def progress(self, job: Job, share: float, examples_per_second: float) -> None:
+        show_progress(self._screen, job.number, job, share, examples_per_second)
 
-    def rung(self, job: Job, point: RungPoint) -> bool:
-        del job, point
-        return True
+    def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]:
+        return points
 
     def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
         self.outcome = outcome

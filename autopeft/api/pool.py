@@ -1,11 +1,10 @@
-"""Runs jobs on worker processes: hands them out, answers rungs, replaces workers that die."""
+"""Runs packs of jobs on worker processes: hands out, answers rungs, replaces workers that die."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,10 +23,10 @@ _FAILED_STARTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One training for a worker.
+    """One training for a worker, alone or in a pack of one seed and one list of rungs.
 
     Args:
-        number: of the trial.
+        number: of the trial; tells the jobs of a pack apart.
         candidate: what to train.
         seed: of initialisation, dropout and data order.
         rungs: shares of the training at which the watcher is asked.
@@ -45,15 +44,18 @@ class Job:
     keep: bool = False
 
     def order(self) -> dict[str, Any]:
-        """Return the order for the worker."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """Return the job as plain values for the worker."""
         return {
-            **values,
-            "op": "train",
+            "number": self.number,
             "candidate": self.candidate.to_json(),
-            "rungs": list(self.rungs),
             "artifact": str(self.artifact),
+            "limit_seconds": self.limit_seconds,
+            "keep": self.keep,
         }
+
+
+Pack = Sequence[Job]
+"""Jobs that one worker trains in one pass; see `autopeft.methods.pack_key`."""
 
 
 class Watcher(Protocol):
@@ -61,9 +63,9 @@ class Watcher(Protocol):
 
     def started(self, job: Job) -> None: ...
 
-    def progress(self, job: Job, message: Mapping[str, Any]) -> None: ...
+    def progress(self, job: Job, share: float, examples_per_second: float) -> None: ...
 
-    def rung(self, job: Job, point: RungPoint) -> bool: ...
+    def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]: ...
 
     def finished(self, job: Job, outcome: Mapping[str, Any]) -> None: ...
 
@@ -74,9 +76,11 @@ class Watcher(Protocol):
 class _Slot:
     """What the pool knows of a worker."""
 
-    ready: bool = False
-    job: Job | None = None
-    since: float = 0.0  # start of the job
+    ready: bool = False  # its session is open
+    jobs: dict[int, Job] = field(default_factory=dict)  # that have not ended, by number
+    busy: bool = False
+    since: float = 0.0  # start of the pack
+    limit: float | None = None  # of the pack
     heard: float = 0.0  # last message
     overdue: str = ""  # why the process is being ended
 
@@ -128,22 +132,22 @@ class Pool:
             self._start(index).send(self._setting())
         return self.about
 
-    def run(self, jobs: Iterator[Job], watcher: Watcher) -> int:
-        """Run jobs until there are none left and return how many were handed out.
+    def run(self, packs: Iterator[Pack], watcher: Watcher) -> int:
+        """Run packs until there are none left and return how many were handed out.
 
-        A job is taken from the iterator only when a worker is free.
+        A pack is taken from the iterator only when a worker is free.
         """
         count, exhausted = 0, False
         while True:
             self._check()
             for worker, slot in self._slots.items():
-                if not exhausted and slot.ready and slot.job is None:
-                    job = next(jobs, None)
-                    exhausted = job is None
-                    if job is not None:
-                        self._hand_out(worker, slot, job, watcher)
+                if not exhausted and slot.ready and not slot.busy:
+                    pack = next(packs, None)
+                    exhausted = pack is None
+                    if pack is not None:
+                        self._hand_out(worker, slot, pack, watcher)
                         count += 1
-            if exhausted and not any(slot.job for slot in self._slots.values()):
+            if exhausted and not any(slot.busy for slot in self._slots.values()):
                 return count
             self._handle(self._supervisor.next_event(_POLL_SECONDS), watcher)
             self._end_stalled()
@@ -160,10 +164,17 @@ class Pool:
         self._slots[worker] = _Slot(heard=time.monotonic())
         return worker
 
-    def _hand_out(self, worker: Worker, slot: _Slot, job: Job, watcher: Watcher) -> None:
-        slot.job, slot.since, slot.heard = job, time.monotonic(), time.monotonic()
-        watcher.started(job)
-        worker.send(job.order())
+    def _hand_out(self, worker: Worker, slot: _Slot, pack: Pack, watcher: Watcher) -> None:
+        slot.jobs, slot.busy = {job.number: job for job in pack}, True
+        slot.since = slot.heard = time.monotonic()
+        limits = [job.limit_seconds for job in pack]
+        slot.limit = max((limit for limit in limits if limit is not None), default=None)
+        slot.limit = None if None in limits else slot.limit
+        for job in pack:
+            watcher.started(job)
+        first = pack[0]
+        orders = [job.order() for job in pack]
+        worker.send({"op": "train", "jobs": orders, "seed": first.seed, "rungs": list(first.rungs)})
 
     def _handle(self, event: Event | None, watcher: Watcher | None) -> None:
         if event is None or event.worker not in self._slots:
@@ -182,15 +193,19 @@ class Pool:
             return
         if kind == "refused":
             raise getattr(errors, message["error"], AutoPeftError)(message["message"])
-        assert slot.job is not None and watcher is not None
-        job = slot.job
-        if kind == "progress":
-            watcher.progress(job, message)
+        assert watcher is not None
+        if kind == "free":
+            slot.busy = False
+        elif kind == "progress":
+            for of in message["trials"]:
+                if of["number"] in slot.jobs:
+                    job = slot.jobs[of["number"]]
+                    watcher.progress(job, of["share"], message["examples_per_second"])
         elif kind == "rung":
-            go = watcher.rung(job, RungPoint(**message["point"]))
-            event.worker.send({"op": "go_on", "go": go})
+            points = {of["number"]: RungPoint(**of["point"]) for of in message["points"]}
+            event.worker.send({"op": "go_on", "numbers": sorted(watcher.rung(points))})
         else:
-            slot.job = None
+            job = slot.jobs.pop(message.pop("number"))
             if kind == "finished":
                 watcher.finished(job, message)
             else:
@@ -208,24 +223,24 @@ class Pool:
                     f"(exit status {code}). The last it said:\n{words}"
                 )
         self._start(worker.index).send(self._setting())
-        if slot.job is None or watcher is None:
+        if watcher is None:
             return
-        if slot.overdue:
-            watcher.failed(slot.job, Cause.TIMEOUT, slot.overdue)
-        else:
+        cause, message = Cause.TIMEOUT, slot.overdue
+        if not slot.overdue:
             how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
             last = words.splitlines()[-1] if words else ""
-            watcher.failed(slot.job, Cause.WORKER_DIED, f"the process ended with {how}. {last}")
+            cause, message = Cause.WORKER_DIED, f"the process ended with {how}. {last}"
+        for job in slot.jobs.values():
+            watcher.failed(job, cause, message)
 
     def _end_stalled(self) -> None:
         """Kill workers that went far over their limit or have been silent for too long."""
         now = time.monotonic()
         for worker, slot in self._slots.items():
-            if slot.job is None:
+            if not slot.busy:
                 continue
-            limit = slot.job.limit_seconds
-            if limit is not None and now - slot.since > limit + _GRACE_SECONDS:
-                slot.overdue = f"still running long after its limit of {limit:.1f} s"
+            if slot.limit is not None and now - slot.since > slot.limit + _GRACE_SECONDS:
+                slot.overdue = f"still running long after its limit of {slot.limit:.1f} s"
             elif now - slot.heard > _STALL_SECONDS:
                 slot.overdue = f"no sign of life for {_STALL_SECONDS:.0f} s"
             if slot.overdue:

@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,10 +17,15 @@ import numpy as np
 from autopeft import delivery
 from autopeft.api import opening
 from autopeft.api.clock import Clock
+from autopeft.api.estimate import (
+    delivery_seconds,
+    expected_seconds,
+    memory_limit,
+    pack_bytes,
+)
 from autopeft.api.finals import Finals, decide
 from autopeft.api.handover import FreshProcess, hand_over
 from autopeft.api.interrupt import Interrupt
-from autopeft.api.memory import memory_limit
 from autopeft.api.pool import WORK, Job, Pool, Watcher
 from autopeft.api.result import RESULT, ChoiceRecord, SearchResult
 from autopeft.api.sitting import Sitting
@@ -30,12 +36,14 @@ from autopeft.config import SearchConfig
 from autopeft.data.source import Source
 from autopeft.errors import AutoPeftError, NoCandidateError
 from autopeft.methods import feasible_methods
-from autopeft.records import BackboneShape, TrialRecord, TrialState
+from autopeft.methods.packing import pack_key
+from autopeft.records import BackboneShape, Candidate, TrialRecord, TrialState
 from autopeft.report.failures import failures
 from autopeft.report.leaderboard import leaderboard
 from autopeft.report.screen import LoggedScreen, Screen
 from autopeft.report.table import as_csv
 from autopeft.search.front import Point, gain, pareto, size
+from autopeft.search.portfolio import references
 from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.search.study import Search
@@ -44,7 +52,6 @@ from autopeft.supervisor import Supervisor
 from autopeft.tasks.metric import METRICS
 
 DEFAULT_TRIALS = 30
-_WITHOUT_BACKWARD = 0.5  # of a training step's time, on the safe side
 
 
 class Searching:
@@ -144,7 +151,9 @@ class Searching:
                 self.folder.remove()
             raise
         with self._reporting():
-            clock.delivery_seconds = self._delivery_seconds(about)
+            clock.delivery_seconds = delivery_seconds(about, len(self.prepared.test))
+            for reference in references(space).values():
+                clock.expected_seconds = expected_seconds(reference, about)
             search = Search(
                 trials=self.trials,
                 space=space,
@@ -164,6 +173,9 @@ class Searching:
                 folder=self.path,
                 higher_is_better=self._higher,
                 save=save,
+                pack_size=int(about["plan"].get("pack", 1)),
+                pack_key=partial(pack_key, shape=BackboneShape.from_json(about["shape"])),
+                pack_fits=lambda some: self._fit_in_memory(some, space, about),
             )
             Trials(search, sitting).run(self._pool)
             if search.ended:
@@ -235,17 +247,18 @@ class Searching:
 
     def train(self, job: Job, watcher: Watcher) -> None:
         """Train one candidate outside any search; `narrowed` comes first."""
-        self._pool.run(iter([job]), watcher)
+        self._pool.run(iter([[job]]), watcher)
+
+    def _fit_in_memory(
+        self, candidates: Sequence[Candidate], space: Space, about: Mapping[str, Any]
+    ) -> bool:
+        limit = self.config.max_memory
+        return limit is None or pack_bytes(candidates, space, about) <= limit
 
     def _max_trials(self) -> int | None:
         if self.config.trials is None and self.config.time_limit is None:
             return DEFAULT_TRIALS
         return self.config.trials
-
-    def _delivery_seconds(self, about: dict[str, Any]) -> float:
-        """Return an estimate of what checking and scoring take: a process start, some rows."""
-        rows = about["rows"][1] + 4 * len(self.prepared.test)
-        return float(about["ready_seconds"] + rows * about["row_seconds"] * _WITHOUT_BACKWARD)
 
     def _refuse_nothing(self) -> None:
         """Raise if no training came to its end."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autopeft.api.clock import Clock
-from autopeft.records import TrialRecord
+from autopeft.methods.packing import PackKey
+from autopeft.records import Candidate, TrialRecord
 from autopeft.report.screen import Screen
 from autopeft.search.select import finalists
 from autopeft.store import TrialStore
@@ -29,6 +30,9 @@ class Sitting:
         folder: the run folder.
         higher_is_better: the direction of the metric.
         save: called after each record is kept, so that the time used survives a crash.
+        pack_size: how many candidates may be trained in one pass.
+        pack_key: what candidates of a pack have in common; None for one that goes alone.
+        pack_fits: whether candidates fit in memory together.
     """
 
     trials: TrialStore
@@ -37,6 +41,9 @@ class Sitting:
     folder: Path
     higher_is_better: bool
     save: Callable[[], None]
+    pack_size: int = 1
+    pack_key: Callable[[Candidate], PackKey | None] = lambda _: None
+    pack_fits: Callable[[Sequence[Candidate]], bool] = lambda _: True
 
     def finalists(self, count: int = FINALISTS) -> list[TrialRecord]:
         """Return at most `count` finalists so far, the best score first, then the references."""

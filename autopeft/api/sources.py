@@ -195,7 +195,7 @@ def _trained(
 def _watch(name: str, screen: Screen) -> Watch:
     from autopeft.train.fit import Watch
 
-    return Watch(on_step=lambda done, steps, _: screen.training(0, name, done / steps, ""))
+    return Watch(on_step=lambda shares, _: screen.training(0, name, shares[0], ""))
 
 
 def _write(file: Path, prompt: Tensor, record: SourceRecord) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from autopeft.api.pool import Job, Pool
+from autopeft.api.cohort import Cohorts
+from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import REPLICATES, Sitting
 from autopeft.api.weights import remove_leftovers
@@ -17,6 +18,8 @@ from autopeft.search.study import Proposal, Search
 REFERENCES = 2
 
 _PART_OF_A_REFERENCE = 0.25
+
+_PART_OF_A_PACK = 0.5
 
 
 class Trials:
@@ -31,6 +34,7 @@ class Trials:
         self._search, self._sitting = search, sitting
         self._clock, self._screen = sitting.clock, sitting.screen
         self._proposals: dict[int, Proposal] = {}
+        self._cohorts = Cohorts(search, sitting.pack_key, sitting.pack_fits)
 
     def run(self, pool: Pool) -> None:
         """Train proposals until the budget is used or the space is exhausted."""
@@ -38,27 +42,41 @@ class Trials:
             self._learn(record)
         finalists = {record.number for record in self._sitting.finalists()}
         remove_leftovers(self._sitting.folder, self._sitting.trials, finalists)
-        while pool.run(self._jobs(), self):
+        while pool.run(self._packs(), self):
             pass  # a worker that died after the last proposal may have queued its trial again
 
-    def _jobs(self) -> Iterator[Job]:
+    def _packs(self) -> Iterator[Pack]:
         while True:
             left = self._search_seconds()
             if left is not None and left <= self._least_seconds():
+                self._cohorts.give_up()
                 return
-            proposal = self._search.propose()
-            if proposal is None:
+            proposals = self._cohorts.pack(self._affordable(left))
+            if not proposals:
                 return
-            self._proposals[proposal.number] = proposal
-            yield Job(
-                number=proposal.number,
-                candidate=proposal.candidate,
-                seed=proposal.seed,
-                rungs=proposal.rungs,
-                artifact=self._sitting.folder / artifact_folder(proposal.number, proposal.seed),
-                limit_seconds=self._clock.left_seconds if proposal.protected else left,
-                keep=proposal.protected,
-            )
+            yield [self._job(proposal, left) for proposal in proposals]
+
+    def _job(self, proposal: Proposal, left: float | None) -> Job:
+        self._proposals[proposal.number] = proposal
+        return Job(
+            number=proposal.number,
+            candidate=proposal.candidate,
+            seed=proposal.seed,
+            rungs=proposal.rungs,
+            artifact=self._sitting.folder / artifact_folder(proposal.number, proposal.seed),
+            limit_seconds=self._clock.left_seconds if proposal.protected else left,
+            keep=proposal.protected,
+        )
+
+    def _affordable(self, left: float | None) -> int:
+        """Return how many candidates may share a pass and still come to the end of it in time.
+
+        What a pack has not finished when the time is up is lost, so a pack gets half of it.
+        """
+        each = self._clock.full_seconds
+        if left is None or not each:
+            return self._sitting.pack_size
+        return max(1, min(self._sitting.pack_size, int(_PART_OF_A_PACK * left / each)))
 
     def _search_seconds(self) -> float | None:
         """Return what is left for the search when the finalists so far get their replicates.
@@ -82,11 +100,11 @@ class Trials:
     def started(self, job: Job) -> None:
         self._screen.training(job.number, job.candidate.describe(), 0.0, "")
 
-    def progress(self, job: Job, message: Mapping[str, Any]) -> None:
-        show_progress(self._screen, job.number, job, message)
+    def progress(self, job: Job, share: float, examples_per_second: float) -> None:
+        show_progress(self._screen, job.number, job, share, examples_per_second)
 
-    def rung(self, job: Job, point: RungPoint) -> bool:
-        return self._search.rung(job.number, point)
+    def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]:
+        return self._search.rung(points)
 
     def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
         self._keep(job, record_finished(job, outcome, self._proposals[job.number].origin))
@@ -119,11 +137,11 @@ class Trials:
                 shutil.rmtree(self._sitting.folder / record.artifact, ignore_errors=True)
 
 
-def show_progress(screen: Screen, key: int, job: Job, message: Mapping[str, Any]) -> None:
-    """Show a worker's progress message."""
-    share = message["step"] / message["steps"]
-    note = f"{message['examples_per_second']:.0f} examples/s"
-    screen.training(key, job.candidate.describe(), share, note)
+def show_progress(
+    screen: Screen, key: int, job: Job, share: float, examples_per_second: float
+) -> None:
+    """Show how far a job is, and how fast its whole pack."""
+    screen.training(key, job.candidate.describe(), share, f"{examples_per_second:.0f} examples/s")
 
 
 def outcome_line(record: TrialRecord) -> str:

@@ -4,7 +4,7 @@ It knows nothing of training: whoever evaluates pulls proposals and reports back
 
     search = Search(trials=run.trials(higher_is_better=True), space=space, higher_is_better=True)
     while (proposal := search.propose()) is not None:
-        record = train(proposal, go_on=lambda point: search.rung(proposal.number, point))
+        record = train(proposal, go_on=lambda point: search.rung({proposal.number: point}))
         search.finished(record)
 
 Everything is read from the study at every step, so a search that is killed at any moment goes on
@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ from autopeft.search.rungs import SHARES
 from autopeft.search.sampler import asking
 from autopeft.search.space import Space
 from autopeft.store import TrialStore
-from autopeft.store.trials import PROTECTED
+from autopeft.store.trials import PROTECTED, waiting
 
 if TYPE_CHECKING:
     import optuna
@@ -53,6 +53,7 @@ class Proposal:
         protected: whether it is trained to the end whatever its score.
         rungs: shares of the training steps at which to report.
         trainable_params: without the head.
+        alone: whether to train it with no other, because a worker that trained it died.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Proposal:
     protected: bool
     rungs: tuple[float, ...]
     trainable_params: int
+    alone: bool = False
 
 
 class Search:
@@ -121,7 +123,7 @@ class Search:
         if self.ended == "stopped":
             return None
         standing = self.trials.standing()
-        if any(trial.state.name == "WAITING" for trial in standing):
+        if any(map(waiting, standing)):
             return self._take(len(standing))
         if self._max_trials is not None and len(standing) >= self._max_trials:
             self.ended = f"all {self._max_trials} trials are done"
@@ -131,16 +133,38 @@ class Search:
             return self._take(len(standing))
         return self._sample(standing)
 
+    @property
+    def proposed(self) -> int:
+        """How many trials were proposed, those in the queue included."""
+        return len(self.trials.standing())
+
+    @property
+    def queued(self) -> bool:
+        """Whether trials wait in the queue to be begun again."""
+        return any(waiting(trial) for trial in self.trials.standing())
+
+    def withdraw(self, number: int) -> None:
+        """Take back a proposal that was not begun."""
+        self.trials.discard(number, "there was no time left for it", question=-1)
+
     def stop(self) -> None:
         """Propose nothing more; trials that are running may still report."""
         self.ended = "stopped"
 
-    def rung(self, number: int, point: RungPoint) -> bool:
-        """Keep what a trial reports at a rung, and return whether it goes on."""
-        self.trials.point(number, point)
-        if point.share >= 1.0:
-            return True
-        return goes_on(number, point, self.trials.records(), self._higher_is_better)
+    def rung(self, points: Mapping[int, RungPoint]) -> set[int]:
+        """Keep what trials report at a rung, and return the numbers of those that go on.
+
+        Trials that arrive together are all kept before any is judged, so each is compared with
+        the others.
+        """
+        for number, point in points.items():
+            self.trials.point(number, point)
+        records = self.trials.records()
+        return {
+            number
+            for number, point in points.items()
+            if point.share >= 1.0 or goes_on(number, point, records, self._higher_is_better)
+        }
 
     def finished(self, record: TrialRecord) -> bool:
         """Keep the record of a trial before anything else; return whether it is begun again.
@@ -175,7 +199,8 @@ class Search:
             candidate = Candidate.from_json(proposal["candidate"])
             if proposal["params"]:
                 self.space.suggest(trial)
-        return self._begun(trial.number, candidate, proposal["origin"], proposal["seed"])
+        begun = self._begun(trial.number, candidate, proposal["origin"], proposal["seed"])
+        return dataclasses.replace(begun, alone=bool(proposal.get("deaths")))
 
     def _sample(self, standing: list[optuna.trial.FrozenTrial]) -> Proposal | None:
         """Ask the sampler until its answer is new, can be trained and is within the budget."""

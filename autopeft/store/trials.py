@@ -58,7 +58,8 @@ class TrialStore:
 
     def standing(self) -> list[optuna.trial.FrozenTrial]:
         """Return the trials that count: neither discarded, nor lost and begun again."""
-        trials = [t for t in self.all() if "proposal" in t.user_attrs]
+        attributes = ((t, t.user_attrs) for t in self.all())
+        trials = [t for t, known in attributes if "proposal" in known and "discarded" not in known]
         again = {t.user_attrs["proposal"].get("retry_of") for t in trials}
         return [t for t in trials if t.number not in again]
 

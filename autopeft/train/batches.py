@@ -25,7 +25,7 @@ def collate(encoded: Encoded, rows: np.ndarray, pad_token: int) -> Batch:
     """Return the rows as tensors (B, T), T being the longest of them, padded on the right.
 
     The batch has ``input_ids``, ``attention_mask``, ``token_type_ids`` where the tokenizer gives
-    them, and ``targets`` (B,).
+    them, ``targets`` (B,), and ``rows`` (B,), the row numbers.
     """
     length = int(encoded.lengths[rows].max())
     shape = (len(rows), length)
@@ -42,10 +42,16 @@ def collate(encoded: Encoded, rows: np.ndarray, pad_token: int) -> Batch:
         "input_ids": torch.from_numpy(ids),
         "attention_mask": torch.from_numpy(mask),
         "targets": torch.from_numpy(encoded.targets[rows]),
+        "rows": torch.from_numpy(np.asarray(rows, dtype=np.int64)),
     }
     if types is not None:
         batch["token_type_ids"] = torch.from_numpy(types)
     return batch
+
+
+def inputs_of(batch: Batch) -> Batch:
+    """Return what a model takes of a batch: all but the targets and the row numbers."""
+    return {name: value for name, value in batch.items() if name not in ("targets", "rows")}
 
 
 class TrainingBatches:

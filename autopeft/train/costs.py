@@ -10,7 +10,7 @@ from types import TracebackType
 import psutil
 import torch
 
-from autopeft.train.batches import Batch
+from autopeft.train.batches import Batch, inputs_of
 
 _SAMPLE_SECONDS = 0.02
 _LATENCY_REPEATS = 3
@@ -62,10 +62,17 @@ class PeakMemory:
             self.total_bytes = max(self.total_bytes, self._process.memory_info().rss)
 
 
+def free_bytes(device: torch.device) -> int:
+    """Return the memory that is free on a device: of the system for the processor."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
 @torch.inference_mode()
 def latency_seconds(model: torch.nn.Module, batch: Batch) -> float:
-    """Return the median inference time per example of `batch` (targets are ignored)."""
-    inputs = {name: value for name, value in batch.items() if name != "targets"}
+    """Return the median inference time per example of `batch`."""
+    inputs = inputs_of(batch)
     device = next(iter(inputs.values())).device
     times = []
     for _ in range(_LATENCY_REPEATS + 1):

@@ -1,4 +1,4 @@
-"""Outputs of a model on a split, in the split's order."""
+"""Outputs of models on a split, in the split's order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from autopeft.train.batches import collate, evaluation_rows
+from autopeft.train.runner import Runner
 from autopeft.train.shortage import is_out_of_memory, release
 
 if TYPE_CHECKING:
@@ -33,12 +34,35 @@ def outputs(
         device: where the model lives.
         max_tokens: padded tokens per batch; halved for as long as memory runs out.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    alone: np.ndarray = pack_outputs(
+        Runner(model), encoded, pad_token=pad_token, device=device, max_tokens=max_tokens
+    )[0]
+    return alone
+
+
+def pack_outputs(
+    runner: Runner,
+    encoded: Encoded,
+    *,
+    pad_token: int,
+    device: torch.device,
+    max_tokens: int = _MAX_TOKENS,
+) -> np.ndarray:
+    """Return the logits (n, N, C) in float32 of n candidates on the selection split.
+
+    Args:
+        runner: of the candidates; their mode is restored afterwards.
+        encoded: N tokenised rows.
+        pad_token: fills the padding.
+        device: where the models live.
+        max_tokens: as `outputs`, of all candidates together.
+    """
+    modes = [(module, module.training) for module in runner.model.modules()]
+    runner.model.eval()
     try:
         while True:
             try:
-                return _outputs(model, encoded, pad_token, device, max_tokens)
+                return _outputs(runner, encoded, pad_token, device, max_tokens)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or max_tokens <= int(encoded.lengths.max()):
                     raise
@@ -51,20 +75,19 @@ def outputs(
 
 @torch.inference_mode()
 def _outputs(
-    model: torch.nn.Module,
+    runner: Runner,
     encoded: Encoded,
     pad_token: int,
     device: torch.device,
     max_tokens: int,
 ) -> np.ndarray:
     pieces, order = [], []
-    for rows in evaluation_rows(encoded.lengths, max_tokens=max_tokens):
+    for rows in evaluation_rows(encoded.lengths, max_tokens=max(1, max_tokens // runner.size)):
         batch = collate(encoded, rows, pad_token)
-        del batch["targets"]
-        logits = model(**{name: value.to(device) for name, value in batch.items()}).logits
-        pieces.append(logits.float())
+        on_device = {name: value.to(device) for name, value in batch.items()}
+        pieces.append(runner(on_device, "selection").float())
         order.append(rows)
-    result = torch.cat(pieces).cpu().numpy()
+    result = torch.cat(pieces, dim=1).cpu().numpy()
     restored = np.empty_like(result)
-    restored[np.concatenate(order)] = result
+    restored[:, np.concatenate(order)] = result
     return restored

@@ -1,12 +1,12 @@
-"""The training of one candidate, from an adapted model to its best weights."""
+"""The training of a pack of candidates, from adapted models to their best weights."""
 
 from __future__ import annotations
 
 import logging
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lightning as pl
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from autopeft.errors import TrialError
-from autopeft.methods import METHODS
-from autopeft.methods.adapt import trainable_state
-from autopeft.records import Candidate, Cause, RungPoint
+from autopeft.records import Cause, RungPoint
 from autopeft.train.batches import TrainingBatches
-from autopeft.train.evaluate import outputs
-from autopeft.train.module import CandidateModule, training_mode
+from autopeft.train.evaluate import pack_outputs
+from autopeft.train.member import Member
+from autopeft.train.module import PackModule
+from autopeft.train.runner import Runner
 
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
@@ -30,47 +30,22 @@ Score = Callable[[np.ndarray], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What the caller wants to know and decide while a candidate trains.
+    """What the caller wants to know and decide while candidates train.
 
     Args:
-        rungs: shares of the training at which `on_rung` is asked.
-        on_rung: gets a point, returns whether to go on.
-        on_step: gets optimizer steps done, of all, and examples per second so far.
-        deadline: `time.monotonic` at which the training is cut short; None for never.
+        on_rung: gets the points of those that are at a rung now, by the number of the member, and
+            returns the numbers of those that go on.
+        on_step: gets the share of its training that each active member has done, and the examples
+            per second so far, an example that serves n members counted n times.
     """
 
-    rungs: tuple[float, ...] = (1.0,)
-    on_rung: Callable[[RungPoint], bool] = lambda _: True
-    on_step: Callable[[int, int, float], None] = lambda *_: None
-    deadline: float | None = None
-
-
-@dataclass(slots=True)
-class Fit:
-    """What came of a training.
-
-    Attributes:
-        stopped: whether a rung ended it.
-        cut_share: share of the steps done when the deadline cut it short, else None.
-        curve: a point per rung reached.
-        score: of the best weights, higher is better.
-        weights: the best weights, on the CPU.
-        train_seconds: of the training, evaluation included.
-        train_examples: how many examples were trained on, repeats counted.
-    """
-
-    stopped: bool = False
-    cut_share: float | None = None
-    curve: list[RungPoint] = field(default_factory=list)
-    score: float = float("-inf")
-    weights: dict[str, torch.Tensor] | None = None
-    train_seconds: float = 0.0
-    train_examples: int = 0
+    on_rung: Callable[[Mapping[int, RungPoint]], Collection[int]] = lambda points: points
+    on_step: Callable[[Mapping[int, float], float], None] = lambda *_: None
 
 
 def fit(
-    model: torch.nn.Module,
-    candidate: Candidate,
+    members: Sequence[Member],
+    join: Callable[[Sequence[Member]], Runner],
     *,
     batches: TrainingBatches,
     selection: Encoded,
@@ -80,44 +55,42 @@ def fit(
     pad_token: int,
     autocast: torch.dtype | None,
     watch: Watch,
-) -> Fit:
-    """Train `model` in place and return the best weights it passed through.
+    left: Callable[[Member], None] = lambda _: None,
+) -> None:
+    """Train members in place, together; what came of each is in its `Member.fit`.
 
-    Raises:
-        TrialError: the loss or an output stopped being finite.
+    Args:
+        members: all see `batches`.
+        join: makes what runs some of them in one pass.
+        batches: of the training split.
+        selection: the split that is evaluated on.
+        score: of the outputs on it.
+        loss: from logits (B, C) and targets (B,), the mean loss.
+        device: where the models live.
+        pad_token: fills the padding.
+        autocast: dtype of `torch.autocast`, or None.
+        watch: who is told, and asked at rungs.
+        left: gets each member as soon as it trains no further.
     """
-    info = METHODS.get(candidate.method)
-    total_steps = batches.steps * candidate.epochs
-    module = CandidateModule(
-        model,
-        candidate,
-        loss=loss,
-        total_steps=total_steps,
-        autocast=autocast,
-        after_step=info.after_step,
-        penalty=info.penalty,
-    )
+    module = PackModule(members, join, loss=loss, autocast=autocast)
 
-    def evaluate() -> float:
-        values = outputs(model, selection, pad_token=pad_token, device=device)
-        if not np.isfinite(values).all():
-            raise TrialError(Cause.NON_FINITE, "its outputs are not finite numbers")
-        return score(values)
+    def outputs(some: Sequence[Member]) -> np.ndarray:
+        runner = module.runner() if list(some) == module.active else join(some)
+        try:
+            return pack_outputs(runner, selection, pad_token=pad_token, device=device)
+        finally:
+            if list(some) != module.active:
+                runner.close()
 
-    result = Fit()
-    watcher = _Watcher(
-        result,
-        watch,
-        evaluate=evaluate,
-        steps_per_epoch=batches.steps,
-        total_steps=total_steps,
-        batch_size=candidate.batch_size,
-    )
-    _trainer(watcher, device, total_steps).fit(module, train_dataloaders=batches)
-    return result
+    watcher = _Watcher(watch, outputs, score, left)
+    epochs = max(member.candidate.epochs for member in members)
+    try:
+        _trainer(watcher, device, epochs).fit(module, train_dataloaders=batches)
+    finally:
+        module.close()
 
 
-def _trainer(watcher: pl.Callback, device: torch.device, steps: int) -> pl.Trainer:
+def _trainer(watcher: pl.Callback, device: torch.device, epochs: int) -> pl.Trainer:
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
@@ -125,7 +98,7 @@ def _trainer(watcher: pl.Callback, device: torch.device, steps: int) -> pl.Train
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=1,
-        max_steps=steps,
+        max_epochs=epochs,
         min_epochs=0,
         callbacks=[watcher],
         logger=False,
@@ -138,59 +111,75 @@ def _trainer(watcher: pl.Callback, device: torch.device, steps: int) -> pl.Train
 
 
 class _Watcher(pl.Callback):  # type: ignore[misc]
-    """Evaluates at epoch ends and rungs, keeps the best weights, asks whether to go on."""
+    """After each step: evaluates who is due, asks who goes on, and lets the others leave."""
 
     def __init__(
         self,
-        result: Fit,
         watch: Watch,
-        *,
-        evaluate: Callable[[], float],
-        steps_per_epoch: int,
-        total_steps: int,
-        batch_size: int,
+        outputs: Callable[[Sequence[Member]], np.ndarray],
+        score: Score,
+        left: Callable[[Member], None],
     ) -> None:
-        self._result, self._watch, self._evaluate = result, watch, evaluate
-        self._total_steps, self._batch_size = total_steps, batch_size
-        self._rungs = {max(1, round(share * total_steps)): share for share in watch.rungs}
-        epochs = range(steps_per_epoch, total_steps + 1, steps_per_epoch)
-        self._evaluations = {*epochs, *self._rungs}
-        self._started = time.monotonic()
-        self._steps_seen = 0
+        self._watch, self._outputs, self._score, self._left = watch, outputs, score, left
+        self._started = self._last = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: object) -> None:
-        step = trainer.global_step
-        if step == self._steps_seen:
-            return
-        self._steps_seen = step
-        seconds = time.monotonic() - self._started
-        self._result.train_seconds = seconds
-        self._result.train_examples = step * self._batch_size
-        self._watch.on_step(step, self._total_steps, step * self._batch_size / max(seconds, 1e-9))
-        late = self._watch.deadline is not None and time.monotonic() > self._watch.deadline
-        if step in self._evaluations or (late and self._result.weights is None):
-            self._evaluate_at(step, trainer, module.model)
-        if late and step < self._total_steps:
-            self._result.cut_share = step / self._total_steps
-            trainer.should_stop = True
+        step, active = module.steps, list(module.active)
+        self._share_time(active)
+        self._tell(step, active)
+        late = [m for m in active if m.deadline is not None and time.monotonic() > m.deadline]
+        self._evaluate([m for m in active if _due(m, step, late)], step)
+        for member in late:
+            if step < member.total_steps and not _over(member):
+                member.cut(step)
+        for member in active:
+            if _over(member) or step >= member.total_steps:
+                module.leave(member)
+                self._left(member)
+        self._last = time.monotonic()  # what leaving took is nobody's training
+        trainer.should_stop = not module.active
 
-    def _evaluate_at(self, step: int, trainer: pl.Trainer, model: torch.nn.Module) -> None:
-        score = self._evaluate()
-        if not np.isfinite(score):
-            raise TrialError(Cause.NON_FINITE, f"the score became {score} at step {step}")
-        if score > self._result.score:
-            self._result.score, self._result.weights = score, trainable_state(model)
-        training_mode(model)
-        self._result.train_seconds = time.monotonic() - self._started
-        if step in self._rungs:
-            share = self._rungs[step]
-            point = RungPoint(
-                rung=self._watch.rungs.index(share),
-                share=share,
-                score=score,
-                wall_seconds=self._result.train_seconds,
-            )
-            self._result.curve.append(point)
-            if not self._watch.on_rung(point) and step < self._total_steps:
-                self._result.stopped = True
-                trainer.should_stop = True
+    def _tell(self, step: int, active: Sequence[Member]) -> None:
+        shares = {member.number: step / member.total_steps for member in active}
+        done = sum(member.fit.train_examples for member in active)
+        self._watch.on_step(shares, done / max(time.monotonic() - self._started, 1e-9))
+
+    def _share_time(self, members: Sequence[Member]) -> None:
+        """Count the time since the last call as that of the members, in equal parts."""
+        now = time.monotonic()
+        for member in members:
+            member.fit.train_seconds += (now - self._last) / len(members)
+        self._last = now
+
+    def _evaluate(self, due: Sequence[Member], step: int) -> None:
+        if not due:
+            return
+        values = self._outputs(due)
+        self._share_time(due)
+        points: dict[int, RungPoint] = {}
+        for member, own in zip(due, values, strict=True):
+            try:
+                if not np.isfinite(own).all():
+                    raise TrialError(Cause.NON_FINITE, "its outputs are not finite numbers")
+                point = member.evaluated(self._score(own), step)
+            except TrialError as error:
+                member.fit.error = error
+            else:
+                if point is not None:
+                    points[member.number] = point
+        going = self._watch.on_rung(points) if points else ()
+        for member in due:
+            ended = member.number in points and member.number not in going
+            member.fit.stopped = ended and step < member.total_steps
+        self._last = time.monotonic()
+
+
+def _due(member: Member, step: int, late: Sequence[Member]) -> bool:
+    """Return whether a member is evaluated now; one that is cut short has to be once."""
+    if member.fit.error is not None:
+        return False
+    return step in member.evaluations or (member in late and member.fit.weights is None)
+
+
+def _over(member: Member) -> bool:
+    return member.fit.stopped or member.fit.error is not None or member.fit.cut_share is not None

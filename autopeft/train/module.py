@@ -1,8 +1,8 @@
-"""The Lightning module that trains one candidate."""
+"""The Lightning module that trains one candidate, or several in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as pl
@@ -10,113 +10,144 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from autopeft.errors import TrialError
-from autopeft.records import Candidate, Cause
+from autopeft.records import Cause
 from autopeft.train.batches import Batch
-
-Hook = Callable[[torch.nn.Module, int], None]
-Penalty = Callable[[torch.nn.Module], torch.Tensor]
+from autopeft.train.member import Member
+from autopeft.train.runner import Runner
+from autopeft.tuner import PackLayer
 
 _LARGEST_GRADIENT = 1.0
 _LOSS_CHECK = 16  # looking at the loss makes a GPU wait, so not at every step
 
 
-class CandidateModule(pl.LightningModule):  # type: ignore[misc]
-    """AdamW on what the candidate trains, with linear warm-up and linear decay.
+class PackModule(pl.LightningModule):  # type: ignore[misc]
+    """Steps every member on its own loss; one pass through the backbone serves all.
 
-    The backbone and the head stay in evaluation mode, so their dropout is off; dropout of the
+    The backbone and the heads stay in evaluation mode, so their dropout is off; dropout of the
     adapter layers is on.
 
     Args:
-        model: the adapted model.
-        candidate: gives the training settings.
+        members: with at least one candidate; all see the same batches.
+        join: makes what runs some of the members together.
         loss: from logits (B, C) and targets (B,), the mean loss.
-        total_steps: optimizer steps of the whole training.
         autocast: dtype of `torch.autocast`, or None.
-        after_step: called with the model and the number of optimizer steps done.
-        penalty: an extra term of the loss.
+
+    Attributes:
+        active: the members that still train.
+        steps: optimizer steps done.
     """
 
     def __init__(
         self,
-        model: torch.nn.Module,
-        candidate: Candidate,
+        members: Sequence[Member],
+        join: Callable[[Sequence[Member]], Runner],
         *,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        total_steps: int,
         autocast: torch.dtype | None = None,
-        after_step: Hook | None = None,
-        penalty: Penalty | None = None,
     ) -> None:
         super().__init__()
-        self.model = model
-        self._candidate, self._loss, self._total_steps = candidate, loss, total_steps
-        self._autocast, self._after_step, self._penalty = autocast, after_step, penalty
+        self.models = torch.nn.ModuleList(member.model for member in members)
+        self.active, self.steps = list(members), 0
+        self._members, self._join = tuple(members), join
+        self._loss, self._autocast = loss, autocast
+        self._runner: Runner | None = None
         self.automatic_optimization = False  # a batch in parts must weigh as the whole batch
 
+    def runner(self) -> Runner:
+        """Return what runs the members that still train."""
+        if self._runner is None:
+            self._runner = self._join(self.active)
+            training_mode(self._runner.model)
+        return self._runner
+
+    def leave(self, member: Member) -> None:
+        """Train a member no further; the others go on as if it had never been there."""
+        self.active.remove(member)
+        self.close()
+
+    def close(self) -> None:
+        """Undo what running the members together did to their models."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
     def on_train_epoch_start(self) -> None:
-        training_mode(self.model)
+        training_mode(self.runner().model)
 
     def training_step(self, parts: list[Batch], index: int) -> None:
-        """Make one optimizer step on a batch that may come in parts."""
-        optimizer: Any = self.optimizers()
-        rows = sum(len(part["targets"]) for part in parts)
-        whole = torch.zeros((), device=self.device)
+        """Make one optimizer step of every member on a batch that may come in parts."""
+        runner, rows = self.runner(), sum(len(part["targets"]) for part in parts)
+        losses = torch.zeros(len(self.active), device=self.device)
         for part in parts:
-            loss = self._loss_of(part) * (len(part["targets"]) / rows)
-            self.manual_backward(loss)
-            whole += loss.detach()
+            weighted = self._losses(runner, part) * (len(part["targets"]) / rows)
+            self.manual_backward(weighted.sum())
+            losses += weighted.detach()
+        self.steps += 1
         if self.device.type == "cpu" or index % _LOSS_CHECK == 0:
-            self._check(whole)
-        self.clip_gradients(
-            optimizer, gradient_clip_val=_LARGEST_GRADIENT, gradient_clip_algorithm="norm"
-        )
-        optimizer.step()
-        schedule: Any = self.lr_schedulers()
-        schedule.step()
-        if self._after_step is not None:
-            self._after_step(self.model, self.global_step)
-        optimizer.zero_grad()
+            self._check(losses)
+        for member in self.active:
+            self._update(member)
+            member.fit.train_examples += rows
 
-    def _loss_of(self, batch: Batch) -> torch.Tensor:
-        inputs = {name: value for name, value in batch.items() if name != "targets"}
+    def _losses(self, runner: Runner, batch: Batch) -> torch.Tensor:
+        """Return each member's loss (n,)."""
         with torch.autocast(
             self.device.type,
             self._autocast or torch.bfloat16,
             enabled=self._autocast is not None,
         ):
-            logits = self.model(**inputs).logits
-        loss = self._loss(logits.float(), batch["targets"])
-        return loss if self._penalty is None else loss + self._penalty(self.model)
+            logits = runner(batch, "train")
+        losses = []
+        for member, own in zip(self.active, logits, strict=True):
+            loss = self._loss(own.float(), batch["targets"])
+            losses.append(loss if member.info.penalty is None else loss + _penalty(member))
+        return torch.stack(losses)
 
-    def _check(self, loss: torch.Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise TrialError(
-                Cause.NON_FINITE, f"the loss became {loss.item()} at step {self.global_step}"
+    def _update(self, member: Member) -> None:
+        place = self._members.index(member)
+        optimizer, schedule = _each(self.optimizers())[place], _each(self.lr_schedulers())[place]
+        if member.fit.error is None:
+            self.clip_gradients(
+                optimizer, gradient_clip_val=_LARGEST_GRADIENT, gradient_clip_algorithm="norm"
             )
+            optimizer.step()
+            schedule.step()
+            if member.info.after_step is not None:
+                after: Any = member.info.after_step
+                after(member.model, self.steps)
+        optimizer.zero_grad()
+
+    def _check(self, losses: torch.Tensor) -> None:
+        """Mark the members whose loss is no finite number as failed."""
+        for member, loss in zip(self.active, losses.tolist(), strict=True):
+            if loss != loss or loss in (float("inf"), float("-inf")):
+                said = f"the loss became {loss} at step {self.steps}"
+                member.fit.error = TrialError(Cause.NON_FINITE, said)
 
     def configure_optimizers(self) -> Any:
-        settings = self._candidate
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        warmup = max(1, round(settings.warmup_ratio * self._total_steps))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: _linear(step, warmup, self._total_steps)
-        )
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        optimizers = [member.optimizer() for member in self._members]
+        schedules = [
+            torch.optim.lr_scheduler.LambdaLR(optimizer, member.schedule())
+            for optimizer, member in zip(optimizers, self._members, strict=True)
+        ]
+        return optimizers, [{"scheduler": s, "interval": "step"} for s in schedules]
+
+
+def _penalty(member: Member) -> torch.Tensor:
+    penalty: Any = member.info.penalty
+    extra: torch.Tensor = penalty(member.model)
+    return extra
+
+
+def _each(found: Any) -> Sequence[Any]:
+    """Return Lightning's optimizers or schedules as a sequence, however many there are."""
+    return found if isinstance(found, list) else [found]
 
 
 def training_mode(model: torch.nn.Module) -> None:
     """Put adapter layers in training mode and everything frozen, and the head, in evaluation."""
     model.eval()
     for module in model.modules():
-        if isinstance(module, BaseTunerLayer):
+        if isinstance(module, BaseTunerLayer | PackLayer):
             module.train()
             module.get_base_layer().eval()
-
-
-def _linear(step: int, warmup: int, total: int) -> float:
-    if step < warmup:
-        return (step + 1) / warmup
-    return max(0.0, (total - step) / max(1, total - warmup))

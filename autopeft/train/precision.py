@@ -1,4 +1,4 @@
-"""Which precision and attention train fastest here: measured, not guessed.
+"""Which precision, attention and pack size train fastest here: measured, not guessed.
 
 Low precision pays only where the processor has units for it, and the fused attention's backward
 pass is slow on CPUs; so a few training steps are timed under each plan. Plain fp32 is kept unless
@@ -27,12 +27,14 @@ class Plan:
         dtype: of the frozen backbone, ``"float32"`` or ``"bfloat16"``; trained parameters and the
             optimizer are always float32.
         attention: transformers' attention implementation.
-        seconds_per_step: measured time of one step of 16 × 32 tokens.
+        seconds_per_step: measured time of one step of 16 rows.
+        pack: how many candidates train in one pass, where they can.
     """
 
     dtype: str
     attention: str
     seconds_per_step: float | None = None
+    pack: int = 1
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -68,13 +70,14 @@ def fastest(candidates: tuple[Plan, ...], step: Callable[[Plan], Callable[[], No
     """
     if len(candidates) == 1:
         return candidates[0]
-    timed = [Plan(**{**p.to_json(), "seconds_per_step": _seconds(step(p))}) for p in candidates]
+    timed = [Plan(**{**p.to_json(), "seconds_per_step": step_seconds(step(p))}) for p in candidates]
     best = min(timed, key=lambda plan: plan.seconds_per_step or 0.0)
     baseline, quickest = timed[0].seconds_per_step or 0.0, best.seconds_per_step or 0.0
     return best if baseline > _WORTHWHILE * quickest else timed[0]
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def step_seconds(step: Callable[[], None]) -> float:
+    """Return the median time of a step, the first one left out."""
     step()
     times: list[float] = []
     while not times or (sum(times) < _SECONDS_PER_PLAN and len(times) < 20):
@@ -95,5 +98,5 @@ def matmul_rates(device: torch.device, width: int = 1024) -> dict[str, float]:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
 
-        rates[str(dtype).removeprefix("torch.")] = 2 * width**3 / _seconds(product)
+        rates[str(dtype).removeprefix("torch.")] = 2 * width**3 / step_seconds(product)
     return rates

@@ -1,7 +1,8 @@
-"""A few training steps before the first trial: the fastest plan, and the memory a token takes."""
+"""A few training steps before the first trial: the fastest plan, and the memory of a token."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,14 @@ import torch
 
 from autopeft.backbone.load import Backbone
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import adapt
+from autopeft.methods.adapt import adapt, private_copy
 from autopeft.records import Candidate
-from autopeft.train.batches import collate
-from autopeft.train.costs import PeakMemory
+from autopeft.train.batches import collate, inputs_of
+from autopeft.train.costs import PeakMemory, free_bytes
 from autopeft.train.module import training_mode
-from autopeft.train.precision import Plan, fastest, plans
+from autopeft.train.precision import Plan, fastest, plans, step_seconds
+from autopeft.train.runner import Runner
+from autopeft.tuner import Pack
 
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
 PROBE_ROWS = 16
 
 ATTENTIONS = ("eager", "sdpa")
+
+PACKS = (4, 8)
+"""Pack sizes worth timing, beside one candidate alone."""
+
+_WORTHWHILE = 1.05
+_PART_OF_MEMORY = 0.5
 
 
 class Probe:
@@ -53,8 +62,8 @@ class Probe:
         self._backbone_for, self._loss, self._device = backbone_for, loss, device
         rows = np.linspace(0, len(train.targets) - 1, PROBE_ROWS).astype(int)
         batch = collate(train, rows, pad_token)
-        self._batch = {name: value.to(device) for name, value in batch.items()}
-        self._targets = self._batch.pop("targets")
+        on_device = {name: value.to(device) for name, value in batch.items()}
+        self._batch, self._targets = inputs_of(on_device), on_device["targets"]
         self.bytes_per_token = 0.0
         self.seconds = 0.0
 
@@ -62,26 +71,50 @@ class Probe:
         """Return the plan to train with on this machine."""
         started = time.monotonic()
         plan = fastest(plans(self._device, ATTENTIONS), self._prepared)
+        plan = dataclasses.replace(plan, pack=self._pack(plan))
         self.seconds = time.monotonic() - started
         return plan
 
+    def _pack(self, plan: Plan) -> int:
+        """Return how many candidates to train in one pass: more only where it pays."""
+        backbone = self._backbone_for(plan)
+        best, quickest = 1, step_seconds(self._step([self._adapted(backbone)], backbone))
+        models = [self._adapted(backbone) for _ in range(max(PACKS))]
+        for size in PACKS:
+            tokens = self._batch["input_ids"].numel()
+            if size * tokens * self.bytes_per_token > _PART_OF_MEMORY * free_bytes(self._device):
+                break
+            each = step_seconds(self._step(models[:size], backbone)) / size
+            if each * _WORTHWHILE < quickest:
+                best, quickest = size, each
+        return best
+
     def _prepared(self, plan: Plan) -> Callable[[], None]:
         backbone = self._backbone_for(plan)
+        return self._step([self._adapted(backbone)], backbone)
+
+    def _adapted(self, backbone: Backbone) -> torch.nn.Module:
         lora = METHODS.get("lora")
         method = lora if lora.excluded(backbone.shape, 1) is None else METHODS.get("head_only")
         candidate = Candidate(
             method=method.name, learning_rate=1e-4, epochs=1, placement=method.placement
         )
-        model = adapt(backbone, candidate, seed=0, total_steps=1).to(self._device)
+        return adapt(backbone, candidate, seed=0, total_steps=1).to(self._device)
+
+    def _step(self, models: list[torch.nn.Module], backbone: Backbone) -> Callable[[], None]:
+        """Return a training step of models in one pass."""
+        alone = len(models) == 1
+        model = models[0] if alone else Pack(private_copy(backbone).to(self._device), models)
         training_mode(model)
+        runner = Runner(model)
 
         def step() -> None:
             with PeakMemory(self._device) as memory:
-                loss: Any = self._loss(model(**self._batch).logits.float(), self._targets)
-                loss.backward()
+                losses: Any = [self._loss(o.float(), self._targets) for o in runner(self._batch)]
+                sum(losses).backward()
                 if self._device.type == "cuda":
                     torch.cuda.synchronize()
-            tokens = self._batch["input_ids"].numel()
+            tokens = len(models) * self._batch["input_ids"].numel()
             self.bytes_per_token = max(self.bytes_per_token, memory.extra_bytes / tokens)
 
         return step

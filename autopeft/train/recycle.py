@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from autopeft.backbone.replay import record
 from autopeft.store.write import FREE_BYTES
-from autopeft.train.batches import collate, evaluation_rows
+from autopeft.train.batches import collate, evaluation_rows, inputs_of
 from autopeft.train.frozen import FrozenStates, Layout, read, write
 from autopeft.train.shortage import is_out_of_memory
 
@@ -103,8 +103,7 @@ def computing(
     """
 
     def compute(rows: np.ndarray) -> Tensor:
-        batch = collate(encoded, rows, pad_token)
-        del batch["targets"]
+        batch = inputs_of(collate(encoded, rows, pad_token))
         inputs: Mapping[str, Tensor] = {name: value.to(device) for name, value in batch.items()}
         return record(model, layers, inputs)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import psutil
 import torch
 
 from autopeft.backbone.load import Backbone, load_backbone, set_attention
+from autopeft.backbone.lowest import lowest_trained_layer
 from autopeft.backbone.share import share
 from autopeft.errors import TrialError
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import adapt, load_trainable_state, trainable
+from autopeft.methods.adapt import adapt, load_trainable_state, private_copy, trainable
 from autopeft.methods.artifact import load_artifact, save_artifact
 from autopeft.methods.mixture import kind_of
 from autopeft.records import Candidate, Cause, RungPoint
@@ -28,12 +30,15 @@ from autopeft.tasks.encode import Encoded, encode
 from autopeft.train.batches import TrainingBatches, collate
 from autopeft.train.costs import PeakMemory, latency_seconds
 from autopeft.train.evaluate import outputs
-from autopeft.train.fit import Fit, Watch, fit
+from autopeft.train.fit import Watch, fit
+from autopeft.train.member import Member
 from autopeft.train.precision import Plan
 from autopeft.train.probe import PROBE_ROWS, Probe
+from autopeft.train.recycled_splits import RecycledSplits
+from autopeft.train.runner import Runner
 from autopeft.train.scale import Scale, output_layer
-from autopeft.train.shortage import is_out_of_memory, release
-from autopeft.tuner import GateMean, reading_gates
+from autopeft.train.shortage import disk_refuses, is_out_of_memory, release
+from autopeft.tuner import GateMean, Pack, draw_from, reading_gates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +66,39 @@ class Setting:
     threads: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One candidate to train.
+
+    Args:
+        candidate: what to train.
+        artifact: folder for the trained adapter.
+        deadline: `time.monotonic` at which the training is cut short; None for never.
+        keep: whether a training that was cut is finished with its best weights so far.
+    """
+
+    candidate: Candidate
+    artifact: Path
+    deadline: float | None = None
+    keep: bool = False
+
+
+Outcome = dict[str, Any] | TrialError
+"""What came of a training, see `Session.pack`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Training:
+    """What the members of a pack have in common."""
+
+    seed: int
+    rungs: tuple[float, ...]
+    watch: Watch
+    parts: int
+
+
 class Session:
-    """Trains candidates one after the other on one backbone.
+    """Trains candidates on one backbone, one after the other or in packs.
 
     The test split is never read here.
 
@@ -110,84 +146,195 @@ class Session:
         )
         self.plan = self.probe.fastest() if setting.plan is None else Plan(**setting.plan)
         self.backbone = self._backbone_for(self.plan)
+        self.recycled = RecycledSplits(
+            self.backbone,
+            {"train": self.train, "selection": self.selection},
+            Path(setting.data) / "frozen",
+            pad_token=self.pad_token,
+            device=self.device,
+        )
 
     def trial(
         self,
         candidate: Candidate,
         *,
         seed: int,
-        watch: Watch,
         artifact: Path,
+        watch: Watch | None = None,
+        rungs: tuple[float, ...] = (1.0,),
+        deadline: float | None = None,
         keep: bool = False,
     ) -> dict[str, Any]:
-        """Train a candidate; save its best weights and selection outputs if it gets to the end.
-
-        A training that the deadline cut short counts as stopped, or with `keep` as finished.
-
-        Where memory runs out, the batch is cut in halves, then quarters and so on, with gradients
-        accumulated, so that an optimizer step still sees the whole batch.
-
-        Returns:
-            Plain values: ``stopped``, ``message``, ``curve``, ``score``, ``metrics``, ``costs``,
-            and of a training that came to its end ``gates``: the means over the selection rows.
+        """Train one candidate and return what `pack` says of it.
 
         Raises:
             TrialError: with the cause.
         """
-        parts = 1
-        while True:
+        order = Order(candidate=candidate, artifact=artifact, deadline=deadline, keep=keep)
+        found: dict[int, Outcome] = {}
+        self.pack([order], seed=seed, rungs=rungs, watch=watch, ended=found.__setitem__)
+        outcome = found[0]
+        if isinstance(outcome, TrialError):
+            raise outcome
+        return outcome
+
+    def pack(
+        self,
+        orders: Sequence[Order],
+        *,
+        seed: int,
+        ended: Callable[[int, Outcome], None],
+        rungs: tuple[float, ...] = (1.0,),
+        watch: Watch | None = None,
+    ) -> None:
+        """Train candidates in one pass; save the best weights and selection outputs of each.
+
+        A training that its deadline cut short counts as stopped, or with `Order.keep` as finished.
+
+        Where a pack fails, what has not ended is trained again in two halves, so that the fault is
+        laid at the door of the candidate that has it. Where memory runs out for one alone, its
+        batch is cut in halves, then quarters and so on, with gradients accumulated, so that an
+        optimizer step still sees the whole batch.
+
+        Args:
+            orders: of candidates of one `autopeft.methods.pack_key`, or a single one.
+            seed: of the order of the rows, and of every candidate's head, adapter and dropout.
+            ended: gets the place in `orders` and what came of it, as soon as one has ended: its
+                error, or plain values ``stopped``, ``message``, ``curve``, ``score``, ``metrics``,
+                ``costs``, and of a training that came to its end ``gates``: the means over the
+                selection rows.
+            rungs: shares of the training at which `watch` is asked.
+            watch: knows members by their place in `orders`.
+
+        Raises:
+            OSError: the disk refuses what is to be saved.
+        """
+        missing = dict(enumerate(orders))
+
+        def settle(number: int, outcome: Outcome) -> None:
+            del missing[number]
+            ended(number, outcome)
+
+        groups, parts = [list(missing)], 1
+        while groups:
+            group = [number for number in groups.pop(0) if number in missing]
+            if not group:
+                continue
+            training = _Training(seed=seed, rungs=rungs, watch=watch or Watch(), parts=parts)
             try:
-                return self._attempt(candidate, seed, watch, artifact, keep, parts)
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
+                self._attempt({number: missing[number] for number in group}, training, settle)
+            except Exception as error:
+                if disk_refuses(error):
                     raise
-                if parts >= candidate.batch_size:
-                    said = str(error).splitlines() or [type(error).__name__]
-                    raise TrialError(Cause.OUT_OF_MEMORY, said[0]) from error
+                left = [number for number in group if number in missing]
+                short = is_out_of_memory(error)
+                if len(left) > 1:
+                    half = len(left) // 2
+                    groups = [left[:half], left[half:], *groups]
+                elif left and short and parts < missing[left[0]].candidate.batch_size:
+                    parts *= 2
+                    groups.insert(0, left)
+                elif left:
+                    settle(left[0], _failure(error))
             finally:
                 release(self.device)
-            parts *= 2
 
     def _attempt(
         self,
-        candidate: Candidate,
-        seed: int,
-        watch: Watch,
-        artifact: Path,
-        keep: bool,
-        parts: int,
-    ) -> dict[str, Any]:
+        orders: Mapping[int, Order],
+        training: _Training,
+        ended: Callable[[int, Outcome], None],
+    ) -> None:
+        first = next(iter(orders.values())).candidate
         batches = TrainingBatches(
             self.train,
-            batch_size=candidate.batch_size,
+            batch_size=first.batch_size,
             pad_token=self.pad_token,
-            seed=seed,
-            parts=parts,
+            seed=training.seed,
+            parts=training.parts,
         )
-        backbone, autocast = self._precision_for(candidate.method)
+        backbone, autocast = self._precision_for(first.method)
         with PeakMemory(self.device) as memory:
-            model = adapt(
-                backbone, candidate, seed=seed, total_steps=batches.steps * candidate.epochs
-            ).to(self.device)
-            adapter_params, head_params = trainable(model)
-            if self._tuned_head:
-                self.scale.unfold(output_layer(model, self.delivered.heads)[1])
-            torch.manual_seed(seed)
-            result = fit(
-                model,
-                candidate,
-                batches=batches,
-                selection=self.selection,
-                score=self._goodness,
-                loss=self.task.loss,
-                device=self.device,
-                pad_token=self.pad_token,
-                autocast=autocast,
-                watch=dataclasses.replace(watch, on_rung=lambda p: watch.on_rung(self._shown(p))),
-            )
+            members = []
+            for number, order in orders.items():
+                try:
+                    members.append(self._member(number, order, backbone, batches.steps, training))
+                except TrialError as error:
+                    ended(number, error)
+            torch.manual_seed(training.seed)
+
+            def left(member: Member) -> None:
+                order = orders[member.number]
+                try:
+                    outcome = self._outcome(member, order, memory, training.parts, len(orders))
+                except TrialError as error:
+                    ended(member.number, error)
+                else:
+                    ended(member.number, outcome)
+
+            if members:
+                fit(
+                    members,
+                    lambda some: self._join(some, backbone),
+                    batches=batches,
+                    selection=self.selection,
+                    score=self._goodness,
+                    loss=self.task.loss,
+                    device=self.device,
+                    pad_token=self.pad_token,
+                    autocast=autocast,
+                    watch=self._shown_by(training.watch),
+                    left=left,
+                )
+
+    def _member(
+        self, number: int, order: Order, backbone: Backbone, steps: int, training: _Training
+    ) -> Member:
+        candidate = order.candidate
+        model = adapt(
+            backbone, candidate, seed=training.seed, total_steps=steps * candidate.epochs
+        ).to(self.device)
+        if self._tuned_head:
+            self.scale.unfold(output_layer(model, self.delivered.heads)[1])
+        return Member(
+            number,
+            candidate,
+            model,
+            seed=training.seed,
+            steps_per_epoch=steps,
+            rungs=training.rungs,
+            deadline=order.deadline,
+        )
+
+    def _join(self, members: Sequence[Member], backbone: Backbone) -> Runner:
+        """Return what runs members in one pass."""
+        if len(members) == 1:
+            model: torch.nn.Module = members[0].model
+            draw_from(model, members[0].generator)
+        else:
+            models = [member.model for member in members]
+            tree = private_copy(backbone).to(self.device)
+            model = Pack(tree, models, [member.generator for member in members]).eval()
+        if backbone is not self.backbone:
+            return Runner(model)
+        layers = min(lowest_trained_layer(member.model) for member in members)
+        return Runner(model, **self.recycled.states(layers))
+
+    def _outcome(
+        self, member: Member, order: Order, memory: PeakMemory, parts: int, together: int
+    ) -> dict[str, Any]:
+        """Return what came of a training, once its best weights are saved.
+
+        Raises:
+            TrialError: it failed.
+        """
+        result = member.fit
+        if result.error is not None:
+            raise result.error
         cut = result.cut_share
-        stopped = result.stopped or (cut is not None and not keep)
+        stopped = result.stopped or (cut is not None and not order.keep)
         notes = [] if parts == 1 else [f"batches in {parts} parts, for memory"]
+        adapter_params, head_params = trainable(member.model)
         outcome: dict[str, Any] = {
             "stopped": stopped,
             "message": "; ".join(
@@ -200,28 +347,22 @@ class Session:
             "costs": {
                 "trainable_params": adapter_params,
                 "head_params": head_params,
-                "peak_memory_bytes": memory.extra_bytes,
+                "peak_memory_bytes": memory.extra_bytes // together,
                 "train_seconds": result.train_seconds,
             },
         }
         if not stopped:
-            self._finish(model, candidate, result, artifact, outcome)
+            self._finish(member, order.artifact, outcome)
         return outcome
 
-    def _finish(
-        self,
-        model: torch.nn.Module,
-        candidate: Candidate,
-        result: Fit,
-        artifact: Path,
-        outcome: dict[str, Any],
-    ) -> None:
+    def _finish(self, member: Member, artifact: Path, outcome: dict[str, Any]) -> None:
         """Save the best weights and score them as they will be delivered."""
-        assert result.weights is not None
-        load_trainable_state(model, result.weights)
+        model, weights = member.model, member.fit.weights
+        assert weights is not None
+        load_trainable_state(model, weights)
         if not self.task.categorical:
             self.scale.fold(output_layer(model, self.delivered.heads)[1])
-        outcome["costs"]["artifact_bytes"] = save_artifact(model, artifact, candidate)
+        outcome["costs"]["artifact_bytes"] = save_artifact(model, artifact, member.candidate)
         delivered = load_artifact(self.delivered, artifact).to(self.device)
         with reading_gates(delivered) as gates:
             values = self.outputs(delivered, self.selection)
@@ -261,6 +402,13 @@ class Session:
         predicted = self.task.predictions(self.scale.restore(values))
         return self._sign * metrics.score(self.setting.metric, self.selection.targets, predicted)
 
+    def _shown_by(self, watch: Watch) -> Watch:
+        """Return a watch that is told scores in the metric's own direction."""
+        return dataclasses.replace(
+            watch,
+            on_rung=lambda points: watch.on_rung({n: self._shown(p) for n, p in points.items()}),
+        )
+
     def _shown(self, point: RungPoint) -> RungPoint:
         return dataclasses.replace(point, score=self._sign * point.score)
 
@@ -282,6 +430,15 @@ class Session:
     def _backbone_for(self, plan: Plan) -> Backbone:
         model = share(self.delivered.model).to(plan.torch_dtype)
         return set_attention(dataclasses.replace(self.delivered, model=model), plan.attention)
+
+
+def _failure(error: Exception) -> TrialError:
+    """Return what a training failed of; a fault of ours goes to the log whole."""
+    if is_out_of_memory(error):
+        said = str(error).splitlines() or [type(error).__name__]
+        return TrialError(Cause.OUT_OF_MEMORY, said[0])
+    traceback.print_exception(error)
+    return TrialError(Cause.BUG, f"{type(error).__name__}: {error}")
 
 
 def _by_place(means: Iterable[GateMean]) -> list[dict[str, Any]]:

@@ -1,13 +1,16 @@
-"""How want of memory shows, on every device, and how memory is given back."""
+"""How want of memory shows, on every device, and of disk; and how memory is given back."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 from functools import cache
 from typing import Any
 
 import torch
+
+_DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -18,6 +21,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         "can't allocate memory" in said or "out of memory" in said
     )
+
+
+def disk_refuses(error: BaseException) -> bool:
+    """Return whether an error says that nothing more can be written."""
+    return isinstance(error, OSError) and error.errno in _DISK_REFUSES
 
 
 def release(device: torch.device) -> None:

@@ -1,30 +1,29 @@
-"""The training process: takes orders from the supervisor, one trial at a time.
+"""The training process: takes orders from the supervisor, one pack of trials at a time.
 
-Orders: ``open`` a session, ``train`` a candidate, answer a rung with ``go_on``.
-Replies: ``ready``, ``progress``, ``rung``, ``finished``, ``failed``, ``refused`` (the session
-cannot be opened, or the disk is full: the run cannot go on).
+Orders: ``open`` a session, ``train`` a pack, answer a rung with ``go_on``.
+Replies: ``ready`` once opened, and for a pack ``progress``, ``rung``, for each trial ``finished``
+or ``failed``, then ``free``. ``refused``: the session cannot be opened, or the disk is full; the
+run cannot go on.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import time
-import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from autopeft.errors import AutoPeftError, TrialError
-from autopeft.records import Candidate, Cause, RungPoint
+from autopeft.records import Candidate, RungPoint
 
 if TYPE_CHECKING:
     from autopeft.supervisor import Channel
     from autopeft.train.session import Session
 
-_DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _PROGRESS_SECONDS = 0.25
 
 
@@ -49,60 +48,73 @@ def work(channel: Channel) -> None:
                 channel.send({"kind": "ready", **about, "ready_seconds": ready_seconds})
         else:
             assert session is not None
-            channel.send(_train(session, channel, order))
+            _train(session, channel, order)
 
 
-def _train(session: Session, channel: Channel, order: dict[str, Any]) -> dict[str, Any]:
+def _train(session: Session, channel: Channel, order: dict[str, Any]) -> None:
     from autopeft.train.fit import Watch
+    from autopeft.train.session import Order
 
-    identity = {"number": order["number"], "seed": order["seed"]}
-    seconds = order.get("limit_seconds")
-    watch = Watch(
-        rungs=tuple(order["rungs"]),
-        on_rung=lambda point: _ask(channel, identity, point),
-        on_step=_Progress(channel, identity),
-        deadline=None if seconds is None else time.monotonic() + seconds,
-    )
-    try:
-        outcome = session.trial(
-            Candidate.from_json(order["candidate"]),
-            seed=order["seed"],
-            watch=watch,
-            artifact=Path(order["artifact"]),
-            keep=order["keep"],
+    jobs = order["jobs"]
+    missing = dict(enumerate(jobs))
+    now = time.monotonic()
+    orders = [
+        Order(
+            candidate=Candidate.from_json(job["candidate"]),
+            artifact=Path(job["artifact"]),
+            deadline=None if job["limit_seconds"] is None else now + job["limit_seconds"],
+            keep=job["keep"],
         )
-    except TrialError as error:
-        return {"kind": "failed", **identity, "cause": error.cause, "message": str(error)}
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _DISK_REFUSES:
-            return {"kind": "refused", "error": "RunFolderError", "message": _no_room(error, order)}
-        traceback.print_exc()
-        message = f"{type(error).__name__}: {error}"
-        return {"kind": "failed", **identity, "cause": Cause.BUG, "message": message}
-    return {"kind": "finished", **identity, **outcome}
+        for job in jobs
+    ]
+
+    def ended(place: int, outcome: dict[str, Any] | TrialError) -> None:
+        number = missing.pop(place)["number"]
+        if isinstance(outcome, TrialError):
+            failure = {"cause": outcome.cause, "message": str(outcome)}
+            channel.send({"kind": "failed", "number": number, **failure})
+        else:
+            channel.send({"kind": "finished", "number": number, **outcome})
+
+    def on_rung(points: Mapping[int, RungPoint]) -> list[int]:
+        shown = [
+            {"number": jobs[place]["number"], "point": dataclasses.asdict(point)}
+            for place, point in points.items()
+        ]
+        channel.send({"kind": "rung", "points": shown})
+        numbers = channel.receive()["numbers"]
+        return [place for place in points if jobs[place]["number"] in numbers]
+
+    numbers = [job["number"] for job in jobs]
+    watch = Watch(on_rung=on_rung, on_step=_Progress(channel, numbers))
+    try:
+        session.pack(
+            orders, seed=order["seed"], rungs=tuple(order["rungs"]), watch=watch, ended=ended
+        )
+    except OSError as error:
+        said = _no_room(error, next(iter(missing.values()), jobs[0])["artifact"])
+        channel.send({"kind": "refused", "error": "RunFolderError", "message": said})
+    else:
+        channel.send({"kind": "free"})
 
 
-def _no_room(error: OSError, order: dict[str, Any]) -> str:
+def _no_room(error: OSError, artifact: str) -> str:
     return (
-        f"cannot write {order['artifact']}: {error.strerror}; free some space and give the same "
-        "command again. Earlier results are intact."
+        f"cannot write {artifact}: {error.strerror}; free some space and give the "
+        "same command again. Earlier results are intact."
     )
-
-
-def _ask(channel: Channel, identity: dict[str, Any], point: RungPoint) -> bool:
-    channel.send({"kind": "rung", **identity, "point": dataclasses.asdict(point)})
-    return bool(channel.receive()["go"])
 
 
 class _Progress:
-    """Reports steps done, not more often than the screen can show."""
+    """Reports how far trials are, not more often than the screen can show."""
 
-    def __init__(self, channel: Channel, identity: dict[str, Any]) -> None:
-        self._channel, self._identity = channel, identity
+    def __init__(self, channel: Channel, numbers: Sequence[int]) -> None:
+        self._channel, self._numbers = channel, numbers
         self._last = 0.0
 
-    def __call__(self, step: int, steps: int, examples_per_second: float) -> None:
+    def __call__(self, shares: Mapping[int, float], examples_per_second: float) -> None:
         if time.monotonic() - self._last > _PROGRESS_SECONDS:
             self._last = time.monotonic()
-            values = {"step": step, "steps": steps, "examples_per_second": examples_per_second}
-            self._channel.send({"kind": "progress", **self._identity, **values})
+            done = [{"number": self._numbers[p], "share": share} for p, share in shares.items()]
+            rate = {"examples_per_second": examples_per_second}
+            self._channel.send({"kind": "progress", "trials": done, **rate})

@@ -20,15 +20,19 @@ if TYPE_CHECKING:
     from autopeft.tuner.config import AutoPeftConfig
     from autopeft.tuner.gates import GateMean, gate_means, reading_gates
     from autopeft.tuner.layer import DeltaLayer
-    from autopeft.tuner.model import DeltaModel, parts_of
+    from autopeft.tuner.model import DeltaModel, draw_from, parts_of
     from autopeft.tuner.native import delivered
+    from autopeft.tuner.pack import Pack, PackLayer
 
 _HOMES = {
     "AutoPeftConfig": "config",
     "DeltaLayer": "layer",
     "DeltaModel": "model",
     "GateMean": "gates",
+    "Pack": "pack",
+    "PackLayer": "pack",
     "delivered": "native",
+    "draw_from": "model",
     "gate_means": "gates",
     "parts_of": "model",
     "reading_gates": "gates",
@@ -39,7 +43,10 @@ __all__ = [
     "DeltaLayer",
     "DeltaModel",
     "GateMean",
+    "Pack",
+    "PackLayer",
     "delivered",
+    "draw_from",
     "gate_means",
     "parts_of",
     "reading_gates",

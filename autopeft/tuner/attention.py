@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from autopeft.tuner.call import Call
+from autopeft.tuner.call import Call, Prefix
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -81,9 +81,8 @@ def attention(
     bias = attention_mask if position_bias is None else position_bias
     if position_bias is not None and attention_mask is not None:
         bias = position_bias + attention_mask
-    found = _prefix(module)
-    if found is not None:
-        key, value, bias = _prepended(key, value, bias, *found)
+    for prefix in _prefixes(module):
+        key, value, bias = _prepended(key, value, bias, *prefix)
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = (state.repeat_interleave(groups, dim=1) for state in (key, value))
@@ -101,12 +100,12 @@ def attention(
     return output.transpose(1, 2).contiguous(), None
 
 
-def _prefix(module: nn.Module) -> tuple[Tensor, Tensor, Tensor | None] | None:
+def _prefixes(module: nn.Module) -> list[Prefix]:
     mark = getattr(module, _MARK, None)
     if mark is None:
-        return None
+        return []
     call, name = mark
-    found: tuple[Tensor, Tensor, Tensor | None] | None = call.prefixes.pop(name, None)
+    found: list[Prefix] = call.prefixes.pop(name, [])
     return found
 
 
@@ -116,16 +115,16 @@ def _prepended(
     bias: Tensor | None,
     prefix_keys: Tensor,
     prefix_values: Tensor,
-    gate: Tensor | None,
+    gate: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return keys, values and bias with the prefix before them."""
     rows, heads, _, width = key.shape
     tokens = prefix_keys.shape[-2]
     states = []
     for state in (prefix_keys, prefix_values):
-        split = state.view(1, tokens, heads, width).transpose(1, 2)
-        gated = split if gate is None else split * gate[..., None]
-        states.append(gated.expand(rows, -1, -1, -1).to(key.dtype))
+        split = state.view(-1, tokens, heads, width).transpose(1, 2)
+        split = split.repeat_interleave(rows // len(split), dim=0)
+        states.append((split if gate is None else split * gate[..., None]).to(key.dtype))
     if bias is not None or gate is not None:
         bias = _widened(bias, gate, rows, tokens, key)
     key, value = torch.cat([states[0], key], dim=2), torch.cat([states[1], value], dim=2)

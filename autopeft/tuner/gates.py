@@ -34,11 +34,11 @@ class GateReader:
 
     def __init__(self, model: nn.Module) -> None:
         self._gates = [
-            (part, gate)
+            (actor.part, actor.gate)
             for deltas in model.modules()
             if isinstance(deltas, Deltas)
-            for index, part in enumerate(deltas.parts)
-            if (gate := deltas.gate(index)) is not None
+            for actor in deltas.actors
+            if actor.gate is not None
         ]
         self._values: dict[nn.Module, list[Tensor]] = {gate: [] for _, gate in self._gates}
         self._hooks = [gate.register_forward_hook(self._keep) for gate in self._values]

@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from autopeft.deltas import DELTAS, Part
 from autopeft.deltas.delta import Delta, frozen_weight, transposed
 from autopeft.deltas.gate import Gate
+from autopeft.tuner.actor import Actor
 from autopeft.tuner.call import Call
+
+if TYPE_CHECKING:
+    from autopeft.tuner.pack import Group
 
 
 class Deltas(nn.Module):
@@ -24,6 +28,9 @@ class Deltas(nn.Module):
         parts: at this module, in the order in which they act.
         base: the frozen module.
         shared: by name, what several modules use: gates and weights; see `autopeft.tuner.model`.
+
+    Attributes:
+        actors: the parts, ready to act; a plain tuple, because their weights are listed above.
     """
 
     def __init__(
@@ -36,55 +43,87 @@ class Deltas(nn.Module):
             {str(i): Gate(p.gate_width) for i, p in enumerate(parts) if p.gate == "own"}
         )
         self.frozen = tuple(n for n, p in self.named_parameters() if not p.requires_grad)
-        self._shared = dict(shared)  # a plain mapping: the weights are the tuner's, not ours
+        self.actors = tuple(self._actor(index, shared) for index in range(len(parts)))
 
-    def gate(self, index: int) -> nn.Module | None:
-        """Return the gate of a part, None if it has none."""
-        name = self.parts[index].gate
-        if name == "own":
-            own: nn.Module = self.gates[str(index)]
-            return own
-        return self._shared[f"gate:{name}"] if name else None
-
-    def change(self, index: int, h: Tensor, extra: Mapping[str, Tensor | None]) -> Tensor:
-        """Return Δh of a part, ungated, in float32.
-
-        Args:
-            index: of the part.
-            h: what it reads.
-            extra: ``weight`` of the frozen module and ``mask`` of the batch, for a delta that reads
-                them.
-        """
-        part, delta = self.parts[index], self[index]
-        if part.dropout:
-            h = nn.functional.dropout(h, part.dropout, self.training)
-        changed: Tensor = delta(h, **extra, **self._weights(index))
-        return changed
-
-    def fold(self, index: int, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return a projection's weight and bias with a part folded in, see `Delta.folded`."""
-        delta: Any = self[index]
-        folded: tuple[Tensor, Tensor | None] = delta.folded(weight, bias, **self._weights(index))
-        return folded
-
-    def _weights(self, index: int) -> dict[str, nn.Module]:
-        """Return what a part shares with others, as the keyword of its delta."""
-        name = self.parts[index].shares
-        return {"shared": self._shared[f"weights:{name}"]} if name else {}
-
-    def __getitem__(self, index: int) -> Delta:
-        delta: Any = self.deltas[index]
+    def _actor(self, index: int, shared: Mapping[str, nn.Module]) -> Actor:
+        part, delta = self.parts[index], self.deltas[index]
         assert isinstance(delta, Delta)
-        return delta
+        found = self.gates[str(index)] if part.gate == "own" else shared.get(f"gate:{part.gate}")
+        gate = found if isinstance(found, Gate) else None
+        return Actor(part, delta, gate, shared.get(f"weights:{part.shares}"))
+
+    def which(self, changes: str) -> list[Actor]:
+        """Return what changes one thing, in the order in which it acts; see `Part.changes`."""
+        return [actor for actor in self.actors if actor.part.changes == changes]
 
 
-class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
-    """Stands in the place of a frozen module and adds the active adapter's deltas.
+class ActingLayer(nn.Module):
+    """Stands in the place of a frozen module and lets parts act around it.
 
     Args:
         base_layer: the frozen module.
         name: its dotted name.
         call: shared by all layers of the model.
+    """
+
+    def __init__(self, base_layer: nn.Module, name: str, call: Call) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.name, self._call = name, call
+        self._recorded = False
+        self._side = "decoder" if "decoder." in name else "encoder"
+
+    def get_base_layer(self) -> nn.Module:
+        """Return the frozen module."""
+        return self.base_layer
+
+    def acting(self, changes: str) -> Sequence[Actor | Group]:
+        """Return what changes one thing now, in the order in which it acts; see `Part.changes`."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self._recorded:
+            self._call.inputs[self.name] = x
+        for actor in self.acting("input"):
+            x = self._acted(actor, x, x, x)
+        y: Tensor = self.base_layer(x, *args, **kwargs)
+        for actor in self.acting("attention"):
+            attention = self.name.rpartition(".")[0]
+            prefix = self._acted(actor, x, x, x)
+            self._call.prefixes.setdefault(attention, []).append(prefix)
+        for actor in self.acting("prompt"):
+            if self._call.room is None:
+                raise RuntimeError(
+                    "a soft prompt needs a pass through the adapted model, not around it"
+                )
+            y = self._acted(actor, y, x, y)
+        for actor in self.acting("output"):
+            y = self._acted(actor, y, x, y)
+        return y
+
+    def _acted(self, actor: Actor | Group, target: Tensor, x: Tensor, y: Tensor) -> Any:
+        part, call = actor.part, self._call
+        h = self._read(part.reads, x, y)
+        return actor(
+            target,
+            h,
+            self._read(part.gate_reads or part.reads, x, y),
+            kept=actor.kept(h, call.generators) if self.training else None,
+            mask=call.masks.get(self._side),
+            weight=frozen_weight(self.base_layer) if actor.delta.reads_weight else None,
+            room=call.room,
+        )
+
+    def _read(self, what: str, x: Tensor, y: Tensor) -> Tensor:
+        if what in ("input", "output"):
+            return x if what == "input" else y
+        return self._call.inputs[what]
+
+
+class DeltaLayer(ActingLayer, BaseTunerLayer):  # type: ignore[misc]
+    """Stands in the place of a frozen module and adds the active adapter's deltas.
+
+    Args: as `ActingLayer`.
     """
 
     adapter_layer_names = ("autopeft_deltas",)
@@ -97,18 +136,10 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         _move_adapter_to_device_of_base_layer: Callable[[str], None]
 
     def __init__(self, base_layer: nn.Module, name: str, call: Call) -> None:
-        super().__init__()
-        self.base_layer = base_layer
-        self.name, self._call = name, call
+        super().__init__(base_layer, name, call)
         self.autopeft_deltas = nn.ModuleDict()
         self.merged_adapters: list[str] = []
         self._unmerged: dict[str, Tensor] = {}
-        self._recorded = False
-        self._side = "decoder" if "decoder." in name else "encoder"
-
-    def get_base_layer(self) -> nn.Module:
-        """Return the frozen module."""
-        return self.base_layer
 
     def update_layer(
         self,
@@ -134,76 +165,18 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             for name in deltas.frozen:
                 deltas.get_parameter(name).requires_grad = False
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        deltas = self._active()
-        if self._recorded:
-            self._call.inputs[self.name] = x
-        if deltas is None:
-            plain: Tensor = self.base_layer(x, *args, **kwargs)
-            return plain
-        for index in _which(deltas, "input"):
-            x = x + self._change(deltas, index, x, x).to(x.dtype)
-        y: Tensor = self.base_layer(x, *args, **kwargs)
-        for index in _which(deltas, "attention"):
-            self._prepend(deltas, index, x)
-        for index in _which(deltas, "prompt"):
-            y = self._prompted(deltas, index, y)
-        for index in _which(deltas, "output"):
-            y = y + self._change(deltas, index, x, y).to(y.dtype)
-        return y
-
-    def _active(self) -> Deltas | None:
-        """Return the deltas to apply now: one adapter at a time."""
+    def acting(self, changes: str) -> Sequence[Actor]:
+        """Return the active adapter's actors: one adapter at a time."""
         if self.disable_adapters or self.merged:
-            return None
+            return ()
         names = [name for name in self.active_adapters if name in self.autopeft_deltas]
-        found = self.autopeft_deltas[_only(names)] if names else None
-        assert found is None or isinstance(found, Deltas)
+        return self.deltas(_only(names)).which(changes) if names else ()
+
+    def deltas(self, adapter: str = "default") -> Deltas:
+        """Return an adapter's deltas."""
+        found = self.autopeft_deltas[adapter]
+        assert isinstance(found, Deltas)
         return found
-
-    def _change(self, deltas: Deltas, index: int, x: Tensor, y: Tensor) -> Tensor:
-        part = deltas.parts[index]
-        h = self._read(part.reads, x, y).float()
-        extra: dict[str, Tensor | None] = {}
-        if deltas[index].reads_weight:
-            extra["weight"] = frozen_weight(self.get_base_layer())
-        if deltas[index].reads_mask:
-            extra["mask"] = self._call.masks.get(self._side)
-        changed = deltas.change(index, h, extra)
-        gate = self._gate(deltas, index, x, y)
-        return changed if gate is None else gate * changed
-
-    def _prepend(self, deltas: Deltas, index: int, x: Tensor) -> None:
-        """Leave keys and values for the attention that runs next."""
-        keys, values = deltas[index]()
-        attention = self.name.rpartition(".")[0]
-        gate = self._gate(deltas, index, x, x)
-        self._call.prefixes[attention] = (keys, values, gate)
-
-    def _prompted(self, deltas: Deltas, index: int, embeddings: Tensor) -> Tensor:
-        """Put a soft prompt among the embeddings, where the tuner made room for it."""
-        room, mask = self._call.room, self._call.masks.get(self._side)
-        if room is None:
-            raise RuntimeError(
-                "a soft prompt needs a pass through the adapted model, not around it"
-            )
-        text = room.narrow(embeddings).float()
-        prompt = deltas[index](text, None if mask is None else room.narrow(mask))
-        return room.fill(embeddings, prompt)
-
-    def _read(self, what: str, x: Tensor, y: Tensor) -> Tensor:
-        if what in ("input", "output"):
-            return x if what == "input" else y
-        return self._call.inputs[what]
-
-    def _gate(self, deltas: Deltas, index: int, x: Tensor, y: Tensor) -> Tensor | None:
-        gate, part = deltas.gate(index), deltas.parts[index]
-        if gate is None:
-            return None
-        h = self._read(part.gate_reads or part.reads, x, y)
-        mask = self._call.masks.get(self._side)
-        value: Tensor = gate(h.float(), mask)
-        return value
 
     def to_merge(self, adapter_names: list[str] | None = None) -> str | None:
         """Return the adapter that `merge` would fold in, None if it has nothing to do.
@@ -221,10 +194,8 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             return None
         if self.merged_adapters:
             raise ValueError(f"{self.merged_adapters[0]} is merged already; unmerge it first")
-        deltas = self.autopeft_deltas[_only(names)]
-        assert isinstance(deltas, Deltas)
-        for index, part in enumerate(deltas.parts):
-            _refuse_merge(part, deltas[index], self.get_base_layer())
+        for actor in self.deltas(_only(names)).actors:
+            _refuse_merge(actor.part, actor.delta, self.get_base_layer())
         return names[0]
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
@@ -236,14 +207,13 @@ class DeltaLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         adapter = self.to_merge(adapter_names)
         if adapter is None:
             return
-        deltas = self.autopeft_deltas[adapter]
-        assert isinstance(deltas, Deltas)
+        deltas = self.deltas(adapter)
         base = self.get_base_layer()
         bias = getattr(base, "bias", None)
         new_weight, new_bias = frozen_weight(base), None if bias is None else bias.data.float()
         # what changes the input acts first, and so is folded in last
-        for index in _which(deltas, "output") + _which(deltas, "input")[::-1]:
-            new_weight, new_bias = deltas.fold(index, new_weight, new_bias)
+        for actor in (*deltas.which("output"), *reversed(deltas.which("input"))):
+            new_weight, new_bias = actor.folded(new_weight, new_bias)
         new = {"weight": new_weight.T if transposed(base) else new_weight}
         if new_bias is not None:
             new["bias"] = new_bias
@@ -284,7 +254,3 @@ def _only(names: Sequence[str]) -> str:
     if len(names) > 1:
         raise ValueError(f"one adapter at a time, not {', '.join(names)}")
     return names[0]
-
-
-def _which(deltas: Deltas, changes: str) -> list[int]:
-    return [index for index, part in enumerate(deltas.parts) if part.changes == changes]

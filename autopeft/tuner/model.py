@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import torch
 from peft.tuners.tuners_utils import BaseTuner
-from torch import Tensor, nn
+from torch import nn
 
 from autopeft.deltas import DELTAS, Part
 from autopeft.deltas.gate import Gate
@@ -14,10 +15,7 @@ from autopeft.tuner import attention
 from autopeft.tuner.call import Call
 from autopeft.tuner.config import AutoPeftConfig
 from autopeft.tuner.layer import DeltaLayer
-from autopeft.tuner.prompt import Room, room_for, widened
-
-_MASKS = {"attention_mask": "encoder", "decoder_attention_mask": "decoder"}
-_DECODER_INPUTS = ("decoder_input_ids", "decoder_inputs_embeds")
+from autopeft.tuner.prompt import Room, room_for
 
 
 class DeltaModel(BaseTuner):  # type: ignore[misc]
@@ -101,21 +99,12 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model, with room for a soft prompt; the masks are kept for the gates."""
-        call = self._call_of_model
         if args:
             named = inspect.signature(self.model.forward).bind_partial(*args).arguments
             args, kwargs = (), {**named, **kwargs}
-        call.inputs.clear()
-        call.prefixes.clear()
-        call.room = self._room()
-        if call.room is not None:
-            kwargs = widened(kwargs, call.room, self.model.config.pad_token_id)
-        call.masks = _masks(kwargs)
-        try:
-            return self.model.forward(*args, **kwargs)
-        finally:
-            call.inputs.clear()
-            call.room = None
+        pad_token = self.model.config.pad_token_id
+        with self._call_of_model.passing(kwargs, self._room(), pad_token) as inputs:
+            return self.model.forward(**inputs)
 
     def _room(self) -> Room | None:
         """Return the room for the prompt that acts now."""
@@ -176,31 +165,22 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         return removed
 
 
-def _masks(inputs: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the real tokens (B, S) of each side, as far as they are said.
-
-    A classifier's decoder reads the encoder's tokens again, one step later; so what it reads up to
-    the place of the last real token is real too.
-    """
-    masks = {
-        side: inputs[name]
-        for name, side in _MASKS.items()
-        if isinstance(inputs.get(name), Tensor) and inputs[name].dim() == 2
-    }
-    labels = inputs.get("labels")
-    to_write = labels is not None and labels.dim() == 2 and not labels.is_floating_point()
-    own = to_write or any(inputs.get(name) is not None for name in _DECODER_INPUTS)
-    if "encoder" in masks and not own:
-        masks.setdefault("decoder", masks["encoder"])
-    return masks
-
-
 def _call_of(model: nn.Module) -> Call:
     """Return the call that layers of earlier adapters on this model hold, or a new one."""
     for module in model.modules():
         if isinstance(module, DeltaLayer):
             return module._call
     return Call()
+
+
+def draw_from(model: nn.Module, generator: torch.Generator) -> None:
+    """Let dropout of an adapted model draw from a generator, on the model's device.
+
+    Not for gradient checkpointing, which draws again on the way back.
+    """
+    for module in model.modules():
+        if isinstance(module, DeltaModel):
+            module._call_of_model.generators = (generator,)
 
 
 def parts_of(model: nn.Module, adapter: str = "default") -> tuple[Part, ...]:

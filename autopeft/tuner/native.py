@@ -65,8 +65,8 @@ def _placed(model: Any, config: AutoPeftConfig) -> Placed:
     layers = {m.name: m for m in model.modules() if isinstance(m, DeltaLayer)}
     for name in dict.fromkeys(part.module for part in config.placed()):
         layer = layers[name]
-        deltas: Any = layer.autopeft_deltas["default"]
-        found += [(part, deltas[i], layer.get_base_layer()) for i, part in enumerate(deltas.parts)]
+        base = layer.get_base_layer()
+        found += [(actor.part, actor.delta, base) for actor in layer.deltas().actors]
     return found
 
 

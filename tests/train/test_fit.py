@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,22 @@ import torch
 from autopeft.backbone.load import Backbone
 from autopeft.backbone.share import checksum
 from autopeft.errors import TrialError
-from autopeft.methods.adapt import adapt, load_trainable_state, trainable_state
+from autopeft.methods import METHODS
+from autopeft.methods.adapt import (
+    adapt,
+    load_trainable_state,
+    private_copy,
+    trainable_state,
+    with_defaults,
+)
 from autopeft.records import Candidate, Cause, RungPoint
 from autopeft.tasks.encode import Encoded
-from autopeft.train.batches import TrainingBatches
+from autopeft.train.batches import TrainingBatches, inputs_of
 from autopeft.train.evaluate import outputs
-from autopeft.train.fit import Fit, Watch, fit
+from autopeft.train.fit import Watch, fit
+from autopeft.train.member import Fit, Member
+from autopeft.train.runner import Runner
+from autopeft.tuner import Pack, draw_from
 from tests.train.toy import encoded
 
 CPU = torch.device("cpu")
@@ -38,18 +48,55 @@ def train(
     *,
     rows: Encoded = TRAIN,
     parts: int = 1,
+    **options: Any,
+) -> tuple[torch.nn.Module, Fit]:
+    """Train one candidate alone; see `train_together`."""
+    (member,) = train_together(bert, [candidate], rows=rows, parts=parts, **options)
+    if member.fit.error is not None:
+        raise member.fit.error
+    return member.model, member.fit
+
+
+def train_together(
+    bert: Backbone,
+    candidates: Sequence[Candidate],
+    *,
+    rows: Encoded = TRAIN,
+    parts: int = 1,
     watch: Watch = Watch(),  # noqa: B008
     score: Callable[[np.ndarray], float] = accuracy,
     loss: Loss = torch.nn.functional.cross_entropy,
-) -> tuple[torch.nn.Module, Fit]:
+    rungs: tuple[float, ...] = (1.0,),
+    deadline: float | None = None,
+    left: Callable[[Member], None] = lambda _: None,
+) -> list[Member]:
     batches = TrainingBatches(
-        rows, batch_size=candidate.batch_size, pad_token=0, seed=5, parts=parts
+        rows, batch_size=candidates[0].batch_size, pad_token=0, seed=5, parts=parts
     )
-    model = adapt(bert, candidate, seed=5, total_steps=batches.steps * candidate.epochs)
+    members = [
+        Member(
+            number,
+            candidate,
+            adapt(bert, candidate, seed=5, total_steps=batches.steps * candidate.epochs),
+            seed=5,
+            steps_per_epoch=batches.steps,
+            rungs=rungs,
+            deadline=deadline,
+        )
+        for number, candidate in enumerate(candidates)
+    ]
     torch.manual_seed(5)
-    result = fit(
-        model,
-        candidate,
+
+    def join(some: Sequence[Member]) -> Runner:
+        if len(some) == 1:
+            draw_from(some[0].model, some[0].generator)
+            return Runner(some[0].model)
+        generators = [member.generator for member in some]
+        return Runner(Pack(private_copy(bert), [m.model for m in some], generators).eval())
+
+    fit(
+        members,
+        join,
         batches=batches,
         selection=SELECTION,
         score=score,
@@ -58,8 +105,9 @@ def train(
         pad_token=0,
         autocast=None,
         watch=watch,
+        left=left,
     )
-    return model, result
+    return members
 
 
 def plain_loop(bert: Backbone, candidate: Candidate, rows: Encoded) -> torch.nn.Module:
@@ -75,7 +123,7 @@ def plain_loop(bert: Backbone, candidate: Candidate, rows: Encoded) -> torch.nn.
         for (batch,) in batches:
             share = (step + 1) / warmup if step < warmup else (total - step) / (total - warmup)
             optimizer.param_groups[0]["lr"] = candidate.learning_rate * share
-            inputs = {name: value for name, value in batch.items() if name != "targets"}
+            inputs = inputs_of(batch)
             loss = torch.nn.functional.cross_entropy(model(**inputs).logits, batch["targets"])
             optimizer.zero_grad()
             loss.backward()
@@ -157,11 +205,10 @@ def test_rungs_come_at_their_steps_with_the_score_there(bert: Backbone) -> None:
     steps: list[int] = []
     asked: list[tuple[int, RungPoint]] = []
     watch = Watch(
-        rungs=(0.1, 0.5, 1.0),
-        on_step=lambda step, total, _: steps.append(step) or None,
-        on_rung=lambda point: asked.append((steps[-1], point)) or True,
+        on_step=lambda shares, _: steps.append(round(10 * shares[0])),
+        on_rung=lambda points: asked.append((steps[-1], points[0])) or points,
     )
-    _, result = train(bert, watch=watch)
+    _, result = train(bert, watch=watch, rungs=(0.1, 0.5, 1.0))
     assert steps == list(range(1, 11))
     assert [(step, point.rung, point.share) for step, point in asked] == [
         (1, 0, 0.1),
@@ -178,25 +225,23 @@ def test_rungs_come_at_their_steps_with_the_score_there(bert: Backbone) -> None:
 def test_rung_that_says_no_ends_the_training(bert: Backbone) -> None:
     steps: list[int] = []
     watch = Watch(
-        rungs=(0.3, 1.0),
-        on_step=lambda step, total, _: steps.append(step) or None,
-        on_rung=lambda point: point.rung > 0,
+        on_step=lambda shares, _: steps.append(round(10 * shares[0])),
+        on_rung=lambda points: [number for number, point in points.items() if point.rung > 0],
     )
-    _, result = train(bert, watch=watch)
+    _, result = train(bert, watch=watch, rungs=(0.3, 1.0))
     assert result.stopped
     assert steps == [1, 2, 3]
     assert [point.rung for point in result.curve] == [0]
 
 
 def test_last_rung_cannot_stop_what_is_done(bert: Backbone) -> None:
-    _, result = train(bert, watch=Watch(on_rung=lambda _: False))
+    _, result = train(bert, watch=Watch(on_rung=lambda _: ()))
     assert not result.stopped
     assert result.weights is not None
 
 
 def test_deadline_cuts_the_training_with_the_weights_so_far(bert: Backbone) -> None:
-    watch = Watch(deadline=time.monotonic() - 1.0)
-    model, result = train(bert, watch=watch)
+    model, result = train(bert, deadline=time.monotonic() - 1.0)
     assert result.cut_share == 0.1
     assert result.weights is not None
     load_trainable_state(model, result.weights)
@@ -214,7 +259,7 @@ def nan_at(step: int, seen: list[int]) -> Loss:
 
 def test_loss_that_is_no_number_is_an_error_at_its_step(bert: Backbone) -> None:
     seen: list[int] = []
-    with pytest.raises(TrialError, match=r"loss became nan at step 3") as caught:
+    with pytest.raises(TrialError, match=r"loss became nan at step 4") as caught:
         train(bert, loss=nan_at(4, seen))
     assert caught.value.cause == Cause.NON_FINITE
     assert len(seen) == 4
@@ -266,3 +311,71 @@ def test_penalty_counts_once_however_many_parts(
     parts, _ = train(bert, parts=4)
     assert apart(whole, parts) < 1e-5
     assert apart(whole, plain) > 1e-4
+
+
+TOGETHER = (
+    LORA,
+    dataclasses.replace(LORA, learning_rate=3e-3, knobs={"r": 4, "dropout": 0.1}),
+    dataclasses.replace(LORA, method="unipelt", epochs=3),
+    dataclasses.replace(LORA, method="head_only", epochs=1),
+    dataclasses.replace(LORA, method="houlsby", weight_decay=0.1),
+)
+TOGETHER_WITH_DEFAULTS = tuple(with_defaults(METHODS.get(c.method), c) for c in TOGETHER)
+
+
+def test_members_of_a_pack_learn_what_they_learn_alone(bert: Backbone) -> None:
+    members = train_together(bert, TOGETHER_WITH_DEFAULTS)
+    for member in members:
+        alone, fit = train(bert, member.candidate)
+        assert apart(member.model, alone) < 1e-4, member.candidate.method
+        assert member.fit.score == fit.score
+        assert member.fit.train_examples == fit.train_examples == 40 * member.candidate.epochs
+        assert [p.score for p in member.fit.curve] == [p.score for p in fit.curve]
+
+
+def test_who_is_stopped_leaves_the_others_as_they_would_be(bert: Backbone) -> None:
+    watch = Watch(on_rung=lambda points: [n for n, p in points.items() if n != 1 or p.rung > 0])
+    left: list[int] = []
+    members = train_together(
+        bert,
+        TOGETHER_WITH_DEFAULTS[:3],
+        watch=watch,
+        rungs=(0.3, 1.0),
+        left=lambda member: left.append(member.number),
+    )
+    assert [member.fit.stopped for member in members] == [False, True, False]
+    assert left == [1, 0, 2]
+    for member in (members[0], members[2]):
+        alone, _ = train(bert, member.candidate, rungs=(0.3, 1.0))
+        assert apart(member.model, alone) < 1e-4
+
+
+def test_all_at_a_rung_are_asked_for_together(bert: Backbone) -> None:
+    asked: list[set[int]] = []
+    watch = Watch(on_rung=lambda points: asked.append(set(points)) or points)
+    train_together(bert, TOGETHER_WITH_DEFAULTS[:3], watch=watch, rungs=(1.0,))
+    assert asked == [{0, 1}, {2}]
+
+
+def test_member_whose_loss_is_no_number_leaves_alone(bert: Backbone) -> None:
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        value = torch.nn.functional.cross_entropy(logits, targets)
+        return value * float("inf") if next(calls) == 7 else value
+
+    calls = iter(range(1, 1000))
+    members = train_together(bert, TOGETHER_WITH_DEFAULTS[:3], loss=loss)
+    faults = [member.fit.error for member in members]
+    assert faults[1] is None
+    assert faults[2] is None
+    assert faults[0] is not None
+    assert "step 3" in str(faults[0])
+    assert apart(members[1].model, train(bert, members[1].candidate)[0]) < 1e-4
+
+
+def test_time_of_a_pack_is_shared_out(bert: Backbone) -> None:
+    started = time.monotonic()
+    members = train_together(bert, TOGETHER_WITH_DEFAULTS[:3])
+    wall = time.monotonic() - started
+    seconds = [member.fit.train_seconds for member in members]
+    assert min(seconds) > 0
+    assert sum(seconds) <= wall

@@ -8,7 +8,9 @@ import torch
 from autopeft.backbone.load import Backbone
 from autopeft.methods.adapt import adapt
 from autopeft.records import Candidate
-from autopeft.train.module import CandidateModule, training_mode
+from autopeft.train.member import Member
+from autopeft.train.module import PackModule, training_mode
+from autopeft.train.runner import Runner
 from autopeft.tuner import DeltaLayer
 
 
@@ -37,11 +39,9 @@ def test_without_adapter_layers_every_dropout_is_off(bert: Backbone, method: str
 
 def test_rate_warms_up_and_falls_to_nearly_nothing(bert: Backbone) -> None:
     candidate = Candidate(method="head_only", learning_rate=0.5, epochs=1, warmup_ratio=0.2)
-    module = CandidateModule(
-        adapt(bert, candidate, seed=0),
-        candidate,
-        loss=torch.nn.functional.cross_entropy,
-        total_steps=10,
+    member = Member(0, candidate, adapt(bert, candidate, seed=0), seed=0, steps_per_epoch=10)
+    module = PackModule(
+        [member], lambda _: Runner(member.model), loss=torch.nn.functional.cross_entropy
     )
     (optimizer,), (plan,) = module.configure_optimizers()
     rates = []

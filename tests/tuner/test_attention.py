@@ -131,7 +131,7 @@ def test_equals_attention_by_hand(
 ) -> None:
     model = tiny(tiny_folder(architecture))
     prefixed = adapted(model, parts(model, "prefix", tokens=TOKENS, inner=inner))
-    prefixes = {layer.name: layer.autopeft_deltas["default"][0] for layer in layers(model).values()}
+    prefixes = {layer.name: layer.deltas().actors[0].delta for layer in layers(model).values()}
     assert len(prefixes) == LAYERS
     batch = inputs()
     with torch.no_grad(), Seen().watching(model) as seen:

@@ -49,7 +49,7 @@ def test_means_are_those_of_the_gates_over_real_tokens(bert: Backbone) -> None:
     mask = toy.inputs["attention_mask"].float()
     for one in found:
         deltas = layers[one.part.module].autopeft_deltas["default"]
-        linear = deltas.gate(deltas.parts.index(one.part)).linear
+        linear = deltas.actors[deltas.parts.index(one.part)].gate.linear
         read = inputs[one.part.module][0 if one.part.reads == "input" else 1]
         with torch.no_grad():
             each = torch.sigmoid(linear(read).squeeze(-1))

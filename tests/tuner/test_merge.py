@@ -156,7 +156,7 @@ def test_values_that_are_not_finite_are_refused_if_asked(
     model = tiny(tiny_folder("bert"))
     tuned = adapted(model, parts(model, "lora")[:1])
     (layer,) = layers(tuned).values()
-    nn.init.constant_(layer.autopeft_deltas["default"][0].b, torch.inf)
+    nn.init.constant_(layer.deltas().actors[0].delta.b, torch.inf)
     before = weights(tuned)
     with pytest.raises(ValueError, match="gives values not finite"):
         tuned.merge_adapter(safe_merge=True)

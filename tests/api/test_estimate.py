@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autopeft.api.memory import estimate_bytes, memory_limit
+from autopeft.api.estimate import estimate_bytes, memory_limit
 from autopeft.records import Candidate, Placement
 from autopeft.search.load import load_space
 from autopeft.search.space import Space

@@ -1,8 +1,8 @@
-"""The memory a training will take, estimated before it begins."""
+"""What a training will take, estimated before it begins: memory and time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autopeft.methods import METHODS
@@ -10,6 +10,7 @@ from autopeft.records import Candidate
 from autopeft.search.space import Space
 
 _FLOAT_BYTES = 4
+_WITHOUT_BACKWARD = 0.5  # of a training step's time, on the safe side
 _TRAINED_COPIES = 4  # weight, gradient and AdamW's two moments
 
 
@@ -31,6 +32,12 @@ def estimate_bytes(candidate: Candidate, space: Space, about: Mapping[str, Any])
     )
 
 
+def pack_bytes(candidates: Sequence[Candidate], space: Space, about: Mapping[str, Any]) -> int:
+    """Return the expected peak memory of a process that trains candidates in one pass."""
+    each = [estimate_bytes(candidate, space, about) for candidate in candidates]
+    return int(sum(each) - (len(each) - 1) * about["idle_bytes"])
+
+
 def memory_limit(
     about: Mapping[str, Any], space: Space, max_memory: int | None
 ) -> Callable[[Candidate], str | None] | None:
@@ -46,3 +53,21 @@ def memory_limit(
         return f"takes about {expected / 1e9:.1f} GB of memory of {limit / 1e9:.1f} GB allowed"
 
     return over
+
+
+def expected_seconds(candidate: Candidate, about: Mapping[str, Any]) -> float:
+    """Return the expected time of a full training, with an evaluation after every epoch.
+
+    Args:
+        candidate: what would be trained; all are taken to be as fast as default LoRA.
+        about: the worker's report: rows per split, and the time of a row in a training step.
+    """
+    rows = about["rows"]
+    each = rows[0] + _WITHOUT_BACKWARD * rows[1]
+    return float(candidate.epochs * each * about["row_seconds"])
+
+
+def delivery_seconds(about: Mapping[str, Any], test_rows: int) -> float:
+    """Return the expected time of checking and scoring: a process start, some rows."""
+    rows = about["rows"][1] + 4 * test_rows
+    return float(about["ready_seconds"] + rows * about["row_seconds"] * _WITHOUT_BACKWARD)

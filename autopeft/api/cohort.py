@@ -1,0 +1,70 @@
+"""Proposals, asked for a cohort at a time and sorted into packs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from autopeft.methods.packing import PackKey
+from autopeft.records import Candidate
+from autopeft.search.study import Proposal, Search
+
+COHORT = 8
+"""Proposals between two looks at what was learnt: enough for a pack, few enough to learn from."""
+
+
+class Cohorts:
+    """Takes proposals from a search and hands them out as packs.
+
+    A cohort ends where the number of proposals is a multiple of `COHORT`, so that a run that was
+    killed asks the same questions with the same knowledge as one that was not.
+
+    Args:
+        search: proposes.
+        key: from a candidate, what it must have in common with the others of a pack; None for
+            alone.
+        fits: whether candidates fit in memory together.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        key: Callable[[Candidate], PackKey | None],
+        fits: Callable[[Sequence[Candidate]], bool],
+    ) -> None:
+        self._search, self._key, self._fits = search, key, fits
+        self._waiting: list[Proposal] = []
+
+    def pack(self, size: int) -> list[Proposal]:
+        """Return at most `size` proposals that can share a pass; none if there is none left."""
+        if not self._waiting:
+            self._waiting = list(self._ask(max(size, 1)))
+        if not self._waiting:
+            return []
+        first = self._waiting.pop(0)
+        pack, key = [first], self._key_of(first)
+        for proposal in list(self._waiting):
+            together = [one.candidate for one in (*pack, proposal)]
+            alike = key is not None and self._key_of(proposal) == key
+            if alike and len(pack) < size and self._fits(together):
+                self._waiting.remove(proposal)
+                pack.append(proposal)
+        return pack
+
+    def give_up(self) -> None:
+        """Take back the proposals that nobody will train."""
+        for proposal in self._waiting:
+            self._search.withdraw(proposal.number)
+        self._waiting.clear()
+
+    def _key_of(self, proposal: Proposal) -> PackKey | None:
+        return None if proposal.alone else self._key(proposal.candidate)
+
+    def _ask(self, size: int) -> Iterator[Proposal]:
+        """Yield a cohort; with packs of one, a single proposal, which knows all before it."""
+        for asked in range(COHORT if size > 1 else 1):
+            if asked and self._search.proposed % COHORT == 0 and not self._search.queued:
+                return
+            proposal = self._search.propose()
+            if proposal is None:
+                return
+            yield proposal

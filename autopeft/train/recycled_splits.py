@@ -1,0 +1,77 @@
+"""What is recycled of a session's splits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from autopeft.backbone.load import Backbone
+from autopeft.backbone.replayable import replayable
+from autopeft.backbone.share import checksum
+from autopeft.train.recycle import FrozenStates, Key, Recycled, computing, digest
+
+if TYPE_CHECKING:
+    from autopeft.tasks.encode import Encoded
+
+
+class RecycledSplits:
+    """Per split and number of lowest layers, the states that leave them.
+
+    Args:
+        backbone: that candidates are trained on.
+        splits: by name.
+        folder: where the states are kept.
+        pad_token: fills the padding.
+        device: where the backbone lives.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        splits: Mapping[str, Encoded],
+        folder: Path,
+        *,
+        pad_token: int,
+        device: torch.device,
+    ) -> None:
+        self._backbone, self._splits = backbone, splits
+        self._pad_token, self._device = pad_token, device
+        self._kept = Recycled(folder)
+
+    def states(self, layers: int) -> dict[str, Any]:
+        """Return the arguments of a `Runner` that replays so many layers, none if it cannot."""
+        if layers == 0 or self._refused is not None:
+            return {}
+        found = {split: self._split(split, layers) for split in self._splits}
+        return {"layers": layers, "frozen": {k: v for k, v in found.items() if v is not None}}
+
+    def _split(self, split: str, layers: int) -> FrozenStates | None:
+        backbone, encoded = self._backbone, self._splits[split]
+        key = Key(
+            backbone=self._checksum,
+            data=self._digests[split],
+            layers=layers,
+            dtype=str(backbone.model.dtype),
+            attention=backbone.attention,
+            device=self._device.type,
+        )
+        compute = computing(
+            backbone.model, layers, encoded, pad_token=self._pad_token, device=self._device
+        )
+        return self._kept.states(key, encoded.lengths, compute)
+
+    @functools.cached_property
+    def _refused(self) -> str | None:
+        return replayable(self._backbone.model)
+
+    @functools.cached_property
+    def _checksum(self) -> str:
+        return checksum(self._backbone.model)
+
+    @functools.cached_property
+    def _digests(self) -> dict[str, str]:
+        return {split: digest(encoded) for split, encoded in self._splits.items()}

@@ -1,0 +1,104 @@
+"""One part in action: the same code for a candidate alone and for one of a pack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autopeft.deltas import Part
+from autopeft.deltas.delta import Delta
+from autopeft.deltas.gate import Gate
+from autopeft.tuner.prompt import Room
+
+
+class Actor(nn.Module):
+    """A part's delta, with its gate and the weights that it shares with others.
+
+    Never in the tree of a model, which lists those modules where they belong. Keeps nothing and
+    draws nothing while it acts, so that `torch.func` can take the weights of many candidates at
+    once.
+
+    Args:
+        part: what it is.
+        delta: of the part.
+        gate: its own or a shared one; None without.
+        shared: the weights of `Part.shares`; None without.
+    """
+
+    def __init__(
+        self, part: Part, delta: Delta, gate: Gate | None, shared: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.part, self.delta, self.gate, self.shared = part, delta, gate, shared
+
+    def forward(
+        self,
+        target: Tensor,
+        h: Tensor,
+        gate_h: Tensor,
+        *,
+        kept: Tensor | None = None,
+        mask: Tensor | None = None,
+        weight: Tensor | None = None,
+        room: Room | None = None,
+    ) -> Any:
+        """Return `target` with the change, or what stands for a prefix.
+
+        Args:
+            target: the state (B, …) that changes; not read for a prefix.
+            h: what the delta reads.
+            gate_h: what the gate reads.
+            kept: factors of dropout, of the shape of `h`; None to drop nothing.
+            mask: real tokens (B, S); None where all are real.
+            weight: of the frozen module, for a delta that reads it.
+            room: where a prompt stands in `target`.
+
+        Returns:
+            The changed `target`, in its dtype; of a prefix, keys and values (tokens, kv_width) and,
+            with a gate, its value (B, 1, 1).
+        """
+        gate = () if self.gate is None else (self.gate(gate_h.float(), mask),)
+        if self.part.changes == "attention":
+            return (*self.delta(), *gate)
+        if self.part.changes == "prompt":
+            assert room is not None
+            real = None if mask is None else room.narrow(mask)
+            return room.fill(target, self.delta(room.narrow(target).float(), real))
+        h = h.float()
+        extra: dict[str, Any] = {} if self.shared is None else {"shared": self.shared}
+        if self.delta.reads_weight:
+            extra["weight"] = weight
+        if self.delta.reads_mask:
+            extra["mask"] = mask
+        change = self.delta(h if kept is None else h * kept, **extra)
+        return target + (gate[0] * change if gate else change).to(target.dtype)
+
+    def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return a projection's weight and bias with the part folded in, see `Delta.folded`."""
+        delta: Any = self.delta
+        extra = {} if self.shared is None else {"shared": self.shared}
+        folded: tuple[Tensor, Tensor | None] = delta.folded(weight, bias, **extra)
+        return folded
+
+    def kept(self, h: Tensor, generators: Sequence[torch.Generator]) -> Tensor | None:
+        """Draw the factors of dropout for what the delta reads, None without dropout.
+
+        Args:
+            h: what it reads.
+            generators: the candidate's own; empty for torch's.
+        """
+        generator = generators[0] if generators else None
+        return drawn(h.shape, self.part.dropout, h.device, generator)
+
+
+def drawn(
+    shape: torch.Size, dropout: float, device: torch.device, generator: torch.Generator | None
+) -> Tensor | None:
+    """Return a factor of dropout for each number of a shape: 0, or 1/(1 − dropout) to make up."""
+    if not dropout:
+        return None
+    kept = torch.empty(shape, device=device).bernoulli_(1 - dropout, generator=generator)
+    return kept / (1 - dropout)
