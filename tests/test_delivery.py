@@ -17,7 +17,6 @@ from autopeft import delivery
 from autopeft.delivery import About, TunedModel, load_code, probabilities, verify, write
 from autopeft.errors import DeliveryError, ModelError
 from autopeft.records import Candidate
-from autopeft.train.fit import Watch
 from autopeft.train.session import Session, open_session
 from tests.train.toy import order, save_splits, table
 
@@ -57,7 +56,7 @@ def deliver(folder: Path, model: Path, method: str = "lora", *, numeric: bool = 
     rate = 1e-3 if method == "full" else 2e-2
     candidate = Candidate(method=method, learning_rate=rate, epochs=4, batch_size=8)
     artifact = folder / "artifact"
-    session.trial(candidate, seed=1, watch=Watch(), artifact=artifact)
+    session.trial(candidate, seed=1, artifact=artifact)
     about = About(
         model=str(model),
         task="regression" if numeric else "text-classification",

@@ -52,7 +52,10 @@ def dies_in_a_word(channel: Channel) -> None:
 
 
 def trainer(channel: Channel) -> None:
-    """Play a training process: what a job does is written in its candidate's method."""
+    """Play a training process: what a job does is written in its candidate's method.
+
+    In a pack, the jobs follow each other, but are at the rung together.
+    """
     opening = channel.receive()
     if opening.get("starts") == "never":
         print("cannot import torch", file=sys.stderr, flush=True)
@@ -67,24 +70,33 @@ def trainer(channel: Channel) -> None:
 
 
 def _train(channel: Channel, order: dict[str, Any]) -> None:
-    identity = {"number": order["number"], "seed": order["seed"]}
-    method = order["candidate"]["method"]
-    if method == "dies":
-        print("last words", file=sys.stderr, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-    if method == "exits":
-        os._exit(7)
-    if method == "hangs":
-        time.sleep(60)
-    if method == "slow":
-        time.sleep(0.2)
-    if method == "fails":
-        channel.send({"kind": "failed", **identity, "cause": "non-finite-loss", "message": "nan"})
-        return
-    channel.send(
-        {"kind": "progress", **identity, "step": 1, "steps": 2, "examples_per_second": 5.0}
-    )
+    arrived = []
+    for job in order["jobs"]:
+        method, number = job["candidate"]["method"], job["number"]
+        if method == "dies":
+            print("last words", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if method == "exits":
+            os._exit(7)
+        if method == "hangs":
+            time.sleep(60)
+        if method == "slow":
+            time.sleep(0.2)
+        if method == "fails":
+            failure = {"cause": "non-finite-loss", "message": "nan"}
+            channel.send({"kind": "failed", "number": number, **failure})
+        else:
+            arrived.append(number)
+    shares = [{"number": number, "share": 0.5} for number in arrived]
+    channel.send({"kind": "progress", "trials": shares, "examples_per_second": 5.0})
     point = {"rung": 0, "share": 0.5, "score": 0.75, "wall_seconds": 1.0}
-    channel.send({"kind": "rung", **identity, "point": point})
-    go = channel.receive()["go"]
-    channel.send({"kind": "finished", **identity, "stopped": not go, "pid": os.getpid()})
+    if arrived:
+        points = [{"number": number, "point": point} for number in arrived]
+        channel.send({"kind": "rung", "points": points})
+        going = channel.receive()["numbers"]
+        for number in arrived:
+            stopped = number not in going
+            channel.send(
+                {"kind": "finished", "number": number, "stopped": stopped, "pid": os.getpid()}
+            )
+    channel.send({"kind": "free"})

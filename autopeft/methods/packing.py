@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from autopeft.methods import METHODS
 from autopeft.records import BackboneShape, Candidate
 
-PackKey = tuple[int, int]
-"""Examples per optimizer step, and tokens of the soft prompt."""
+
+class PackKey(NamedTuple):
+    """What candidates have in common that share a pass.
+
+    Attributes:
+        batch_size: examples per optimizer step.
+        prompt_tokens: length of the soft prompt; 0 without one.
+    """
+
+    batch_size: int
+    prompt_tokens: int
 
 
 def pack_key(candidate: Candidate, shape: BackboneShape) -> PackKey | None:
-    """Return what candidates must have in common to share a pass; None for one that goes alone.
-
-    Alone goes what does not train through our own deltas; see `autopeft.tuner.Pack`.
+    """Return what a candidate must have in common with others to share a pass with them.
 
     Args:
         candidate: with all its knobs and its placement.
         shape: of the backbone.
+
+    Returns:
+        None for one that goes alone, as it trains more than our own deltas and the head; see
+        `autopeft.tuner.Pack`.
     """
     info = METHODS.get(candidate.method)
-    if info.recipe is None:
-        return (candidate.batch_size, 0) if info.family == "head" else None
-    parts = info.recipe(shape, candidate.placement, candidate.knobs)
-    prompts = (part for part in parts if part.changes == "prompt")
-    return candidate.batch_size, sum(int(part.settings["tokens"]) for part in prompts)
+    tokens = 0
+    if info.recipe is not None:
+        parts = info.recipe(shape, candidate.placement, candidate.knobs)
+        tokens = sum(int(part.settings["tokens"]) for part in parts if part.changes == "prompt")
+    elif info.family != "head":
+        return None
+    return PackKey(candidate.batch_size, tokens)

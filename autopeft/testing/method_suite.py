@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 from autopeft.backbone.load import Backbone
 from autopeft.backbone.share import checksum, share
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import adapt, with_defaults
+from autopeft.methods.adapt import adapt, private_copy, with_defaults
 from autopeft.methods.artifact import load_artifact, merge, save_artifact
+from autopeft.methods.packing import pack_key
 from autopeft.methods.trained import load_trainable_state, trainable, trainable_state
 from autopeft.records import Candidate, Scalar
 from autopeft.testing.toy import LONGEST, toy_for
@@ -252,6 +253,40 @@ class MethodContract:
         head = Candidate(method="head_only", learning_rate=1.0, epochs=1)
         plain = self._logits(adapt(self.backbone, head, seed=0))
         self._assert_close(self._logits(model), plain, "with every gate shut")
+
+    def check_pack_gives_what_each_gives_alone(self, folder: Path) -> None:
+        """In one pass with others: equal logits and gradients; what cannot be packed is refused."""
+        import torch
+
+        from autopeft.tuner import Pack
+
+        del folder
+        members = [self._trained_copy(), self._adapt(seed=1)]
+        key = pack_key(self.candidate, self.backbone.shape)
+        if key is None:
+            try:
+                Pack(private_copy(self.backbone), members)
+            except ValueError:
+                return
+            raise AssertionError("it goes alone, but a pack of it is not refused")
+        if not key.prompt_tokens:
+            head = Candidate(method="head_only", learning_rate=1.0, epochs=1)
+            members.insert(1, adapt(self.backbone, head, seed=2))
+        alone = [self._step(member.train()) for member in members]
+        pack = Pack(private_copy(self.backbone), [member.eval() for member in members]).train()
+        for member in members:
+            member.zero_grad()
+        logits = pack(**self.toy.inputs)
+        losses = [torch.nn.functional.cross_entropy(own, self.toy.labels) for own in logits]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        for own, member, (expected, gradients) in zip(logits, members, alone, strict=True):
+            self._assert_close(own, expected, "in a pack")
+            packed = {n: p.grad for n, p in member.named_parameters() if p.grad is not None}
+            assert packed.keys() == gradients.keys(), "in a pack, other tensors get a gradient"
+            for name, gradient in gradients.items():
+                apart = (gradient - packed[name]).abs().max().item()
+                allowed = CLOSE * max(1.0, gradient.abs().max().item())
+                assert apart <= allowed, f"in a pack, the gradient of {name} differs by {apart:.1e}"
 
     def _adapt(self, backbone: Backbone | None = None, seed: int = 0) -> Any:
         return adapt(backbone or self.backbone, self.candidate, seed=seed, total_steps=STEPS)

@@ -37,6 +37,9 @@ class Pack(nn.Module):
         members: models adapted by our tuner, or in their head alone; the pack uses their
             parameters themselves. Their prompts, if any, must be equally long.
         generators: one per member, which its dropout is drawn from; empty for torch's.
+
+    Raises:
+        ValueError: a member trains something else, or the prompts are not equally long.
     """
 
     def __init__(
@@ -230,6 +233,18 @@ def _gathered(
             elif isinstance(module, ModulesToSaveWrapper):
                 head = module.modules_to_save["default"]
                 heads.setdefault(name.removeprefix("base_model.model."), []).append(head)
+    served = {
+        id(parameter)
+        for module in (
+            *(actor for found in placed.values() for d in found.values() for actor in d.actors),
+            *(head for found in heads.values() for head in found),
+        )
+        for parameter in module.parameters()
+    }
+    for member in members:
+        for name, parameter in member.named_parameters():
+            if parameter.requires_grad and id(parameter) not in served:
+                raise ValueError(f"{name} trains outside our deltas and the head: train it alone")
     return placed, heads
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ class MadeUpPool:
         self.trained: list[tuple[int, int]] = []
         self._fails = fails
 
-    def run(self, jobs: Iterator[Job], watcher: Finals) -> int:
-        for job in jobs:
+    def run(self, packs: Iterator[Sequence[Job]], watcher: Finals) -> int:
+        for job in itertools.chain.from_iterable(packs):
             key = (job.number, job.seed)
             self.trained.append(key)
             watcher.started(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,12 @@ class Notes:
     def started(self, job: Job) -> None:
         self.events.append(("started", job.number))
 
-    def progress(self, job: Job, message: Mapping[str, Any]) -> None:
-        self.events.append(("progress", job.number, message["step"]))
+    def progress(self, job: Job, share: float, examples_per_second: float) -> None:
+        self.events.append(("progress", job.number, share, examples_per_second))
 
-    def rung(self, job: Job, point: RungPoint) -> bool:
-        self.events.append(("rung", job.number, point.score))
-        return self.go
+    def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]:
+        self.events.append(("rung", {number: point.score for number, point in points.items()}))
+        return points if self.go else ()
 
     def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
         self.pids.append(outcome["pid"])
@@ -61,16 +61,21 @@ def opened() -> Iterator[Opened]:
         yield make
 
 
-def jobs(*methods: str, limit_seconds: float | None = None) -> Iterator[Job]:
+def job(number: int, method: str, limit_seconds: float | None = None) -> Job:
+    return Job(
+        number=number,
+        candidate=Candidate(method=method, learning_rate=1e-3, epochs=1),
+        seed=9,
+        rungs=(0.5, 1.0),
+        artifact=Path("trials") / str(number),
+        limit_seconds=limit_seconds,
+    )
+
+
+def jobs(*methods: str, limit_seconds: float | None = None) -> Iterator[list[Job]]:
+    """Yield packs of one."""
     for number, method in enumerate(methods):
-        yield Job(
-            number=number,
-            candidate=Candidate(method=method, learning_rate=1e-3, epochs=1),
-            seed=9,
-            rungs=(0.5, 1.0),
-            artifact=Path("trials") / str(number),
-            limit_seconds=limit_seconds,
-        )
+        yield [job(number, method, limit_seconds)]
 
 
 def test_job_goes_from_its_start_to_its_end(opened: Opened) -> None:
@@ -79,8 +84,8 @@ def test_job_goes_from_its_start_to_its_end(opened: Opened) -> None:
     assert pool.run(jobs("trains"), notes) == 1
     assert notes.events == [
         ("started", 0),
-        ("progress", 0, 1),
-        ("rung", 0, 0.75),
+        ("progress", 0, 0.5, 5.0),
+        ("rung", {0: 0.75}),
         ("finished", 0, False),
     ]
 
@@ -96,10 +101,10 @@ def test_jobs_are_taken_only_when_a_worker_is_free(opened: Opened) -> None:
     pool, notes = opened(), Notes()
     pool.open()
 
-    def lazily() -> Iterator[Job]:
-        for job in jobs("trains", "fails", "trains"):
-            assert len(notes.ends()) == job.number
-            yield job
+    def lazily() -> Iterator[list[Job]]:
+        for pack in jobs("trains", "fails", "trains"):
+            assert len(notes.ends()) == pack[0].number
+            yield pack
 
     assert pool.run(lazily(), notes) == 3
     assert len(set(notes.pids)) == 1
@@ -149,6 +154,34 @@ def test_dead_worker_costs_its_job_and_is_replaced(opened: Opened) -> None:
     assert messages[0] == "the process ended with signal 9. last words"
     assert messages[1].startswith("the process ended with exit status 7.")
     assert len({first, *notes.pids}) == 3
+
+
+def test_jobs_of_a_pack_go_to_one_worker_and_are_at_the_rung_together(opened: Opened) -> None:
+    pool, notes = opened(), Notes()
+    pool.open()
+    packs = [[job(0, "trains"), job(1, "fails"), job(2, "trains")], [job(3, "trains")]]
+    assert pool.run(iter(packs), notes) == 2
+    assert [event[1] for event in notes.events if event[0] == "rung"] == [
+        {0: 0.75, 2: 0.75},
+        {3: 0.75},
+    ]
+    assert [event[:2] for event in notes.ends()] == [
+        ("failed", 1),
+        ("finished", 0),
+        ("finished", 2),
+        ("finished", 3),
+    ]
+
+
+def test_dead_worker_costs_all_of_its_pack_that_had_not_ended(opened: Opened) -> None:
+    pool, notes = opened(), Notes()
+    pool.open()
+    pool.run(iter([[job(0, "fails"), job(1, "trains"), job(2, "dies")]]), notes)
+    assert [event[:3] for event in notes.ends()] == [
+        ("failed", 0, Cause.NON_FINITE),
+        ("failed", 1, Cause.WORKER_DIED),
+        ("failed", 2, Cause.WORKER_DIED),
+    ]
 
 
 def test_worker_that_hangs_is_ended_at_its_limit(

@@ -15,7 +15,6 @@ from autopeft.api import pool, searching
 from autopeft.errors import NoCandidateError, RunFolderError
 from autopeft.records import Candidate, Cause, TrialState
 from autopeft.store import RunFolder
-from autopeft.train.fit import Watch
 from autopeft.train.session import open_session
 from tests.robustness.conftest import Done, Settings, run
 from tests.robustness.run import outline, records_in, states_in, write_space
@@ -149,7 +148,7 @@ def test_memory_is_flat_over_many_trials(
                 candidates[number % len(candidates)], learning_rate=1e-3 * (1 + number)
             )
             try:
-                session.trial(candidate, seed=0, watch=Watch(), artifact=tmp_path / "artifact")
+                session.trial(candidate, seed=0, artifact=tmp_path / "artifact")
             except Exception as error:
                 assert "same for every" in str(error)
         return psutil.Process().memory_info().rss

@@ -112,7 +112,7 @@ def evaluate(
         dies(f"before rung {rung}")
         score = 0.5 + (final - 0.5) * share**0.3
         curve.append(RungPoint(rung=rung, share=share, score=score, wall_seconds=share))
-        if not search.rung(proposal.number, curve[-1]):
+        if not search.rung({proposal.number: curve[-1]}):
             record = dataclasses.replace(record, state=TrialState.STOPPED)
             break
     dies("before the record")

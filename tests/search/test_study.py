@@ -250,7 +250,7 @@ def test_an_error_metric_is_minimised(space: Space) -> None:
         if proposal.candidate.method == "ln_tuning":
             error = 0.2
         point = RungPoint(rung=1, share=1 / 3, score=error, wall_seconds=1.0)
-        decisions[proposal.candidate.method] = search.rung(proposal.number, point)
+        decisions[proposal.candidate.method] = bool(search.rung({proposal.number: point}))
         search.finished(
             TrialRecord(
                 number=proposal.number,
@@ -328,7 +328,7 @@ def test_the_head_is_the_floor_and_slow_starters_are_spared_once(space: Space) -
     weak = search.propose()
     assert weak is not None
     point = RungPoint(rung=0, share=1 / 9, score=0.4, wall_seconds=1.0)
-    assert not search.rung(weak.number, point)
+    assert not search.rung({weak.number: point})
     assert search.trials.records()[-1].curve == (point,)
 
 

@@ -16,7 +16,6 @@ from autopeft.backbone.load import load_backbone
 from autopeft.methods.adapt import adapt
 from autopeft.methods.artifact import load_artifact
 from autopeft.records import Candidate
-from autopeft.train.fit import Watch
 from autopeft.train.scale import Scale, output_layer
 from autopeft.train.session import Session, open_session
 from tests.tiny import OF_TEXTS, tiny_model
@@ -84,7 +83,7 @@ def session_on(folder: Path, model: Path, numbers: tuple[float, float]) -> Sessi
 
 
 def trained(session: Session, artifact: Path, candidate: Candidate = CANDIDATE) -> dict[str, float]:
-    found = session.trial(candidate, seed=0, watch=Watch(), artifact=artifact)
+    found = session.trial(candidate, seed=0, artifact=artifact)
     return {**found["metrics"], "curve": found["curve"][-1]["score"]}
 
 

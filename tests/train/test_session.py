@@ -40,7 +40,7 @@ def made(opened: tuple[Session, dict[str, Any]]) -> Session:
 
 
 def run(made: Session, artifact: Path, candidate: Candidate = LORA, **options: Any) -> Any:
-    options = {"seed": 0, "watch": Watch(), **options}
+    options = {"seed": 0, **options}
     return made.trial(candidate, artifact=artifact, **options)
 
 
@@ -112,8 +112,8 @@ def test_low_precision_trains_and_is_delivered_over_the_checkpoints_own(
 
 def test_stopped_trial_writes_nothing(made: Session, tmp_path: Path) -> None:
     seen: list[RungPoint] = []
-    watch = Watch(rungs=(0.3, 1.0), on_rung=lambda point: seen.append(point) or False)
-    outcome = run(made, tmp_path / "artifact", watch=watch)
+    watch = Watch(on_rung=lambda points: seen.append(points[0]) or ())
+    outcome = run(made, tmp_path / "artifact", watch=watch, rungs=(0.3, 1.0))
     assert outcome["stopped"]
     assert [dataclasses.asdict(point) for point in seen] == outcome["curve"]
     assert not (tmp_path / "artifact").exists()
@@ -123,7 +123,7 @@ def test_stopped_trial_writes_nothing(made: Session, tmp_path: Path) -> None:
 def test_trial_cut_by_the_clock_is_kept_only_on_request(
     made: Session, tmp_path: Path, keep: bool
 ) -> None:
-    outcome = run(made, tmp_path / "artifact", watch=Watch(deadline=0.0), keep=keep)
+    outcome = run(made, tmp_path / "artifact", deadline=0.0, keep=keep)
     assert outcome["stopped"] is not keep
     assert outcome["message"] == "cut at 6% by the time limit"
     assert (tmp_path / "artifact" / "adapter_model.safetensors").is_file() is keep
@@ -135,7 +135,7 @@ def test_scores_keep_the_metrics_sign(tiny_folder: Callable[[str], Path], tmp_pa
     )
     made = open_session(setting)[0]
     seen: list[float] = []
-    watch = Watch(on_rung=lambda point: seen.append(point.score) or True)
+    watch = Watch(on_rung=lambda points: seen.append(points[0].score) or points)
     outcome = run(made, tmp_path / "a", watch=watch)
     assert outcome["score"] > 0
     assert seen == [point["score"] for point in outcome["curve"]]
@@ -233,12 +233,12 @@ def test_bug_is_not_taken_for_want_of_memory(
     made: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit_rows(monkeypatch, batches, 0, RuntimeError("shapes disagree"))
-    with pytest.raises(RuntimeError, match="shapes disagree"):
+    with pytest.raises(TrialError, match="RuntimeError: shapes disagree") as caught:
         run(made, tmp_path)
+    assert caught.value.cause == Cause.BUG
 
 
 def test_constant_predictions_are_a_failure_of_their_own(made: Session, tmp_path: Path) -> None:
-    still = dataclasses.replace(LORA, method="head_only", learning_rate=1e-9, epochs=1)
     made.delivered.model.classifier.weight.data.zero_()  # type: ignore[union-attr]
     one_class = [row for row in range(48) if row % 2]
     biased = dataclasses.replace(
@@ -251,7 +251,7 @@ def test_constant_predictions_are_a_failure_of_their_own(made: Session, tmp_path
     whole, made.train = made.train, biased
     try:
         with pytest.raises(TrialError, match="same for every selection row") as caught:
-            run(made, tmp_path, dataclasses.replace(still, learning_rate=0.3, epochs=5))
+            run(made, tmp_path, dataclasses.replace(LORA, learning_rate=0.05, epochs=5))
     finally:
         made.train = whole
     assert caught.value.cause == Cause.CONSTANT

@@ -44,10 +44,16 @@ class Script:
 def train(artifact: Path, **changes: Any) -> dict[str, Any]:
     return {
         "op": "train",
-        "number": 4,
         "seed": 2,
+        "rungs": changes.pop("rungs", [0.5, 1.0]),
+        "jobs": [job(artifact, **changes)],
+    }
+
+
+def job(artifact: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "number": 4,
         "candidate": LORA.to_json(),
-        "rungs": [0.5, 1.0],
         "artifact": str(artifact),
         "limit_seconds": None,
         "keep": False,
@@ -60,7 +66,7 @@ def opening(tiny_folder: Callable[[str], Path], tmp_path: Path) -> dict[str, Any
     return order(save_splits(tmp_path / "data"), tiny_folder("bert"))
 
 
-GO, STOP = {"op": "go_on", "go": True}, {"op": "go_on", "go": False}
+GO, STOP = {"op": "go_on", "numbers": [4]}, {"op": "go_on", "numbers": []}
 
 
 def test_opens_and_trains(
@@ -72,11 +78,19 @@ def test_opens_and_trains(
     assert kinds[0] == "ready"
     assert BackboneShape.from_json(replies[0]["shape"]).layers == 2
     assert replies[0]["ready_seconds"] > 0
-    assert [kind for kind in kinds if kind != "progress"] == ["ready", "rung", "rung", "finished"]
-    assert all(reply["number"] == 4 and reply["seed"] == 2 for reply in replies[1:])
-    steps = [reply["step"] for reply in replies if reply["kind"] == "progress"]
-    assert steps == list(range(1, 13))
-    assert replies[-1]["score"] == replies[-1]["metrics"]["accuracy"]
+    assert [kind for kind in kinds if kind != "progress"] == [
+        "ready",
+        "rung",
+        "rung",
+        "finished",
+        "free",
+    ]
+    finished = replies[-2]
+    assert finished["number"] == 4
+    told = [reply["trials"] for reply in replies if reply["kind"] == "progress"]
+    assert [one["number"] for (one,) in told] == [4] * 12
+    assert [one["share"] for (one,) in told] == pytest.approx([s / 12 for s in range(1, 13)])
+    assert finished["score"] == finished["metrics"]["accuracy"]
     assert (tmp_path / "a" / "adapter_model.safetensors").is_file()
 
 
@@ -90,7 +104,7 @@ def test_progress_is_not_reported_faster_than_it_can_be_shown(
 
 
 def test_rung_that_is_refused_ends_the_training(opening: dict[str, Any], tmp_path: Path) -> None:
-    last = Script(opening, train(tmp_path / "a"), STOP).run()[-1]
+    last = Script(opening, train(tmp_path / "a"), STOP).run()[-2]
     assert last["kind"] == "finished"
     assert last["stopped"]
 
@@ -111,14 +125,14 @@ def test_bug_is_told_as_one_with_its_traceback_in_the_log(
     opening: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = train(tmp_path / "a", candidate={**LORA.to_json(), "knobs": {"rank": 3}})
-    last = Script(opening, wrong).run()[-1]
+    last = Script(opening, wrong).run()[-2]
     assert (last["kind"], last["cause"]) == ("failed", "bug")
     assert last["message"].startswith("ConfigError: lora has no knob 'rank'")
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_time_limit_counts_from_the_order(opening: dict[str, Any], tmp_path: Path) -> None:
-    last = Script(opening, train(tmp_path / "a", limit_seconds=0.0, keep=True)).run()[-1]
+    last = Script(opening, train(tmp_path / "a", limit_seconds=0.0, keep=True)).run()[-2]
     assert last["kind"] == "finished"
     assert "by the time limit" in last["message"]
 
@@ -129,3 +143,24 @@ def test_session_that_cannot_be_opened_is_refused_by_name(
     (reply,) = Script({**opening, "model": str(tmp_path / "nowhere")}).run()
     assert (reply["kind"], reply["error"]) == ("refused", "ModelError")
     assert "nowhere" in reply["message"]
+
+
+def test_pack_is_told_of_by_number_and_each_ends_on_its_own(
+    opening: dict[str, Any], tmp_path: Path
+) -> None:
+    """One is stopped, one has a fault, one comes to its end."""
+    order = train(tmp_path / "a")
+    order["jobs"] += [
+        job(tmp_path / "b", number=7, candidate={**LORA.to_json(), "method": "houlsby"}),
+        job(tmp_path / "c", number=9, candidate={**LORA.to_json(), "knobs": {"rank": 3}}),
+        job(tmp_path / "d", number=11, candidate={**LORA.to_json(), "method": "full"}),
+    ]
+    answer = {"op": "go_on", "numbers": [7]}
+    replies = Script(opening, order, *[answer] * 3).run()
+    ends = {r["number"]: r for r in replies if r["kind"] in ("finished", "failed")}
+    assert ends.keys() == {4, 7, 9, 11}
+    assert ends[4]["stopped"]
+    assert not ends[7]["stopped"]
+    assert ends[9]["cause"] == "bug"
+    assert replies[-1] == {"kind": "free"}
+    assert (tmp_path / "b" / "adapter_model.safetensors").is_file()
