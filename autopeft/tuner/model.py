@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from autopeft.deltas import DELTAS, Part
 from autopeft.deltas.gate import Gate
 from autopeft.tuner import attention
+from autopeft.tuner.answer import answered, fill, keeping, verbaliser_in
 from autopeft.tuner.call import Call
 from autopeft.tuner.config import AutoPeftConfig
 from autopeft.tuner.layer import DeltaLayer
@@ -34,6 +35,7 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         self._call_of_model = _call_of(model)
         self._attention_before: str | None = None
         self._rooms: dict[str, Room] = {}
+        self._verbalised: dict[str, str] = {}
         super().__init__(model, *args, **kwargs)
 
     def inject_adapter(
@@ -43,8 +45,14 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
 
         peft's own hook for that, ``_pre_injection_hook``, runs for the first adapter only.
         """
-        self._prepare(model, self.peft_config[adapter_name], adapter_name)
+        config = self.peft_config[adapter_name]
+        self._prepare(model, config, adapter_name)
+        answers: Any = model
+        part = verbaliser_in(config.placed(), answers.config)
         super().inject_adapter(model, adapter_name, *args, **kwargs)
+        if part is not None:
+            self._verbalised[adapter_name] = part.module
+            fill(answers.get_submodule(part.module), adapter_name, part)
 
     def _prepare(self, model: Any, config: AutoPeftConfig, adapter_name: str) -> None:
         """Make what layers share, and open the attention to prefixes."""
@@ -112,10 +120,25 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
             kwargs = widened(kwargs, call.room, self.model.config.pad_token_id)
         call.masks = _masks(kwargs)
         try:
-            return self.model.forward(*args, **kwargs)
+            return self._run(kwargs)
         finally:
             call.inputs.clear()
             call.room = None
+
+    def _run(self, inputs: dict[str, Any]) -> Any:
+        """Run the model, and add to its logits what a verbaliser scores."""
+        reads = [
+            self._verbalised[name] for name in self.active_adapters if name in self._verbalised
+        ]
+        if not reads:
+            return self.model.forward(**inputs)
+        if inputs.get("labels") is not None:
+            raise ValueError("a verbaliser comes after the loss: give no labels, take the logits")
+        layer = self.model.get_submodule(reads[0])
+        with keeping(layer) as states:
+            output = self.model.forward(**inputs)
+        output["logits"] = answered(layer, states[0], output["logits"])
+        return output
 
     def _room(self) -> Room | None:
         """Return the room for the prompt that acts now."""
@@ -134,6 +157,7 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         """Remove an adapter, with what its layers share."""
         super().delete_adapter(adapter_name)
         self._rooms.pop(adapter_name, None)
+        self._verbalised.pop(adapter_name, None)
         if adapter_name in self.autopeft_shared:
             del self.autopeft_shared[adapter_name]
 
