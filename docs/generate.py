@@ -192,7 +192,8 @@ def _shape(config: object, auto_class: str = "AutoModelForSequenceClassification
 
     with quiet(), torch.device("meta"):
         model = getattr(transformers, auto_class).from_config(config)
-    return dataclasses.replace(backbone_shape(model, head_modules(model, ())), mask_token=MASK_TOKEN)
+    shape = backbone_shape(model, head_modules(model, ()))
+    return dataclasses.replace(shape, mask_token=MASK_TOKEN)
 
 
 def _default_count(info: MethodInfo, shape: BackboneShape) -> int:

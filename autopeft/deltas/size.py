@@ -68,6 +68,7 @@ SIZES: dict[str, Callable[[Part], int]] = {
     "mixed_prompt": _mixed_prompt,
     "cloze": _cloze,
     "at_mask": lambda _: 0,
+    "cut": lambda _: 0,
     "verbaliser": lambda _: 0,
     "hypercomplex": _hypercomplex,
     "kronecker": _kronecker,

@@ -16,6 +16,7 @@ from autopeft.tuner.call import Call
 from autopeft.tuner.config import AutoPeftConfig
 from autopeft.tuner.layer import DeltaLayer
 from autopeft.tuner.prompt import Room, room_for, widened
+from autopeft.tuner.slim import slim
 
 _MASKS = {"attention_mask": "encoder", "decoder_attention_mask": "decoder"}
 _DECODER_INPUTS = ("decoder_input_ids", "decoder_inputs_embeds")
@@ -38,21 +39,18 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         self._verbalised: dict[str, str] = {}
         super().__init__(model, *args, **kwargs)
 
-    def inject_adapter(
-        self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any
-    ) -> None:
+    def inject_adapter(self, model: Any, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Put an adapter on the model, with what it needs beside the layers.
 
         peft's own hook for that, ``_pre_injection_hook``, runs for the first adapter only.
         """
         config = self.peft_config[adapter_name]
         self._prepare(model, config, adapter_name)
-        answers: Any = model
-        part = verbaliser_in(config.placed(), answers.config)
+        part = verbaliser_in(config.placed(), model.config)
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         if part is not None:
             self._verbalised[adapter_name] = part.module
-            fill(answers.get_submodule(part.module), adapter_name, part)
+            fill(model.get_submodule(part.module), adapter_name, part)
 
     def _prepare(self, model: Any, config: AutoPeftConfig, adapter_name: str) -> None:
         """Make what layers share, and open the attention to prefixes."""
@@ -185,6 +183,8 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         plain: nn.Module = super()._unload_and_optionally_merge(
             merge, progressbar, safe_merge, adapter_names
         )
+        if merge and any(p.delta == "cut" for c in self.peft_config.values() for p in c.placed()):
+            slim(plain)
         if self._attention_before is not None:
             attention.uninstall(self.model, self._attention_before)
             self._attention_before = None
