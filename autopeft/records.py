@@ -170,6 +170,8 @@ class BackboneShape:
         head_params: parameters of the head (fresh and mismatched modules included).
         has_pad_token: whether padding can be told from text; images have none.
         embedding: the word embedding, from `vocabulary` to its width; None where there is none.
+        mask_token: the number of the token that stands for a gap; None where there is none.
+        checkpoint: the folder or hub name of the weights; ``""`` where only numbers are known.
     """
 
     architecture: str
@@ -186,6 +188,8 @@ class BackboneShape:
     head_params: int
     has_pad_token: bool = True
     embedding: ModuleShape | None = None
+    mask_token: int | None = None
+    checkpoint: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -26,6 +26,9 @@ from autopeft.tasks.metric import METRICS, MetricInfo  # noqa: E402
 LONGEST = 24
 """Tokens of the inputs for which exclusions are listed, as in the method contract's tests."""
 
+MASK_TOKEN = 103
+"""Any number will do: that there is a token for a gap is what a tokenizer says, not the shape."""
+
 NOTE = "<!-- Written by docs/generate.py from the registries; do not edit. -->"
 
 
@@ -189,7 +192,8 @@ def _shape(config: object, auto_class: str = "AutoModelForSequenceClassification
 
     with quiet(), torch.device("meta"):
         model = getattr(transformers, auto_class).from_config(config)
-    return backbone_shape(model, head_modules(model, ()))
+    shape = backbone_shape(model, head_modules(model, ()))
+    return dataclasses.replace(shape, mask_token=MASK_TOKEN)
 
 
 def _default_count(info: MethodInfo, shape: BackboneShape) -> int:

@@ -11,7 +11,13 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, ViTImageProcessorPil
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    PreTrainedTokenizerFast,
+    ViTImageProcessorPil,
+)
 
 from autopeft.backbone.quiet import quiet
 
@@ -147,9 +153,18 @@ def tiny_model(architecture: str, folder: Path, *, seed: int = 0, **changes: obj
         seed: of the weights.
         changes: settings of the configuration.
     """
+    return _saved(AutoModel, architecture, folder, seed, changes)
+
+
+def masked_model(architecture: str, folder: Path, *, seed: int = 0, **changes: object) -> Path:
+    """As `tiny_model`, with the head for masked words that the architecture has."""
+    return _saved(AutoModelForMaskedLM, architecture, folder, seed, changes)
+
+
+def _saved(kind: Any, architecture: str, folder: Path, seed: int, changes: Any) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModel.from_config(tiny_config(architecture, **changes))
+        model = kind.from_config(tiny_config(architecture, **changes))
     with quiet():
         model.save_pretrained(folder)
     save_processor(architecture, folder)

@@ -128,7 +128,7 @@ def load_backbone(
         auto_class=auto_class,
         model=loaded,
         processor=processor,
-        shape=backbone_shape(loaded, heads),
+        shape=_located(backbone_shape(loaded, heads), model, processor),
         heads=heads,
         fresh=fresh,
         digest=checkpoint.digest(find_folder(model)),
@@ -155,7 +155,7 @@ def outline(
     import transformers
 
     config = read_config(model, model_options)
-    _, notes = _load_processor(model, config, auto_class)
+    processor, notes = _load_processor(model, config, auto_class)
     with quiet(), explained(model), torch.device("meta"):
         empty = getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
     stored = checkpoint.weight_shapes(find_folder(model))
@@ -166,7 +166,7 @@ def outline(
         lacking = checkpoint.lacking(wanted, stored, empty.base_model_prefix)
     _check_fit(str(model), empty, lacking, [])
     heads = head_modules(empty, fresh_modules(lacking, []))
-    return backbone_shape(empty, heads), notes
+    return _located(backbone_shape(empty, heads), model, processor), notes
 
 
 def set_attention(backbone: Backbone, attention: str) -> Backbone:
@@ -217,6 +217,12 @@ def _load_processor(
     if reads_images(auto_class):
         return load_image_processor(model), ()
     return load_tokenizer(model, config)
+
+
+def _located(shape: BackboneShape, model: str | Path, processor: Any) -> BackboneShape:
+    """Return the numbers of a model with what its files say besides."""
+    mask = getattr(processor, "mask_token_id", None)
+    return replace(shape, checkpoint=str(model), mask_token=mask)
 
 
 def _check_place(model: str | Path) -> None:

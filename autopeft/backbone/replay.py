@@ -18,6 +18,7 @@ import functools
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from autopeft.backbone.role import layer_stacks
 
@@ -90,7 +91,6 @@ class Replay:
     def __init__(self, model: nn.Module, k: int) -> None:
         self._layers = _lowest_layers(model, k)
         self._before: list[Any] = []
-        self._form: _Form | None = None
         self.states: Tensor | None = None
 
     def __enter__(self) -> Replay:
@@ -126,43 +126,38 @@ class Replay:
                     f"states {tuple(states.shape)} for a batch {tuple(hidden.shape)}: set those of "
                     "the batch before its pass"
                 )
-        if self._form is None:
+        kind = type(self._layers[0])
+        if kind not in _BIASES:
             with torch.no_grad():
-                self._form = _form(self._layers[0], forward(*args, **kwargs))
-        last = index == len(self._layers) - 1
+                _BIASES[kind] = _biases(forward(*args, **kwargs))
+        biases, last = _BIASES[kind], index == len(self._layers) - 1
         if last:
             self.states = None
-        return self._form(states, last)
+        if biases is None:
+            return states
+        make = functools.partial(_position_bias, self._layers[0], states)
+        return (states, *(make() if bias and last else None for bias in biases))
 
 
 class _RecordedError(Exception):
     """Ends a pass whose rest nobody needs."""
 
 
-_Form = Callable[["Tensor", bool], Any]
-"""From a state (B, S, H), all that a layer returns; whether a layer that runs will read it."""
+_BIASES: WeakKeyDictionary[type[nn.Module], tuple[bool, ...] | None] = WeakKeyDictionary()
+"""By kind of layer, seen once: which of what it returns beside the state is a position bias; None
+if it returns the state alone."""
 
 
-def _form(layer: nn.Module, output: Any) -> _Form:
-    """Return how a state becomes all that a layer returns, seen from what one returned.
-
-    T5's first layer returns a position bias too, which depends on nothing but the length.
-    """
+def _biases(output: Any) -> tuple[bool, ...] | None:
     import torch
 
     if isinstance(output, torch.Tensor):
-        return lambda states, _: states
-    biases = [value is not None for value in output[1:]]
-
-    def whole(states: Tensor, read: bool) -> tuple[Tensor | None, ...]:
-        made = (_position_bias(layer, states) if bias and read else None for bias in biases)
-        return (states, *made)
-
-    return whole
+        return None
+    return tuple(value is not None for value in output[1:])
 
 
 def _position_bias(layer: nn.Module, states: Tensor) -> Tensor:
-    """Return the bias (1, heads, S, S) that T5's first layer makes for all."""
+    """Return the bias (1, heads, S, S) that T5's first layer makes for all, from the length S."""
     length = states.shape[1]
     for module in layer.modules():
         if getattr(module, "has_relative_attention_bias", False):

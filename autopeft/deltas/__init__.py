@@ -39,7 +39,7 @@ class Part:
         reads: ``"input"`` or ``"output"`` of the module, or the name of a module that runs earlier
             in the same layer, whose input it reads (a parallel adapter reads the block's input).
         changes: ``"input"``, ``"output"``, ``"attention"`` for keys and values before the
-            text's, or ``"prompt"`` for embeddings among the text's.
+            text's, ``"prompt"`` for embeddings among the text's, or ``"logits"`` for the head's.
         settings: of the delta, such as ``{"r": 8}``.
         gate: ``""`` for none, ``"own"``, or the name of a gate shared with other parts.
         gate_reads: what the gate reads, as `reads`; ``""`` for the same as the delta.

@@ -39,6 +39,10 @@ def _mixed_prompt(part: Part) -> int:
     return _soft_prompt(part) + 2 * (int(part.settings["inner"]) + 1) * part.fan_out
 
 
+def _cloze(part: Part) -> int:
+    return int(part.settings["soft"]) * part.fan_out
+
+
 def _lowrank_sparse(part: Part) -> int:
     return _low_rank(part) + int(part.settings["entries"])
 
@@ -62,6 +66,10 @@ SIZES: dict[str, Callable[[Part], int]] = {
     "prefix": _prefix,
     "soft_prompt": _soft_prompt,
     "mixed_prompt": _mixed_prompt,
+    "cloze": _cloze,
+    "at_mask": lambda _: 0,
+    "cut": lambda _: 0,
+    "verbaliser": lambda _: 0,
     "hypercomplex": _hypercomplex,
     "kronecker": _kronecker,
     "lowrank_sparse": _lowrank_sparse,

@@ -35,6 +35,8 @@ def pack_key(candidate: Candidate, shape: BackboneShape) -> PackKey | None:
     tokens = 0
     if info.recipe is not None:
         parts = info.recipe(shape, candidate.placement, candidate.knobs)
+        if any(part.changes == "logits" for part in parts):
+            return None
         tokens = sum(int(part.settings["tokens"]) for part in parts if part.changes == "prompt")
     elif info.family != "head":
         return None

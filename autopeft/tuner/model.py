@@ -12,10 +12,12 @@ from torch import nn
 from autopeft.deltas import DELTAS, Part
 from autopeft.deltas.gate import Gate
 from autopeft.tuner import attention
+from autopeft.tuner.answer import answered, fill, keeping, verbaliser_in
 from autopeft.tuner.call import Call
 from autopeft.tuner.config import AutoPeftConfig
 from autopeft.tuner.layer import DeltaLayer
 from autopeft.tuner.prompt import Room, room_for
+from autopeft.tuner.slim import slim
 
 
 class DeltaModel(BaseTuner):  # type: ignore[misc]
@@ -32,17 +34,21 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         self._call_of_model = _call_of(model)
         self._attention_before: str | None = None
         self._rooms: dict[str, Room] = {}
+        self._verbalised: dict[str, str] = {}
         super().__init__(model, *args, **kwargs)
 
-    def inject_adapter(
-        self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any
-    ) -> None:
+    def inject_adapter(self, model: Any, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Put an adapter on the model, with what it needs beside the layers.
 
         peft's own hook for that, ``_pre_injection_hook``, runs for the first adapter only.
         """
-        self._prepare(model, self.peft_config[adapter_name], adapter_name)
+        config = self.peft_config[adapter_name]
+        self._prepare(model, config, adapter_name)
+        part = verbaliser_in(config.placed(), model.config)
         super().inject_adapter(model, adapter_name, *args, **kwargs)
+        if part is not None:
+            self._verbalised[adapter_name] = part.module
+            fill(model.get_submodule(part.module), adapter_name, part)
 
     def _prepare(self, model: Any, config: AutoPeftConfig, adapter_name: str) -> None:
         """Make what layers share, and open the attention to prefixes."""
@@ -104,7 +110,22 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
             args, kwargs = (), {**named, **kwargs}
         pad_token = self.model.config.pad_token_id
         with self._call_of_model.passing(kwargs, self._room(), pad_token) as inputs:
+            return self._run(inputs)
+
+    def _run(self, inputs: dict[str, Any]) -> Any:
+        """Run the model, and add to its logits what a verbaliser scores."""
+        reads = [
+            self._verbalised[name] for name in self.active_adapters if name in self._verbalised
+        ]
+        if not reads:
             return self.model.forward(**inputs)
+        if inputs.get("labels") is not None:
+            raise ValueError("a verbaliser comes after the loss: give no labels, take the logits")
+        layer = self.model.get_submodule(reads[0])
+        with keeping(layer) as states:
+            output = self.model.forward(**inputs)
+        output["logits"] = answered(layer, states[0], output["logits"])
+        return output
 
     def _room(self) -> Room | None:
         """Return the room for the prompt that acts now."""
@@ -123,6 +144,7 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         """Remove an adapter, with what its layers share."""
         super().delete_adapter(adapter_name)
         self._rooms.pop(adapter_name, None)
+        self._verbalised.pop(adapter_name, None)
         if adapter_name in self.autopeft_shared:
             del self.autopeft_shared[adapter_name]
 
@@ -150,6 +172,8 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         plain: nn.Module = super()._unload_and_optionally_merge(
             merge, progressbar, safe_merge, adapter_names
         )
+        if merge and any(p.delta == "cut" for c in self.peft_config.values() for p in c.placed()):
+            slim(plain)
         if self._attention_before is not None:
             attention.uninstall(self.model, self._attention_before)
             self._attention_before = None

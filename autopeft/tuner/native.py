@@ -23,6 +23,7 @@ from autopeft.deltas.mixed_prompt import MixedPrompt
 from autopeft.deltas.norm import Norm
 from autopeft.deltas.prefix import Prefix
 from autopeft.deltas.scale import Scale
+from autopeft.deltas.verbaliser import Verbaliser
 from autopeft.tuner.config import AutoPeftConfig
 from autopeft.tuner.layer import DeltaLayer
 
@@ -161,7 +162,7 @@ def _settled(
             weights = {name: value for name, value in weights.items() if not name.startswith(key)}
             weights |= {f"{key}{name}": value for name, value in delta.settled().items()}
             part = replace(part, settings={"tokens": part.settings["tokens"]})
-        if isinstance(delta, MixedPrompt):
+        if isinstance(delta, MixedPrompt | Verbaliser):
             part = replace(part, settings=delta.settled(part.settings))
         parts.append(part.to_json())
     made = AutoPeftConfig(

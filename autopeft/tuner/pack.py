@@ -61,6 +61,8 @@ class Pack(nn.Module):
             model.set_submodule(name, layer)
         for name, wrapped in heads.items():
             model.set_submodule(name, PackedHead(wrapped))
+        if any(part.changes == "logits" for part in parts):
+            raise ValueError("a verbaliser reads the logits of a single candidate: train it alone")
         self._room = _one_room(members, parts, model)
 
     def forward(self, **inputs: Tensor) -> Tensor:

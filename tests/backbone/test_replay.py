@@ -144,6 +144,17 @@ def test_batch_repeated_for_a_pack_takes_repeated_states(load: Load) -> None:
     assert (found - logits(model, pack)).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("architecture", ["t5", "mpnet", "deberta-v2"])
+def test_position_biases_are_those_of_each_batch(load: Load, architecture: str) -> None:
+    model = load(architecture).model
+    with Replay(model, 1) as replay:
+        for width in (9, 14, 5):
+            batch = inputs(architecture, (width, 4), width)
+            plain = logits(model, batch)
+            replay.states = record(model, 1, batch)
+            assert torch.equal(logits(model, batch), plain)
+
+
 def test_convolution_after_the_first_layer_still_runs(tmp_path: Path) -> None:
     folder = tiny_model("deberta-v2", tmp_path, conv_kernel_size=3, conv_act="gelu")
     model, batch = load_backbone(folder, **head_for("deberta-v2")).model, inputs("deberta-v2")

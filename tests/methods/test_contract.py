@@ -28,6 +28,7 @@ EXCLUDED = {
     "prompt_tuning": ("gpt2", "llama", "t5", "vit"),
     "p_tuning": ("gpt2", "llama", "t5", "vit"),
     "attempt": ("t5", "vit"),
+    "soft_template": ("modernbert", "gpt2", "llama", "t5", "vit"),
     "bitfit": ("modernbert", "llama", "t5"),
     "lokr": ("gpt2",),
     "loha": ("gpt2",),

@@ -6,6 +6,8 @@ the meta device. LoRA's default places r = 8 on q and v, 24 square projections.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig
@@ -39,6 +41,7 @@ COUNTS = {
     # 769 · 128 = 98,432; 129 · 128 = 16,512; 129 · 768 = 99,072
     "p_tuning": 229_376,
     "attempt": 15_360,  # without sources a plain prompt: 20 · 768
+    "soft_template": 15_360,  # 20 · 768; the gap's word is the vocabulary's
     "prefix": 184_320,  # 10 · 12 layers · 2 · 768
     "p_tuning_v2": 368_640,  # 20 · 12 · 2 · 768
     # an adapter of width 48: 48 · (768 + 768 + 1) + 768 = 74,544; two in each of 12 layers
@@ -80,7 +83,7 @@ COUNTS = {
 def bert_base() -> BackboneShape:
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(BertConfig())
-    return backbone_shape(model, ("classifier",))
+    return replace(backbone_shape(model, ("classifier",)), mask_token=103)
 
 
 @pytest.mark.parametrize("method", METHODS.names())
@@ -113,7 +116,7 @@ def test_long_inputs_leave_no_room_for_prompts(bert_base: BackboneShape) -> None
     short, _ = feasible_methods(bert_base, 462)
     long, reasons = feasible_methods(bert_base, 463)
     assert set(short) == set(METHODS.names())
-    assert set(short) - set(long) == {"prompt_tuning", "p_tuning", "attempt"}
+    assert set(short) - set(long) == {"prompt_tuning", "p_tuning", "attempt", "soft_template"}
     assert "512 positions" in reasons["prompt_tuning"]
 
 

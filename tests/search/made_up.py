@@ -69,6 +69,7 @@ def backbone(layers: int = 6, *, fused: bool = False) -> BackboneShape:
         embedding=ModuleShape(
             name="words", site="embed.prompt", layer=-1, fan_in=100, fan_out=32, bias=0
         ),
+        mask_token=4,
     )
 
 

@@ -382,9 +382,9 @@ def test_replayed_from_disk_in_other_batches_is_nearly_the_model(
 def test_batch_of_a_training_step_is_quick(tmp_path: Path) -> None:
     found = Recycled(tmp_path).states(key(), LENGTHS, states_of)
     assert found is not None
-    rows = np.arange(16)
-    found.batch(rows, 40)
-    started = time.perf_counter()
+    rows, seconds = np.arange(16), []
     for _ in range(50):
+        started = time.perf_counter()
         found.batch(rows, 40)
-    assert (time.perf_counter() - started) / 50 < 5e-3
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 2e-3
