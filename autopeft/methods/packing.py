@@ -7,6 +7,9 @@ from typing import NamedTuple
 from autopeft.methods import METHODS
 from autopeft.records import BackboneShape, Candidate
 
+ALONE = ("deberta", "deberta-v2")
+"""Architectures whose projections serve the positions too, which all candidates would share."""
+
 
 class PackKey(NamedTuple):
     """What candidates have in common that share a pass.
@@ -28,9 +31,11 @@ def pack_key(candidate: Candidate, shape: BackboneShape) -> PackKey | None:
         shape: of the backbone.
 
     Returns:
-        None for one that goes alone, as it trains more than our own deltas and the head; see
-        `autopeft.tuner.Pack`.
+        None for one that goes alone: it trains more than our own deltas and the head, or the
+        backbone is one of `ALONE`; see `autopeft.tuner.Pack`.
     """
+    if shape.architecture in ALONE:
+        return None
     info = METHODS.get(candidate.method)
     tokens = 0
     if info.recipe is not None:

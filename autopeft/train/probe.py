@@ -104,7 +104,11 @@ class Probe:
     def _step(self, models: list[torch.nn.Module], backbone: Backbone) -> Callable[[], None]:
         """Return a training step of models in one pass."""
         alone = len(models) == 1
-        model = models[0] if alone else Pack(private_copy(backbone).to(self._device), models)
+        model = (
+            models[0]
+            if alone
+            else Pack(private_copy(backbone).to(self._device), models, backbone.heads)
+        )
         training_mode(model)
         runner = Runner(model)
 

@@ -314,7 +314,7 @@ class Session:
         else:
             models = [member.model for member in members]
             tree = private_copy(backbone).to(self.device)
-            model = Pack(tree, models, [member.generator for member in members]).eval()
+            model = Pack(tree, models, backbone.heads, [m.generator for m in members]).eval()
         if backbone is not self.backbone:
             return Runner(model)
         layers = min(lowest_trained_layer(member.model) for member in members)

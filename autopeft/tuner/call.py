@@ -32,6 +32,7 @@ class Call:
         inputs: by module, the input that later parts read.
         prefixes: by attention module, what stands before the keys and values of the text.
         room: where the soft prompt stands in the sequence; None without one, and between passes.
+        rows: of a pack, how many the members have together.
         generators: each candidate's own, that dropout is drawn from; empty for torch's.
     """
 
@@ -39,6 +40,7 @@ class Call:
     inputs: dict[str, Tensor] = field(default_factory=dict)
     prefixes: dict[str, list[Prefix]] = field(default_factory=dict)
     room: Room | None = None
+    rows: int = 0
     generators: Sequence[torch.Generator] = ()
 
     @contextmanager

@@ -36,6 +36,7 @@ class Pack(nn.Module):
         model: a plain tree over the backbone that the members share; it becomes the pack's.
         members: models adapted by our tuner, or in their head alone; the pack uses their
             parameters themselves. Their prompts, if any, must be equally long.
+        heads: names of the head's modules.
         generators: one per member, which its dropout is drawn from; empty for torch's.
 
     Raises:
@@ -46,12 +47,13 @@ class Pack(nn.Module):
         self,
         model: PreTrainedModel,
         members: Sequence[nn.Module],
+        heads: Sequence[str],
         generators: Sequence[torch.Generator] = (),
     ) -> None:
         super().__init__()
         self.model, self.size = model, len(members)
         self._call = Call(generators=generators)
-        placed, heads = _gathered(members)
+        placed, trained = _gathered(members, heads)
         parts = [part for found in placed.values() for d in found.values() for part in d.parts]
         seeing = {part.module.rpartition(".")[0] for part in parts if part.changes == "attention"}
         if seeing:
@@ -59,8 +61,8 @@ class Pack(nn.Module):
         for name, found in placed.items():
             layer = PackLayer(model.get_submodule(name), name, self._call, found, self.size)
             model.set_submodule(name, layer)
-        for name, wrapped in heads.items():
-            model.set_submodule(name, PackedHead(wrapped))
+        for name, own in trained.items():
+            model.set_submodule(name, PackedHead(own))
         if any(part.changes == "logits" for part in parts):
             raise ValueError("a verbaliser reads the logits of a single candidate: train it alone")
         self._room = _one_room(members, parts, model)
@@ -71,7 +73,9 @@ class Pack(nn.Module):
         Args:
             inputs: of the model, for B examples.
         """
-        with self._call.passing(inputs, self._room, self.model.config.pad_token_id) as wide:
+        pad_token = getattr(self.model.config, "pad_token_id", None)
+        with self._call.passing(inputs, self._room, pad_token) as wide:
+            self._call.rows = self.size * len(next(iter(wide.values())))
             repeated = {
                 name: value.repeat(self.size, *[1] * (value.dim() - 1))
                 for name, value in wide.items()
@@ -103,8 +107,24 @@ class PackLayer(ActingLayer):
         self._recorded = True
         self._groups = {changes: _groups(members, changes, size) for changes in CHANGES}
 
+    @property
+    def weight(self) -> Any:
+        """The frozen module's, for models that look at it."""
+        return self.base_layer.weight
+
+    @property
+    def bias(self) -> Any:
+        """The frozen module's."""
+        return self.base_layer.bias
+
     def acting(self, changes: str) -> Sequence[Group]:
+        """Return the groups that change one thing, in the order in which they act."""
         return self._groups[changes]
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if len(x) != self._call.rows:
+            raise ValueError(f"{self.name} is run on more than the examples of the pack")
+        return super().forward(x, *args, **kwargs)
 
 
 class Group:
@@ -223,23 +243,28 @@ def _stacked(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
 
 
 def _gathered(
-    members: Sequence[nn.Module],
+    members: Sequence[nn.Module], heads: Sequence[str]
 ) -> tuple[dict[str, dict[int, Deltas]], dict[str, list[nn.Module]]]:
-    """Return the members' deltas by module and member, and their heads by module."""
+    """Return the members' deltas by module and member, and their heads by module.
+
+    Raises:
+        ValueError: a member trains something else.
+    """
     placed: dict[str, dict[int, Deltas]] = {}
-    heads: dict[str, list[nn.Module]] = {}
+    trained: dict[str, list[nn.Module]] = {name: [] for name in heads}
     for number, member in enumerate(members):
         for name, module in member.named_modules():
             if isinstance(module, DeltaLayer):
                 placed.setdefault(module.name, {})[number] = module.deltas()
             elif isinstance(module, ModulesToSaveWrapper):
-                head = module.modules_to_save["default"]
-                heads.setdefault(name.removeprefix("base_model.model."), []).append(head)
+                head = name.removeprefix("base_model.model.")
+                if head in trained:
+                    trained[head].append(module.modules_to_save["default"])
     served = {
         id(parameter)
         for module in (
             *(actor for found in placed.values() for d in found.values() for actor in d.actors),
-            *(head for found in heads.values() for head in found),
+            *(head for found in trained.values() for head in found),
         )
         for parameter in module.parameters()
     }
@@ -247,7 +272,7 @@ def _gathered(
         for name, parameter in member.named_parameters():
             if parameter.requires_grad and id(parameter) not in served:
                 raise ValueError(f"{name} trains outside our deltas and the head: train it alone")
-    return placed, heads
+    return placed, trained
 
 
 def _groups(members: Mapping[int, Deltas], changes: str, size: int) -> list[Group]:

@@ -92,7 +92,9 @@ def train_together(
             draw_from(some[0].model, some[0].generator)
             return Runner(some[0].model)
         generators = [member.generator for member in some]
-        return Runner(Pack(private_copy(bert), [m.model for m in some], generators).eval())
+        return Runner(
+            Pack(private_copy(bert), [m.model for m in some], bert.heads, generators).eval()
+        )
 
     fit(
         members,

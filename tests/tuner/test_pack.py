@@ -53,7 +53,7 @@ def member(
 
 def packed(backbone: Backbone, members: Sequence[nn.Module], seed: int | None = None) -> Pack:
     generators = [] if seed is None else [drawing(seed) for _ in members]
-    return Pack(private_copy(backbone), members, generators).eval()
+    return Pack(private_copy(backbone), members, backbone.heads, generators).eval()
 
 
 def drawing(seed: int) -> torch.Generator:
@@ -145,6 +145,6 @@ def test_backbone_and_members_stay_as_they_are(bert: Backbone) -> None:
 
 
 def test_what_trains_elsewhere_is_refused(bert: Backbone) -> None:
-    for method in ("full", "dora", "vera"):
+    for method in ("full", "dora", "vera", "partial"):
         with pytest.raises(ValueError, match="trains outside our deltas"):
             packed(bert, [member(bert, "lora"), member(bert, method)])
