@@ -133,7 +133,7 @@ class ModuleShape:
 
     Args:
         name: its dotted name in the model that carries the head.
-        site: one of `SITES`, or ``"embed.prompt"``.
+        site: one of `SITES`, ``"embed.prompt"``, ``"embed.position"``, or of `BackboneShape.cross`.
         layer: counted from 0 next to the embeddings; -1 outside the layers.
         fan_in: width of its input (for a norm: its width).
         fan_out: width of its output.
@@ -170,6 +170,9 @@ class BackboneShape:
         head_params: parameters of the head (fresh and mismatched modules included).
         has_pad_token: whether padding can be told from text; images have none.
         embedding: the word embedding, from `vocabulary` to its width; None where there is none.
+        positions_table: the embedding of absolute positions; None where they are not learnt so.
+        cross: the projections of a decoder's attention over the encoder, at sites ``cross.q``,
+            ``cross.k``, ``cross.v`` and ``cross.out``, which no placement names.
         mask_token: the number of the token that stands for a gap; None where there is none.
         checkpoint: the folder or hub name of the weights; ``""`` where only numbers are known.
     """
@@ -188,6 +191,8 @@ class BackboneShape:
     head_params: int
     has_pad_token: bool = True
     embedding: ModuleShape | None = None
+    positions_table: ModuleShape | None = None
+    cross: tuple[ModuleShape, ...] = ()
     mask_token: int | None = None
     checkpoint: str = ""
 
@@ -200,9 +205,12 @@ class BackboneShape:
         """Rebuild a shape from `to_json`."""
         modules = tuple(ModuleShape(**module) for module in values["modules"])
         biases = tuple((name, length) for name, length in values["biases"])
-        found = values.get("embedding")
-        embedding = None if found is None else ModuleShape(**found)
-        return cls(**{**values, "modules": modules, "biases": biases, "embedding": embedding})
+        cross = tuple(ModuleShape(**module) for module in values.get("cross", ()))
+        tables = {
+            name: None if values.get(name) is None else ModuleShape(**values[name])
+            for name in ("embedding", "positions_table")
+        }
+        return cls(**{**values, "modules": modules, "biases": biases, "cross": cross, **tables})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

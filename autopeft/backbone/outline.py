@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autopeft.backbone.head import in_head
-from autopeft.backbone.role import layer_stacks, module_shapes
+from autopeft.backbone.role import cross_shapes, layer_stacks, module_shapes
 from autopeft.backbone.token import is_decoder
 from autopeft.records import BackboneShape, ModuleShape
 
@@ -47,6 +47,8 @@ def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneSh
         head_params=sum(sizes.values()) - sum(inside.values()),
         has_pad_token=vocabulary == 0 or config.pad_token_id is not None,
         embedding=_embedding(model),
+        positions_table=_positions_table(model),
+        cross=cross_shapes(base, f"{prefix}." if prefix else ""),
     )
 
 
@@ -79,14 +81,23 @@ def _embedding(model: PreTrainedModel) -> ModuleShape | None:
         return None
     if not isinstance(found, nn.Embedding):
         return None
-    return ModuleShape(
-        name=next(name for name, module in model.named_modules() if module is found),
-        site="embed.prompt",
-        layer=-1,
-        fan_in=found.num_embeddings,
-        fan_out=found.embedding_dim,
-        bias=0,
-    )
+    name = next(name for name, module in model.named_modules() if module is found)
+    return _table(name, "embed.prompt", found)
+
+
+def _positions_table(model: PreTrainedModel) -> ModuleShape | None:
+    """Return the module that turns positions into vectors, None if it is none of its own."""
+    from torch import nn
+
+    for name, module in model.named_modules():
+        if name.endswith(("position_embeddings", ".wpe")) and isinstance(module, nn.Embedding):
+            return _table(name, "embed.position", module)
+    return None
+
+
+def _table(name: str, site: str, module: nn.Embedding) -> ModuleShape:
+    fan_in, fan_out = module.num_embeddings, module.embedding_dim
+    return ModuleShape(name=name, site=site, layer=-1, fan_in=fan_in, fan_out=fan_out, bias=0)
 
 
 def _positions(model: PreTrainedModel) -> int | None:

@@ -60,6 +60,38 @@ def module_shapes(backbone: nn.Module, prefix: str, hidden: int) -> tuple[Module
     return tuple(found)
 
 
+def cross_shapes(backbone: nn.Module, prefix: str) -> tuple[ModuleShape, ...]:
+    """Return the projections of a decoder's attention over the encoder.
+
+    Args:
+        backbone: the transformer without its head.
+        prefix: put before every name.
+    """
+    numbered = enumerate(
+        (f"{name}.{index}.", layer)
+        for name, stack in layer_stacks(backbone)
+        for index, layer in enumerate(stack)
+    )
+    found: list[ModuleShape] = []
+    for number, (outer, layer) in numbered:
+        for name, module in layer.named_modules():
+            widths, site = fans(module), _projection_site(name.rpartition(".")[2])
+            if widths is None or site is None or not CROSS.search(name.rpartition(".")[0]):
+                continue
+            bias = module._parameters.get("bias")
+            found.append(
+                ModuleShape(
+                    name=prefix + outer + name,
+                    site=site.replace("attn", "cross"),
+                    layer=number,
+                    fan_in=widths[0],
+                    fan_out=widths[1],
+                    bias=0 if bias is None else bias.numel(),
+                )
+            )
+    return tuple(found)
+
+
 def is_norm(module: nn.Module) -> bool:
     """Return whether the module rescales a hidden state by a weight vector of its own."""
     weight = module._parameters.get("weight")
@@ -117,6 +149,11 @@ def _attention_site(name: str, module: nn.Module) -> str | None:
     leaf = name.rpartition(".")[2]
     if not _in_attention(name) or CROSS.search(name) or fans(module) is None:
         return None
+    return _projection_site(leaf)
+
+
+def _projection_site(leaf: str) -> str | None:
+    """Return the site of a projection of an attention, by the last part of its name."""
     if FUSED.search(leaf):
         return "attn.qkv"
     if OUT.match(leaf):

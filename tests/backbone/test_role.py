@@ -75,6 +75,32 @@ def test_widths_follow_the_configuration(
         assert module.outputs == (3 if module.site == "attn.qkv" else 1)
 
 
+def test_attention_over_the_encoder_is_told_apart(tiny_folder: Callable[[str], Path]) -> None:
+    shape = shape_of(tiny_folder("t5"), "t5")
+    assert [m.site for m in shape.cross] == ["cross.q", "cross.k", "cross.v", "cross.out"]
+    assert {(m.layer, m.fan_in, m.fan_out) for m in shape.cross} == {(2, 32, 32)}
+    assert all("EncDecAttention" in m.name for m in shape.cross)
+    assert not shape_of(tiny_folder("bert"), "bert").cross
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [
+        ("bert", "bert.embeddings.position_embeddings"),
+        ("gpt2", "transformer.wpe"),
+        ("llama", None),
+        ("t5", None),
+        ("vit", None),
+    ],
+)
+def test_table_of_positions(
+    tiny_folder: Callable[[str], Path], architecture: str, name: str | None
+) -> None:
+    table = shape_of(tiny_folder(architecture), architecture).positions_table
+    assert name == (None if table is None else table.name)
+    assert table is None or (table.fan_in, table.fan_out) == (128, 32)
+
+
 def test_first_norm_of_modernbert_is_not_there(tiny_folder: Callable[[str], Path]) -> None:
     shape = shape_of(tiny_folder("modernbert"), "modernbert")
     assert sum(m.site == "norm" for m in shape.modules) == 3

@@ -29,6 +29,7 @@ EXCLUDED = {
     "p_tuning": ("gpt2", "llama", "t5", "vit"),
     "attempt": ("t5", "vit"),
     "soft_template": ("modernbert", "gpt2", "llama", "t5", "vit"),
+    "embeddings": ("t5", "vit"),
     "bitfit": ("modernbert", "llama", "t5"),
     "lokr": ("gpt2",),
     "loha": ("gpt2",),

@@ -30,6 +30,7 @@ COUNTS = {
     "olora": 294_912,
     # q, k, v and out of each layer, with their biases: 12 · 4 · 768 · 769
     "partial": 28_348_416,
+    "embeddings": 23_440_896,  # of words: 30,522 · 768
     "vera": 24_576,  # 24 · (256 + 768)
     "ia3": 55_296,  # keys and values 12 · (768 + 768), inner activations 12 · 3072
     "ln_tuning": 36_864,  # two norms in each layer: 12 · 2 · (768 + 768)
