@@ -32,7 +32,6 @@ from autopeft.methods.artifact import load_artifact
 from autopeft.records import Candidate, Scalar
 from autopeft.report import table
 from autopeft.tasks.encode import encode
-from autopeft.train.fit import Watch
 from autopeft.train.session import Session
 from benchmarks import ledger
 from benchmarks.methods.cells import Cell, Cells
@@ -114,9 +113,7 @@ class Bench:
         )
         started = time.monotonic()
         try:
-            outcome = self.session.trial(
-                candidate, seed=cell.seed, watch=Watch(), artifact=self._artifact(cell)
-            )
+            outcome = self.session.trial(candidate, seed=cell.seed, artifact=self._artifact(cell))
         except TrialError as error:
             return {"cause": error.cause, "message": str(error)[:200], **_where()}
         costs = outcome["costs"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def ours(session: Session) -> Contender:
             artifact = Path(folder) / "artifact"
             laps = Laps()
             began = now()
-            _trial(session, candidate, seed, _watch(laps, candidate, rows), artifact)
+            _trial(session, candidate, seed, laps, artifact)
             whole = now() - began
             accuracy = _our_accuracy(session, artifact) if score else None
         return Outcome(
@@ -95,10 +95,12 @@ def ours(session: Session) -> Contender:
     return train
 
 
-def _trial(session: Session, candidate: Candidate, seed: int, watch: Watch, artifact: Path) -> None:
+def _trial(session: Session, candidate: Candidate, seed: int, laps: Laps, artifact: Path) -> None:
     """Train; a model that learnt nothing in its few steps counts here, unlike in a search."""
+    shares = tuple((epoch + 1) / candidate.epochs for epoch in range(candidate.epochs))
+    watch = _watch(laps, candidate, len(session.train.targets))
     try:
-        session.trial(candidate, seed=seed, watch=watch, artifact=artifact)
+        session.trial(candidate, seed=seed, watch=watch, rungs=shares, artifact=artifact)
     except TrialError as error:
         if error.cause != Cause.CONSTANT:
             raise
@@ -108,20 +110,18 @@ def _watch(laps: Laps, candidate: Candidate, rows: int) -> Watch:
     """Return a watch that takes the laps: a rung at the end of every epoch."""
     per_epoch = -(-rows // candidate.batch_size)
 
-    def on_step(step: int, steps: int, examples_per_second: float) -> None:
-        del steps
+    def on_step(shares: Mapping[int, float], examples_per_second: float) -> None:
+        step = round(shares[0] * per_epoch * candidate.epochs)
         if step == 1:  # the rate counts from the entry into the training loop
             laps.started = time.monotonic() - candidate.batch_size / examples_per_second
         if step % per_epoch == 0:
             laps.trained.append(now())
 
-    def on_rung(point: RungPoint) -> bool:
-        del point
+    def on_rung(points: Mapping[int, RungPoint]) -> Collection[int]:
         laps.evaluated.append(now())
-        return True
+        return points
 
-    shares = tuple((epoch + 1) / candidate.epochs for epoch in range(candidate.epochs))
-    return Watch(rungs=shares, on_rung=on_rung, on_step=on_step)
+    return Watch(on_rung=on_rung, on_step=on_step)
 
 
 def _our_accuracy(session: Session, artifact: Path) -> float:
