@@ -54,6 +54,7 @@ class Setting:
         max_length: longest input in tokens; longer ones are cut.
         plan: how to train; None measures.
         threads: processor threads of this process; None leaves torch's choice.
+        frozen: folder for the recycled states of frozen layers; None for one beside the data.
     """
 
     data: str
@@ -64,6 +65,7 @@ class Setting:
     max_length: int
     plan: Mapping[str, Any] | None = None
     threads: int | None = None
+    frozen: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,7 @@ class Session:
         self.recycled = RecycledSplits(
             self.backbone,
             {"train": self.train, "selection": self.selection},
-            Path(setting.data) / "frozen",
+            Path(setting.frozen or Path(setting.data) / "frozen"),
             pad_token=self.pad_token,
             device=self.device,
         )
