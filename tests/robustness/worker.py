@@ -39,11 +39,11 @@ class FixedPlan:
 
 def work(channel: Channel) -> None:
     """Serve orders as `autopeft.train.worker.work` does."""
-    from autopeft.train import session, worker
+    from autopeft.train import attempt, worker
     from autopeft.train.runner import Runner
 
     faults = [fault.split(":") for fault in os.environ.get("FAULT", "").split(",") if fault]
-    real_adapt, real_save = session.adapt, session.save_artifact
+    real_adapt, real_save = attempt.adapt, attempt.save_artifact
     real_run: Any = Runner.__call__
 
     def chosen(candidate: Candidate) -> list[str]:
@@ -68,7 +68,7 @@ def work(channel: Channel) -> None:
             raise OSError(28, "No space left on device")
         return real_save(model, folder, candidate)
 
-    session.adapt, session.save_artifact = adapt, save
+    attempt.adapt, attempt.save_artifact = adapt, save
     Runner.__call__ = run
     worker.work(FixedPlan(channel))
 
