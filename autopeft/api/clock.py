@@ -88,11 +88,16 @@ class Clock:
         known = [statistics.median(values) for values in self._full.values()]
         return statistics.median(known) if known else self.expected_seconds
 
-    def fits(self, *candidates: Candidate) -> bool:
-        """Whether full trainings of the candidates, one after the other, fit in what is left."""
+    def fits(self, *candidates: Candidate, margin: float = 1.0) -> bool:
+        """Whether full trainings of the candidates, one after the other, fit in what is left.
+
+        Args:
+            candidates: to train.
+            margin: how many times their expected time there must be.
+        """
         left = self._left()
         needed = sum(self.estimate_seconds(candidate) or 0.0 for candidate in candidates)
-        return left is None or needed <= left
+        return left is None or margin * needed <= left
 
     def search_seconds(self, replicates_seconds: float) -> float | None:
         """Return what is left for the search itself, below 0 when it is used up.

@@ -17,10 +17,13 @@ class PackKey(NamedTuple):
     Attributes:
         batch_size: examples per optimizer step.
         prompt_tokens: length of the soft prompt; 0 without one.
+        lowest_layer: below it nothing is trained or changed, so that it can be replayed; together
+            with one that starts lower, a candidate would lose that.
     """
 
     batch_size: int
     prompt_tokens: int
+    lowest_layer: int
 
 
 def pack_key(candidate: Candidate, shape: BackboneShape) -> PackKey | None:
@@ -37,12 +40,13 @@ def pack_key(candidate: Candidate, shape: BackboneShape) -> PackKey | None:
     if shape.architecture in ALONE:
         return None
     info = METHODS.get(candidate.method)
-    tokens = 0
+    tokens, lowest = 0, shape.layers
     if info.recipe is not None:
         parts = info.recipe(shape, candidate.placement, candidate.knobs)
         if any(part.changes == "logits" for part in parts):
             return None
         tokens = sum(int(part.settings["tokens"]) for part in parts if part.changes == "prompt")
+        lowest = max(0, min(part.layer for part in parts))
     elif info.family != "head":
         return None
-    return PackKey(candidate.batch_size, tokens)
+    return PackKey(candidate.batch_size, tokens, lowest)
