@@ -18,7 +18,7 @@ from autopeft.methods.adapt import adapt, load_trainable_state, private_copy, tr
 from autopeft.methods.artifact import load_artifact, save_artifact
 from autopeft.methods.mixture import kind_of
 from autopeft.records import Candidate, Cause
-from autopeft.train.batches import TrainingBatches, collate
+from autopeft.train.batches import TrainingBatches, collate, on_device
 from autopeft.train.costs import PeakMemory, latency_seconds
 from autopeft.train.fit import Watch, fit
 from autopeft.train.member import Member
@@ -194,9 +194,8 @@ class Attempt:
         outcome["metrics"] = session.scores(values, session.selection.targets)
         outcome["score"] = outcome["metrics"][session.setting.metric]
         batch = collate(session.selection, np.arange(min(16, len(values))), session.pad_token)
-        outcome["costs"]["latency_seconds"] = latency_seconds(
-            delivered, {name: value.to(session.device) for name, value in batch.items()}
-        )
+        moved = on_device(batch, session.device)
+        outcome["costs"]["latency_seconds"] = latency_seconds(delivered, moved)
 
 
 def _by_place(means: Iterable[GateMean]) -> list[dict[str, Any]]:

@@ -49,6 +49,11 @@ def collate(encoded: Encoded, rows: np.ndarray, pad_token: int) -> Batch:
     return batch
 
 
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch on a device; its row numbers stay where they are, to be read at once."""
+    return {n: value if n == "rows" else value.to(device) for n, value in batch.items()}
+
+
 def inputs_of(batch: Batch) -> Batch:
     """Return what a model takes of a batch: all but the targets and the row numbers."""
     return {name: value for name, value in batch.items() if name not in ("targets", "rows")}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from autopeft.train.batches import collate, evaluation_rows
+from autopeft.train.batches import collate, evaluation_rows, on_device
 from autopeft.train.runner import Runner
 from autopeft.train.shortage import is_out_of_memory, release
 
@@ -83,9 +83,8 @@ def _outputs(
 ) -> np.ndarray:
     pieces, order = [], []
     for rows in evaluation_rows(encoded.lengths, max_tokens=max(1, max_tokens // runner.size)):
-        batch = collate(encoded, rows, pad_token)
-        on_device = {name: value.to(device) for name, value in batch.items()}
-        pieces.append(runner(on_device, "selection").float())
+        batch = on_device(collate(encoded, rows, pad_token), device)
+        pieces.append(runner(batch, "selection").float())
         order.append(rows)
     result = torch.cat(pieces, dim=1).cpu().numpy()
     restored = np.empty_like(result)

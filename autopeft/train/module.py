@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from autopeft.errors import TrialError
 from autopeft.records import Cause
-from autopeft.train.batches import Batch
+from autopeft.train.batches import Batch, on_device
 from autopeft.train.member import Member
 from autopeft.train.runner import Runner
 from autopeft.tuner import PackLayer
@@ -70,6 +70,10 @@ class PackModule(pl.LightningModule):  # type: ignore[misc]
         if self._runner is not None:
             self._runner.close()
             self._runner = None
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> list[Batch]:
+        """Move the parts of a batch, their row numbers left out."""
+        return [on_device(part, device) for part in batch]
 
     def on_train_epoch_start(self) -> None:
         training_mode(self.runner().model)

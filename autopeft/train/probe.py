@@ -14,7 +14,7 @@ from autopeft.backbone.load import Backbone
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import adapt, private_copy
 from autopeft.records import Candidate
-from autopeft.train.batches import collate, inputs_of
+from autopeft.train.batches import collate, inputs_of, on_device
 from autopeft.train.costs import PeakMemory, free_bytes
 from autopeft.train.module import training_mode
 from autopeft.train.precision import Plan, fastest, plans, step_seconds
@@ -62,8 +62,8 @@ class Probe:
         self._backbone_for, self._loss, self._device = backbone_for, loss, device
         rows = np.linspace(0, len(train.targets) - 1, PROBE_ROWS).astype(int)
         batch = collate(train, rows, pad_token)
-        on_device = {name: value.to(device) for name, value in batch.items()}
-        self._batch, self._targets = inputs_of(on_device), on_device["targets"]
+        moved = on_device(batch, device)
+        self._batch, self._targets = inputs_of(moved), moved["targets"]
         self._tokens = self._batch["input_ids"].numel()
         self.seconds = 0.0
 

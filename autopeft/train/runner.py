@@ -50,14 +50,14 @@ class Runner:
         """Return the logits (n, B, C) of n candidates.
 
         Args:
-            batch: of `autopeft.train.batches`, on the model's device.
+            batch: of `autopeft.train.batches.on_device`.
             split: where it is from, so that its lowest layers can be replayed.
         """
         inputs = inputs_of(batch)
         frozen = self._frozen.get(split)
         if self._replay is not None and frozen is not None:
             ids = inputs["input_ids"]
-            states = frozen.batch(batch["rows"].cpu().numpy(), ids.shape[1])
+            states = frozen.batch(batch["rows"].numpy(), ids.shape[1])
             self._replay.states = states.to(ids.device).repeat(self.size, 1, 1)
         if isinstance(self.model, Pack):
             logits: torch.Tensor = self.model(**inputs)
