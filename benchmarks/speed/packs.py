@@ -13,8 +13,8 @@ changing order.
 
 Candidate-examples per second count rows times epochs times candidates; ratios are taken round by
 round. A first round is thrown away but shown as ``first``: only it computes the states that leave
-the recycled layers. To see what a processor without AMX does, set ONEDNN_MAX_CPU_ISA=AVX512_CORE
-before the command.
+the recycled layers. To see what a processor does that has neither AMX nor other units for bf16, set
+ONEDNN_MAX_CPU_ISA=AVX512_CORE before the command; AVX512_CORE_BF16 leaves only AMX out.
 """
 
 from __future__ import annotations
@@ -163,8 +163,13 @@ def _show(result: dict[str, Any], file: Path) -> None:
     console = Console(width=120)
     if result["benchmark"] == "growth":
         table.show(growth.rows(result["growth"]), "table", console)
+        if result["no_memory_for"]:
+            print(f"left out, for memory: packs of {result['no_memory_for']}")
     else:
-        table.show(_rows(result["summary"]), "table", console)
+        for what, contenders in result["summary"].items():
+            print(f"\n{what}:")
+            table.show(_rows(contenders), "table", console)
+        print()
         for name, share in result["share_of_gemm_limit"].items():
             print(f"{name}: {share:.0%} of what the matrix products alone would allow")
         for name, seconds in result["recycled"]["seconds"].items():
@@ -172,11 +177,10 @@ def _show(result: dict[str, Any], file: Path) -> None:
     print(f"kept in {file}")
 
 
-def _rows(summary: dict[str, Any]) -> list[dict[str, object]]:
+def _rows(contenders: dict[str, Any]) -> list[dict[str, object]]:
     return [
         {
             "name": name,
-            "counted": what,
             "per second": values["candidate_examples_per_second"]["median"],
             "first": values["first"],
             **{
@@ -184,7 +188,6 @@ def _rows(summary: dict[str, Any]) -> list[dict[str, object]]:
                 for peer, ratio in values["times_faster_than"].items()
             },
         }
-        for what, contenders in summary.items()
         for name, values in contenders.items()
     ]
 

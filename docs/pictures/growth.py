@@ -41,7 +41,7 @@ def _draw(name: str, points: list[dict], picture: Path) -> None:
     if name != "layer":
         axes.set_xscale("log", base=2)
     axes.set_xticks(at, [f"{value:,}" for value in at], minor=False)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * max(high))
     axes.set_xlabel(LABELS[name])
     axes.set_ylabel("ms per candidate-example")
     axes.spines[["top", "right"]].set_visible(False)
