@@ -188,6 +188,7 @@ class Searching:
                     f"choice  {finals.skipped} replicates of finalists left out: no time for them"
                 )
             self._pool.close()
+            shutil.rmtree(self.path / "frozen", ignore_errors=True)
             self.screen.phase("choice and delivery")
             choice = self._deliver(finals.finalists(), space, about)
             save()
@@ -198,6 +199,7 @@ class Searching:
         return {
             "op": "open",
             "data": str(self.path / "data"),
+            "frozen": str(self.path / "frozen"),
             "model": self.model,
             "task": self.prepared.problem.task,
             "labels": list(self.prepared.problem.labels),

@@ -41,7 +41,8 @@ def _refused(description: str, paper: str, reason: str) -> Tuner:
 TUNERS: Mapping[str, Tuner] = {
     "adamss": _refused(
         "clusters of singular subspaces, each with an update of its own",
-        "peft's documentation of AdaMSS",
+        "Zheng et al. (2025), AdaMSS: Adaptive Multi-Subspace Approach for Parameter-Efficient "
+        "Fine-Tuning",
         "its size follows from clusters of the weights, so it is not known before they are loaded",
     ),
     "adaption_prompt": _refused(
@@ -52,7 +53,8 @@ TUNERS: Mapping[str, Tuner] = {
     ),
     "beft": Tuner(
         description="a trained offset of each projection's output",
-        paper="peft's documentation of BEFT (arXiv:2509.15974)",
+        paper="Huang et al. (2025), BEFT: Bias-Efficient Fine-Tuning of Language Models in "
+        "Low-Data Regimes (arXiv:2509.15974)",
         mergeable=False,
     ),
     "boft": Tuner(
@@ -64,6 +66,12 @@ TUNERS: Mapping[str, Tuner] = {
         description="adds blocks of circulant matrices",
         paper="Chen et al. (2024), Parameter-Efficient Fine-Tuning via Circular Convolution",
     ),
+    "cartridge": _refused(
+        "trained keys and values before those of every layer, without a network that makes them",
+        "Eyuboglu et al. (2025), Cartridges: Lightweight and General-purpose Long Context "
+        "Representations via Self-study",
+        "it takes no modules; prefix trains the same keys and values",
+    ),
     "cpt": _refused(
         "trains the tokens of a context of examples",
         "Blau et al. (2024), Context-aware Prompt Tuning: Advancing In-Context Learning with "
@@ -72,11 +80,12 @@ TUNERS: Mapping[str, Tuner] = {
     ),
     "deft": Tuner(
         description="takes a trained subspace out of each weight and puts an update there",
-        paper="peft's documentation of DEFT",
+        paper="Kumar et al. (2025), DEFT: Decompositional Efficient Fine-Tuning for Text-to-Image "
+        "Models",
     ),
     "delora": Tuner(
         description="normalised low-rank updates with a trained strength",
-        paper="Bini et al. (2025), DeLoRA: Decoupling Angles and Strength in Low-rank Adaptation",
+        paper="Bini et al. (2025), Decoupling Angles and Strength in Low-rank Adaptation",
     ),
     "fourierft": Tuner(
         description="trains a few Fourier coefficients of each update",
@@ -84,7 +93,8 @@ TUNERS: Mapping[str, Tuner] = {
     ),
     "frod": _refused(
         "sparse updates in a basis shared by all layers",
-        "peft's documentation of FRoD",
+        "Wan et al. (2026), FRoD: Full-Rank Efficient Fine-Tuning with Rotational Degrees for Fast "
+        "Convergence",
         "its basis is computed from the weights, so it is not known before they are loaded",
     ),
     "glora": Tuner(
@@ -133,7 +143,8 @@ TUNERS: Mapping[str, Tuner] = {
     ),
     "peanut": Tuner(
         description="updates that a small network makes from the weights themselves",
-        paper="peft's documentation of PEANuT (arXiv:2410.01870)",
+        paper="Zhong et al. (2024), PEANuT: Parameter-Efficient Adaptation with Weight-aware "
+        "Neural Tweakers (arXiv:2410.01870)",
     ),
     "poly": _refused(
         "a trained mixture of LoRA skills for each task",
@@ -142,12 +153,14 @@ TUNERS: Mapping[str, Tuner] = {
     ),
     "psoft": Tuner(
         description="an orthogonal transformation within the principal subspace of each weight",
-        paper="peft's documentation of PSOFT",
+        paper="Wu et al. (2025), Efficient Orthogonal Fine-Tuning with Principal Subspace "
+        "Adaptation (arXiv:2505.11235)",
         low_precision=False,  # rounded weights have other singular vectors, which are not stored
     ),
     "pvera": Tuner(
         description="VeRA whose vectors are distributions while it trains",
-        paper="peft's documentation of PVeRA (arXiv:2512.07703)",
+        paper="Fillioux et al. (2025), PVeRA: Probabilistic Vector-Based Random Matrix Adaptation "
+        "(arXiv:2512.07703)",
     ),
     "randlora": Tuner(
         description="full-rank sums of fixed random low-rank matrices with trained scales",
@@ -158,6 +171,11 @@ TUNERS: Mapping[str, Tuner] = {
         description="rotates pairs of outputs by trained angles and scales",
         paper="Liao & Monz (2024), 3-in-1: 2D Rotary Adaptation for Efficient Finetuning, "
         "Efficient Batching and Composability",
+    ),
+    "shadow": _refused(
+        "a small second network beside the layers, which corrects what they read",
+        "Li et al. (2026), ShadowPEFT: Shadow Network for Parameter-Efficient Fine-Tuning",
+        "it takes whole layers of decoders and no modules",
     ),
     "shira": Tuner(
         description="trains a sparse set of entries of each weight",
@@ -171,7 +189,7 @@ TUNERS: Mapping[str, Tuner] = {
     ),
     "tinylora": Tuner(
         description="a tiny trained vector, projected at random into singular directions",
-        paper="peft's documentation of TinyLoRA (arXiv:2602.04118)",
+        paper="Morris et al. (2026), Learning to Reason in 13 Parameters (arXiv:2602.04118)",
     ),
     "trainable_tokens": _refused(
         "trains the embeddings of chosen tokens",
@@ -194,7 +212,9 @@ TUNERS: Mapping[str, Tuner] = {
     ),
     "xlora": _refused(
         "a trained mixture of finished LoRA adapters",
-        "Buehler & Buehler (2024), X-LoRA: Mixture of Low-Rank Adapter Experts",
+        "Buehler & Buehler (2024), X-LoRA: Mixture of Low-Rank Adapter Experts, a Flexible "
+        "Framework for Large Language Models with Applications in Protein Mechanics and Molecular "
+        "Design",
         "it needs adapters that were trained before",
     ),
 }

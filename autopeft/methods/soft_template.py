@@ -195,7 +195,11 @@ METHODS.register(
         paper="Wang et al. (2022), No More Fine-Tuning? An Experimental Evaluation of Prompt "
         "Tuning in Code Intelligence",
         sites=(),
-        learning_rate=LearningRatePrior(median=3e-2, spread=5.0, source="as prompt_tuning"),
+        learning_rate=LearningRatePrior(
+            median=5e-2,
+            spread=5.0,
+            source="MiniLM, 500 rows of subj, 3 epochs: rises from 1e-2 to 9e-2",
+        ),
         native=False,
     )
 )

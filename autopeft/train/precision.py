@@ -29,12 +29,14 @@ class Plan:
         attention: transformers' attention implementation.
         seconds_per_step: measured time of one step of 16 rows.
         pack: how many candidates train in one pass, where they can.
+        bytes_per_token: most memory of a training step, per token of its batch, as measured.
     """
 
     dtype: str
     attention: str
     seconds_per_step: float | None = None
     pack: int = 1
+    bytes_per_token: float = 0.0
 
     @property
     def torch_dtype(self) -> torch.dtype:

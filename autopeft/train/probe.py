@@ -19,6 +19,7 @@ from autopeft.train.costs import PeakMemory, free_bytes
 from autopeft.train.module import training_mode
 from autopeft.train.precision import Plan, fastest, plans, step_seconds
 from autopeft.train.runner import Runner
+from autopeft.train.shortage import release
 from autopeft.tuner import Pack
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ class Probe:
         device: where the model lives.
 
     Attributes:
-        bytes_per_token: most memory of a step, per token of its batch; 0 before `fastest`.
         seconds: spent on measuring.
     """
 
@@ -64,13 +64,14 @@ class Probe:
         batch = collate(train, rows, pad_token)
         on_device = {name: value.to(device) for name, value in batch.items()}
         self._batch, self._targets = inputs_of(on_device), on_device["targets"]
-        self.bytes_per_token = 0.0
+        self._tokens = self._batch["input_ids"].numel()
         self.seconds = 0.0
 
     def fastest(self) -> Plan:
         """Return the plan to train with on this machine."""
         started = time.monotonic()
         plan = fastest(plans(self._device, ATTENTIONS), self._prepared)
+        plan = dataclasses.replace(plan, bytes_per_token=self._bytes_per_token(plan))
         plan = dataclasses.replace(plan, pack=self._pack(plan))
         self.seconds = time.monotonic() - started
         return plan
@@ -81,8 +82,8 @@ class Probe:
         best, quickest = 1, step_seconds(self._step([self._adapted(backbone)], backbone))
         models = [self._adapted(backbone) for _ in range(max(PACKS))]
         for size in PACKS:
-            tokens = self._batch["input_ids"].numel()
-            if size * tokens * self.bytes_per_token > _PART_OF_MEMORY * free_bytes(self._device):
+            needed = size * self._tokens * plan.bytes_per_token
+            if needed > _PART_OF_MEMORY * free_bytes(self._device):
                 break
             each = step_seconds(self._step(models[:size], backbone)) / size
             if each * _WORTHWHILE < quickest:
@@ -113,12 +114,16 @@ class Probe:
         runner = Runner(model)
 
         def step() -> None:
-            with PeakMemory(self._device) as memory:
-                losses: Any = [self._loss(o.float(), self._targets) for o in runner(self._batch)]
-                sum(losses).backward()
-                if self._device.type == "cuda":
-                    torch.cuda.synchronize()
-            tokens = len(models) * self._batch["input_ids"].numel()
-            self.bytes_per_token = max(self.bytes_per_token, memory.extra_bytes / tokens)
+            losses: Any = [self._loss(own.float(), self._targets) for own in runner(self._batch)]
+            sum(losses).backward()
+            if self._device.type == "cuda":
+                torch.cuda.synchronize()
 
         return step
+
+    def _bytes_per_token(self, plan: Plan) -> float:
+        step = self._prepared(plan)
+        release(self._device)  # or what was freed before would hide what is needed now
+        with PeakMemory(self._device) as memory:
+            step()
+        return memory.extra_bytes / self._tokens

@@ -52,8 +52,8 @@ def work(channel: Channel) -> None:
 
 
 def _train(session: Session, channel: Channel, order: dict[str, Any]) -> None:
+    from autopeft.train.attempt import Order
     from autopeft.train.fit import Watch
-    from autopeft.train.session import Order
 
     jobs = order["jobs"]
     missing = dict(enumerate(jobs))

@@ -16,7 +16,7 @@ from autopeft.tuner.actor import Actor
 from autopeft.tuner.call import Call
 
 if TYPE_CHECKING:
-    from autopeft.tuner.pack import Group
+    from autopeft.tuner.pack import Group, Turn
 
 
 class Deltas(nn.Module):
@@ -77,31 +77,35 @@ class ActingLayer(nn.Module):
         """Return the frozen module."""
         return self.base_layer
 
-    def acting(self, changes: str) -> Sequence[Actor | Group]:
+    def acting(self, changes: str) -> Sequence[Actor | Turn]:
         """Return what changes one thing now, in the order in which it acts; see `Part.changes`."""
         raise NotImplementedError
+
+    def act(self, actor: Any, target: Tensor, x: Tensor, y: Tensor) -> Any:
+        """Return `target` with the change, or what stands for a prefix."""
+        return self._run(actor, target, x, y)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self._recorded:
             self._call.inputs[self.name] = x
         for actor in self.acting("input"):
-            x = self._acted(actor, x, x, x)
+            x = self.act(actor, x, x, x)
         y: Tensor = self.base_layer(x, *args, **kwargs)
         for actor in self.acting("attention"):
             attention = self.name.rpartition(".")[0]
-            prefix = self._acted(actor, x, x, x)
+            prefix = self.act(actor, x, x, x)
             self._call.prefixes.setdefault(attention, []).append(prefix)
         for actor in self.acting("prompt"):
             if self._call.room is None:
                 raise RuntimeError(
                     "a soft prompt needs a pass through the adapted model, not around it"
                 )
-            y = self._acted(actor, y, x, y)
+            y = self.act(actor, y, x, y)
         for actor in self.acting("output"):
-            y = self._acted(actor, y, x, y)
+            y = self.act(actor, y, x, y)
         return y
 
-    def _acted(self, actor: Actor | Group, target: Tensor, x: Tensor, y: Tensor) -> Any:
+    def _run(self, actor: Actor | Group, target: Tensor, x: Tensor, y: Tensor) -> Any:
         part, call = actor.part, self._call
         h = self._read(part.reads, x, y)
         return actor(

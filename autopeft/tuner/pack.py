@@ -105,7 +105,7 @@ class PackLayer(ActingLayer):
     ) -> None:
         super().__init__(base_layer, name, call)
         self._recorded = True
-        self._groups = {changes: _groups(members, changes, size) for changes in CHANGES}
+        self._turns = {changes: _turns(members, changes, size) for changes in CHANGES}
 
     @property
     def weight(self) -> Any:
@@ -117,9 +117,19 @@ class PackLayer(ActingLayer):
         """The frozen module's."""
         return self.base_layer.bias
 
-    def acting(self, changes: str) -> Sequence[Group]:
-        """Return the groups that change one thing, in the order in which they act."""
-        return self._groups[changes]
+    def acting(self, changes: str) -> Sequence[Turn]:
+        """Return the turns that change one thing, one after the other."""
+        return self._turns[changes]
+
+    def act(self, turn: Turn, target: Tensor, x: Tensor, y: Tensor) -> Any:
+        """Let the groups of a turn act, each for its own members."""
+        try:
+            own = [self._run(group, target, x, y) for group in turn.groups]
+            if turn.groups[0].part.changes == "attention":
+                return turn.prefix(own[0], examples=len(x) // turn.splitter.size)
+            return turn.joined(own, target)
+        finally:
+            turn.splitter.forget()
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if len(x) != self._call.rows:
@@ -127,34 +137,60 @@ class PackLayer(ActingLayer):
         return super().forward(x, *args, **kwargs)
 
 
+class Splitter:
+    """Takes states of a pack apart by member; what was taken apart once is not again.
+
+    So all groups of a turn look at the same pieces, and their gradients are joined once.
+
+    Args:
+        size: how many members the pack has.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._known: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}
+
+    def pieces(self, state: Tensor) -> tuple[Tensor, ...]:
+        """Return each member's rows (B, …) of those of the pack (n·B, …)."""
+        if id(state) not in self._known:
+            self._known[id(state)] = (state, _shares(state, self.size).unbind(0))
+        return self._known[id(state)][1]
+
+    def of(self, state: Tensor, members: Sequence[int]) -> Tensor:
+        """Return the rows (m, B, …) of some members."""
+        if len(members) == self.size:
+            return _shares(state, self.size)
+        return torch.stack([self.pieces(state)[member] for member in members])
+
+    def forget(self) -> None:
+        """Let go of all states."""
+        self._known.clear()
+
+
 class Group:
     """Parts of one form, one of each of some members, that act at once.
 
     Args:
         actors: by member.
-        size: how many members the pack has.
+        splitter: of the turn.
     """
 
-    def __init__(self, actors: Mapping[int, Actor], size: int) -> None:
-        self._members, self._actors = tuple(actors), tuple(actors.values())
-        self._size = size
+    def __init__(self, actors: Mapping[int, Actor], splitter: Splitter) -> None:
+        self.members, self._actors = tuple(actors), tuple(actors.values())
         self.part, self.delta = self._actors[0].part, self._actors[0].delta
+        self._splitter = splitter
 
     def __call__(
         self, target: Tensor, h: Tensor, gate_h: Tensor, *, kept: Tensor | None, **common: Any
     ) -> Any:
-        """Do what `Actor.forward` does, for every member of the group.
+        """Return what `Actor.forward` does, for the m members of the group (m, …).
 
         Args:
             target: of the whole pack (n·B, …), as `h` and `gate_h`.
             h: what the deltas read.
             gate_h: what the gates read.
-            kept: factors of dropout (m, B, …) of the group's m members.
+            kept: factors of dropout (m, B, …).
             common: to all members.
-
-        Returns:
-            `target` with the change, that of members outside the group as it was; or a prefix of
-            the whole pack, hidden from members outside.
         """
 
         def one(
@@ -163,45 +199,55 @@ class Group:
             named = {"kept": kept, **common}
             return torch.func.functional_call(self._actors[0], weights, own, named)
 
-        states = tuple(self._mine(state) for state in (target, h, gate_h))
+        states = tuple(self._splitter.of(state, self.members) for state in (target, h, gate_h))
         drops = () if kept is None else (kept,)
-        result = torch.vmap(one)(_stacked(self._actors), states, *drops)
-        if self.part.changes == "attention":
-            return self._hidden_from_others(*result, examples=states[0].shape[1])
-        changed: Tensor = self._among_all(result, _shares(target, self._size))
-        return changed.flatten(0, 1)
+        return torch.vmap(one)(_stacked(self._actors), states, *drops)
 
     def kept(self, h: Tensor, generators: Sequence[torch.Generator]) -> Tensor | None:
         """Draw the factors of dropout (m, B, …), each member's from its own generator."""
         if not self.part.dropout:
             return None
-        shape = torch.Size((len(h) // self._size, *h.shape[1:]))
-        own = (generators[member] if generators else None for member in self._members)
+        shape = torch.Size((len(h) // self._splitter.size, *h.shape[1:]))
+        own = (generators[member] if generators else None for member in self.members)
         factors = [drawn(shape, self.part.dropout, h.device, generator) for generator in own]
         return torch.stack([f for f in factors if f is not None])
 
-    def _mine(self, state: Tensor) -> Tensor:
-        """Return the rows (m, B, …) of the group's members from those of the pack (n·B, …)."""
-        split = _shares(state, self._size)
-        return split if len(self._members) == self._size else split[list(self._members)]
 
-    def _among_all(self, own: Tensor, others: Tensor) -> Tensor:
-        """Return (n, …) with the members' own (m, …) in the places of theirs."""
-        if len(self._members) == self._size:
-            return own
-        return others.index_copy(0, torch.tensor(self._members, device=own.device), own)
+class Turn:
+    """Groups of different members, at most one part of each, that do not wait for each other.
 
-    def _hidden_from_others(
-        self, keys: Tensor, values: Tensor, gate: Tensor | None = None, *, examples: int
-    ) -> tuple[Tensor, ...]:
-        """Return a prefix of the whole pack: outside the group its gate is 0, which hides it."""
-        size = self._size
-        whole = [self._among_all(s, s.new_zeros(size, *s.shape[1:])) for s in (keys, values)]
-        if gate is None and len(self._members) == size:
-            return tuple(whole)
-        gate = keys.new_ones(len(keys), examples, 1, 1) if gate is None else gate
-        gates = self._among_all(gate, gate.new_zeros(size, *gate.shape[1:]))
-        return (*whole, gates.flatten(0, 1))
+    Args:
+        groups: prefixes have a turn for each group.
+        splitter: that the groups share.
+    """
+
+    def __init__(self, groups: Sequence[Group], splitter: Splitter) -> None:
+        self.groups, self.splitter = groups, splitter
+
+    def joined(self, own: Sequence[Tensor], target: Tensor) -> Tensor:
+        """Return the pack's rows (n·B, …): of each group its own (m, B, …), of others `target`."""
+        if len(self.groups[0].members) == self.splitter.size:
+            return own[0].flatten(0, 1)
+        pieces = dict(enumerate(self.splitter.pieces(target)))
+        for group, results in zip(self.groups, own, strict=True):
+            pieces.update(zip(group.members, results.unbind(0), strict=True))
+        return torch.cat([pieces[member] for member in range(self.splitter.size)])
+
+    def prefix(self, own: Sequence[Tensor], *, examples: int) -> tuple[Tensor, ...]:
+        """Return a prefix of the whole pack: outside the group its gate is 0, which hides it.
+
+        Args:
+            own: keys and values (m, tokens, kv_width) and, with gates, their values (m, B, 1, 1).
+            examples: B.
+        """
+        keys, values, *gate = own
+        size, members = self.splitter.size, self.groups[0].members
+        if not gate and len(members) < size:
+            gate = [keys.new_ones(len(members), examples, 1, 1)]
+        place = torch.tensor(members, device=keys.device)
+        whole = [s.new_zeros(size, *s.shape[1:]).index_copy(0, place, s) for s in (keys, values)]
+        gates = [g.new_zeros(size, *g.shape[1:]).index_copy(0, place, g) for g in gate]
+        return (*whole, *(g.flatten(0, 1) for g in gates))
 
 
 class PackedHead(nn.Module):
@@ -275,16 +321,19 @@ def _gathered(
     return placed, trained
 
 
-def _groups(members: Mapping[int, Deltas], changes: str, size: int) -> list[Group]:
-    """Return what changes one thing in groups; of each member in the order in which it acts."""
+def _turns(members: Mapping[int, Deltas], changes: str, size: int) -> list[Turn]:
+    """Return what changes one thing in turns; of each member in the order in which it acts."""
     acting = {member: deltas.which(changes) for member, deltas in members.items()}
-    found: list[Group] = []
+    found: list[Turn] = []
     for turn in range(max(map(len, acting.values()))):
         alike: dict[str, dict[int, Actor]] = {}
         for member, actors in acting.items():
             if turn < len(actors):
                 alike.setdefault(_form(actors[turn].part), {})[member] = actors[turn]
-        found += [Group(group, size) for group in alike.values()]
+        splitter = Splitter(size)
+        groups = [Group(group, splitter) for group in alike.values()]
+        together = [[group] for group in groups] if changes == "attention" else [groups]
+        found += [Turn(some, splitter) for some in together]
     return found
 
 

@@ -1,7 +1,7 @@
 """The training process of the tests: the real one, with a fixed plan and faults on request.
 
 ``FAULT`` is a list of ``kind:method`` separated by commas (``*`` for any method); ``PAUSE`` makes
-every optimizer step take so many seconds.
+every pass take so many seconds; ``PACK`` candidates share a pass.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from typing import Any
 from autopeft.records import Candidate
 from autopeft.supervisor import Channel, Message
 
-PLAN = {"dtype": "float32", "attention": "eager", "seconds_per_step": 0.01}
+PLAN = {
+    "dtype": "float32",
+    "attention": "eager",
+    "seconds_per_step": 0.01,
+    "pack": int(os.environ.get("PACK", "1")),
+}
 
 
 class FixedPlan:
@@ -34,10 +39,12 @@ class FixedPlan:
 
 def work(channel: Channel) -> None:
     """Serve orders as `autopeft.train.worker.work` does."""
-    from autopeft.train import session, worker
+    from autopeft.train import attempt, worker
+    from autopeft.train.runner import Runner
 
     faults = [fault.split(":") for fault in os.environ.get("FAULT", "").split(",") if fault]
-    real_adapt, real_save = session.adapt, session.save_artifact
+    real_adapt, real_save = attempt.adapt, attempt.save_artifact
+    real_run: Any = Runner.__call__
 
     def chosen(candidate: Candidate) -> list[str]:
         return [kind for kind, method in faults if method in ("*", candidate.method)]
@@ -46,9 +53,11 @@ def work(channel: Channel) -> None:
         model = real_adapt(backbone, candidate, **options)
         for kind in chosen(candidate):
             _before_training(kind, model)
-        if pause := float(os.environ.get("PAUSE", "0")):
-            model.register_forward_pre_hook(lambda *_: time.sleep(pause))
         return model
+
+    def run(runner: Any, *batch: Any) -> Any:
+        time.sleep(float(os.environ.get("PAUSE", "0")))
+        return real_run(runner, *batch)
 
     def save(model: Any, folder: Any, candidate: Candidate) -> int:
         if "die-saving" in chosen(candidate):
@@ -59,7 +68,8 @@ def work(channel: Channel) -> None:
             raise OSError(28, "No space left on device")
         return real_save(model, folder, candidate)
 
-    session.adapt, session.save_artifact = adapt, save
+    attempt.adapt, attempt.save_artifact = adapt, save
+    Runner.__call__ = run
     worker.work(FixedPlan(channel))
 
 
@@ -73,9 +83,4 @@ def _before_training(kind: str, model: Any) -> None:
     if kind == "hang":
         time.sleep(600)
     if kind == "nan":
-        model.register_forward_hook(_not_a_number)
-
-
-def _not_a_number(model: Any, inputs: Any, output: Any) -> Any:
-    output.logits = output.logits * float("nan")
-    return output
+        next(p for p in model.parameters() if p.requires_grad).data.fill_(float("nan"))

@@ -16,7 +16,7 @@ from autopeft.backbone.share import checksum
 from autopeft.errors import TrialError
 from autopeft.methods.artifact import load_artifact
 from autopeft.records import BackboneShape, Candidate, Cause, RungPoint
-from autopeft.train import batches, session
+from autopeft.train import attempt, batches
 from autopeft.train import evaluate as evaluate_module
 from autopeft.train.fit import Watch
 from autopeft.train.precision import Plan
@@ -222,7 +222,7 @@ def test_want_of_memory_in_loading_ends_the_trial(
         calls.append(1)
         raise MemoryError("the backbone does not fit")
 
-    monkeypatch.setattr(session, "adapt", adapt)
+    monkeypatch.setattr(attempt, "adapt", adapt)
     with pytest.raises(TrialError, match="does not fit") as caught:
         run(made, tmp_path)
     assert caught.value.cause == Cause.OUT_OF_MEMORY
@@ -262,7 +262,7 @@ def test_plan_is_measured_where_none_is_given(made: Session) -> None:
     measured = Session(setting)
     assert measured.plan.seconds_per_step is not None
     assert measured.plan.seconds_per_step > 0
-    assert measured.probe.bytes_per_token >= 0
+    assert measured.plan.bytes_per_token >= 0
 
 
 def test_a_gated_training_tells_what_its_gates_say(made: Session, tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""Cohorts: where they end, and how they fall into packs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+import pytest
+
+from autopeft.api.cohort import COHORT, Cohorts
+from autopeft.methods.packing import PackKey, pack_key
+from autopeft.records import Candidate
+from autopeft.search.load import load_space
+from autopeft.search.study import Proposal, Search
+from autopeft.store import TrialStore
+from tests.search.made_up import backbone, evaluate
+
+
+def search_of(max_trials: int | None = None) -> Search:
+    return Search(
+        trials=TrialStore(optuna.create_study(directions=["maximize", "minimize"])),
+        space=load_space("quick").restrict(shape=backbone()),
+        higher_is_better=True,
+        max_trials=max_trials,
+    )
+
+
+def key(candidate: Candidate) -> PackKey | None:
+    return pack_key(candidate, backbone())
+
+
+def cohorts(search: Search, most: int = 99) -> Cohorts:
+    def fits(candidates: Sequence[Candidate]) -> bool:
+        return len(candidates) <= most
+
+    return Cohorts(search, key, fits)
+
+
+def all_packs(made: Cohorts, search: Search, size: int) -> list[list[Proposal]]:
+    packs = []
+    while pack := made.pack(size):
+        for proposal in pack:
+            evaluate(search, proposal)
+        packs.append(pack)
+    return packs
+
+
+def test_every_proposal_is_in_one_pack_of_its_own_key() -> None:
+    search = search_of(max_trials=19)
+    packs = all_packs(cohorts(search), search, 4)
+    numbers = [proposal.number for pack in packs for proposal in pack]
+    assert len(numbers) == len(set(numbers)) == 19
+    for pack in packs:
+        keys = {key(proposal.candidate) for proposal in pack}
+        assert len(keys) == 1
+        assert len(pack) <= (1 if keys == {None} else 4)
+    assert max(map(len, packs)) == 4
+
+
+def test_a_cohort_is_asked_only_when_the_one_before_is_handed_out() -> None:
+    search = search_of()
+    made = cohorts(search)
+    seen = 0
+    while seen < 3 * COHORT:
+        pack = made.pack(3)
+        seen += len(pack)
+        assert search.proposed % COHORT == 0
+        assert seen <= search.proposed < seen + COHORT
+        for proposal in pack:
+            evaluate(search, proposal)
+
+
+def test_packs_of_one_know_all_before_them() -> None:
+    search = search_of(max_trials=12)
+    made = cohorts(search)
+    for number in range(12):
+        (proposal,) = made.pack(1)
+        assert search.proposed == number + 1
+        evaluate(search, proposal)
+    assert made.pack(1) == []
+
+
+def test_what_does_not_fit_in_memory_together_waits() -> None:
+    search = search_of(max_trials=8)
+    assert max(map(len, all_packs(cohorts(search, most=2), search, 8))) == 2
+
+
+def test_what_nobody_will_train_is_taken_back() -> None:
+    search = search_of()
+    made = cohorts(search)
+    pack = made.pack(2)
+    for proposal in pack:
+        evaluate(search, proposal)
+    made.give_up()
+    assert search.proposed == len(search.trials.records()) == len(pack)
+    states = {trial.state.name for trial in search.trials.all()}
+    assert not states & {"RUNNING", "WAITING"}
+    again = made.pack(2)
+    assert again
+    assert not {p.number for p in again} & {p.number for p in pack}
+
+
+@pytest.mark.parametrize("method", ["full", "dora"])
+def test_what_trains_elsewhere_goes_alone(method: str) -> None:
+    candidate = Candidate(method=method, learning_rate=1e-3, epochs=1)
+    assert key(candidate) is None
