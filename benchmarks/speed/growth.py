@@ -89,7 +89,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def _fits(session: Session, size: int) -> bool:
     """Return whether the longest batch of a pack surely fits into the memory that is free."""
     tokens = size * BATCH_SIZE * int(session.train.lengths.max())
-    return tokens * session.probe.bytes_per_token < _PART_OF_MEMORY * free_bytes(session.device)
+    return tokens * session.plan.bytes_per_token < _PART_OF_MEMORY * free_bytes(session.device)
 
 
 def _points(sweep: Sweep, repeats: int) -> list[dict[str, Any]]:
