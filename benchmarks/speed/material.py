@@ -1,15 +1,20 @@
-"""What both contenders are given: the same rows on disk, the same candidate, the same setting."""
+"""What all contenders are given: the same rows on disk, the same candidates, the same setting."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import load_from_disk
 
 from autopeft.api.opening import MOST_TOKENS
 from autopeft.data.demo import DEMOS, demo_source
 from autopeft.data.load import load
 from autopeft.data.split import sample
 from autopeft.methods import METHODS
-from autopeft.records import Candidate
+from autopeft.records import Candidate, Placement
 from autopeft.tasks.prepare import prepare
 from autopeft.tasks.problem import infer
 from autopeft.train.session import Setting
@@ -23,7 +28,7 @@ def save_splits(
     """Write the splits to a folder, as a search does, and return the session's setting.
 
     Args:
-        data: ``demo``, ``demo:bbc`` or a file.
+        data: ``demo``, ``demo:bbc``, a file or a folder with a file per split.
         model: folder of the backbone.
         examples: training rows: a stratified sample where there are more.
         seed: of the sample and the splits.
@@ -48,9 +53,46 @@ def save_splits(
     )
 
 
+def lengthened(setting: Setting, words: int, folder: Path) -> Setting:
+    """Write the splits again, every text repeated until it has so many words, and more."""
+
+    def repeated(row: dict[str, Any]) -> dict[str, Any]:
+        text = row["text"]
+        times = -(-words // max(1, len(text.split())))
+        return {"text": " ".join([text] * times)}
+
+    for name in ("train", "selection", "test"):
+        rows = load_from_disk(str(Path(setting.data) / name))
+        rows.map(repeated).save_to_disk(str(folder / name))
+    return dataclasses.replace(setting, data=str(folder))
+
+
 def default_lora(epochs: int) -> Candidate:
     """Return the field's default, LoRA of rank 8 on queries and values, as searches try it."""
-    method = METHODS.get("lora")
+    return _by_default("lora", epochs)
+
+
+def serial_adapter(epochs: int, layers: str) -> Candidate:
+    """Return an adapter after the feed-forward of some layers.
+
+    Args:
+        epochs: passes over the training rows.
+        layers: as `autopeft.records.Placement.layers` names them.
+    """
+    candidate = _by_default("pfeiffer", epochs)
+    assert candidate.placement is not None
+    sites = candidate.placement.sites
+    return dataclasses.replace(candidate, placement=Placement(sites=sites, layers=layers))
+
+
+def with_rates(candidate: Candidate, size: int) -> list[Candidate]:
+    """Return so many candidates that differ in learning rate, from their own down to an eighth."""
+    rates = np.geomspace(candidate.learning_rate, candidate.learning_rate / 8, size)
+    return [dataclasses.replace(candidate, learning_rate=float(rate)) for rate in rates]
+
+
+def _by_default(name: str, epochs: int) -> Candidate:
+    method = METHODS.get(name)
     return Candidate(
         method=method.name,
         learning_rate=method.learning_rate.median,

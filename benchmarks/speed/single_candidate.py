@@ -27,18 +27,17 @@ import datasets
 from rich.console import Console
 
 from autopeft.data.demo import demo_model
-from autopeft.records import Candidate
 from autopeft.report import table
 from autopeft.train.session import Session
 from benchmarks import ledger
-from benchmarks.speed.contender import STRONG, Contender, Outcome, ours, practitioner
+from benchmarks.speed.contender import RATES, Contender, Runs, require_equal, take_turns
 from benchmarks.speed.material import default_lora, save_splits
+from benchmarks.speed.ours import ours
+from benchmarks.speed.peer import STRONG, practitioner
 from benchmarks.spread import paired, plus_minus, spread
 
 FILE = ledger.RESULTS / "speed-single-candidate.json"
 OURS = "autopeft"
-
-Runs = dict[str, list[Outcome]]
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     logging.getLogger("lightning").setLevel(logging.ERROR)
     measure = _accuracy if options.accuracy else _speed
     runs, plan = measure(options)
-    _require_equal(runs)
+    require_equal(runs)
     result = {
         "benchmark": "accuracy" if options.accuracy else "speed",
         "settings": {n: v for n, v in vars(options).items() if n != "result"},
@@ -81,19 +80,20 @@ def _speed(options: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
     """Train each contender once per repeat, in changing order, after a round that warms up."""
     with tempfile.TemporaryDirectory() as folder:
         contenders, plan = _contenders(options, 0, Path(folder))
-        candidate = default_lora(options.epochs)
-        rounds = [_round(contenders, candidate, seed, False) for seed in range(options.repeats + 1)]
-    return _by_name(rounds[1:]), plan
+        runs = take_turns(contenders, range(options.repeats + 1))
+    return {name: done[1:] for name, done in runs.items()}, plan
 
 
 def _accuracy(options: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
     """Train and test each contender once per seed, on that seed's sample and splits."""
-    rounds, plan = [], {}
+    runs: Runs = {}
+    plan: dict[str, Any] = {}
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             contenders, plan = _contenders(options, seed, Path(folder))
-            rounds.append(_round(contenders, default_lora(options.epochs), seed, True))
-    return _by_name(rounds), plan
+            for name, done in take_turns(contenders, [seed]).items():
+                runs.setdefault(name, []).extend(done)
+    return runs, plan
 
 
 def _contenders(
@@ -103,40 +103,20 @@ def _contenders(
     model = options.model or str(demo_model())
     setting = save_splits(options.data, model, options.examples, seed, folder)
     session = Session(setting)
-    contenders = {OURS: ours(session), "trainer": practitioner(setting)}
+    candidate, score = default_lora(options.epochs), options.accuracy
+    contenders = {
+        OURS: ours(session, candidate, score=score),
+        "trainer": practitioner(setting, candidate, score=score),
+    }
     if options.strong:
-        contenders["trainer-strong"] = practitioner(setting, **STRONG)
+        contenders["trainer-strong"] = practitioner(setting, candidate, score=score, **STRONG)
     return contenders, session.plan.to_json()
-
-
-def _round(
-    contenders: dict[str, Contender], candidate: Candidate, seed: int, score: bool
-) -> dict[str, Outcome]:
-    """Train each contender once; every other round in reverse order."""
-    order = list(contenders) if seed % 2 == 0 else list(reversed(contenders))
-    return {name: contenders[name](candidate, seed, score) for name in order}
-
-
-def _by_name(rounds: list[dict[str, Outcome]]) -> Runs:
-    return {name: [done[name] for done in rounds] for name in sorted(rounds[0])}
-
-
-def _require_equal(runs: Runs) -> None:
-    """Raise unless every contender saw as many examples and trained as many parameters."""
-    seen = {(run.examples, run.trained_params) for done in runs.values() for run in done}
-    if len(seen) > 1:
-        raise RuntimeError(f"the contenders did different work (examples, parameters): {seen}")
 
 
 def _speed_summary(runs: Runs) -> dict[str, Any]:
     """Return examples per second of each contender, and how many times faster ours is."""
-    rates = {
-        "training": lambda run: run.examples / run.train_seconds,
-        "with_evaluation": lambda run: run.examples / (run.train_seconds + run.evaluation_seconds),
-        "whole": lambda run: run.examples / run.whole_seconds,
-    }
     summary: dict[str, Any] = {}
-    for what, rate in rates.items():
+    for what, rate in RATES.items():
         found = {name: [rate(run) for run in done] for name, done in runs.items()}
         summary[what] = {
             name: {

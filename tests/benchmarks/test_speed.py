@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import ledger
 from benchmarks.speed import single_candidate
-from benchmarks.speed.contender import Outcome
+from benchmarks.speed.contender import Outcome, require_equal
 from benchmarks.speed.laps import Laps
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers' Trainer, the peer
@@ -44,9 +44,7 @@ def test_summary_is_examples_over_the_time_it_names() -> None:
 
 def test_different_work_is_refused() -> None:
     with pytest.raises(RuntimeError, match="did different work"):
-        single_candidate._require_equal(
-            {"autopeft": [outcome()], "trainer": [outcome(examples=101)]}
-        )
+        require_equal({"autopeft": [outcome()], "trainer": [outcome(examples=101)]})
 
 
 @pytest.mark.slow
