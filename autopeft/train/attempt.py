@@ -20,6 +20,7 @@ from autopeft.methods.mixture import kind_of
 from autopeft.records import Candidate, Cause
 from autopeft.train.batches import TrainingBatches, collate, on_device
 from autopeft.train.costs import PeakMemory, latency_seconds
+from autopeft.train.evaluate import pack_outputs
 from autopeft.train.fit import Watch, fit
 from autopeft.train.member import Member
 from autopeft.train.runner import Runner
@@ -28,6 +29,9 @@ from autopeft.tuner import GateMean, Pack, draw_from, reading_gates
 
 if TYPE_CHECKING:
     from autopeft.train.session import Session
+
+
+LATENCY_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,15 +189,21 @@ class Attempt:
             session.scale.fold(output_layer(model, session.delivered.heads)[1])
         outcome["costs"]["artifact_bytes"] = save_artifact(model, artifact, member.candidate)
         delivered = load_artifact(session.delivered, artifact).to(session.device)
+        runner = Runner(delivered, **session.recycled_whole.states(lowest_trained_layer(model)))
         with reading_gates(delivered) as gates:
-            values = session.outputs(delivered, session.selection)
+            (values,) = pack_outputs(
+                runner, session.selection, pad_token=session.pad_token, device=session.device
+            )
+        runner.close()
         outcome["gates"] = _by_place(gates.means())
         np.save(artifact / "selection.npy", values, allow_pickle=False)
         if session.is_constant(values):
             raise TrialError(Cause.CONSTANT, "it predicts the same for every selection row")
         outcome["metrics"] = session.scores(values, session.selection.targets)
         outcome["score"] = outcome["metrics"][session.setting.metric]
-        batch = collate(session.selection, np.arange(min(16, len(values))), session.pad_token)
+        batch = collate(
+            session.selection, np.arange(min(LATENCY_ROWS, len(values))), session.pad_token
+        )
         moved = on_device(batch, session.device)
         outcome["costs"]["latency_seconds"] = latency_seconds(delivered, moved)
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from autopeft.backbone.load import Backbone
 from autopeft.backbone.replayable import replayable
@@ -24,23 +21,20 @@ class RecycledSplits:
     Args:
         backbone: that candidates are trained on.
         splits: by name.
-        folder: where the states are kept.
+        kept: where the states are kept.
         pad_token: fills the padding.
-        device: where the backbone lives.
     """
 
     def __init__(
         self,
         backbone: Backbone,
         splits: Mapping[str, Encoded],
-        folder: Path,
+        kept: Recycled,
         *,
         pad_token: int,
-        device: torch.device,
     ) -> None:
-        self._backbone, self._splits = backbone, splits
-        self._pad_token, self._device = pad_token, device
-        self._kept = Recycled(folder)
+        self._backbone, self._splits, self._kept = backbone, splits, kept
+        self._pad_token, self._device = pad_token, backbone.model.device
 
     def states(self, layers: int) -> dict[str, Any]:
         """Return the arguments of a `Runner` that replays so many layers, none if it cannot."""

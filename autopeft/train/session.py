@@ -28,6 +28,7 @@ from autopeft.train.evaluate import outputs
 from autopeft.train.fit import Watch
 from autopeft.train.precision import Plan
 from autopeft.train.probe import PROBE_ROWS, Probe
+from autopeft.train.recycle import Recycled
 from autopeft.train.recycled_splits import RecycledSplits
 from autopeft.train.scale import Scale, output_layer
 from autopeft.train.shortage import disk_refuses, is_out_of_memory, release
@@ -109,12 +110,11 @@ class Session:
         )
         self.plan = self.probe.fastest() if setting.plan is None else Plan(**setting.plan)
         self.backbone = self._backbone_for(self.plan)
-        self.recycled = RecycledSplits(
-            self.backbone,
-            {"train": self.train, "selection": self.selection},
-            Path(setting.frozen or Path(setting.data) / "frozen"),
-            pad_token=self.pad_token,
-            device=self.device,
+        frozen = Recycled(Path(setting.frozen or Path(setting.data) / "frozen"))
+        splits = {"train": self.train, "selection": self.selection}
+        self.recycled = RecycledSplits(self.backbone, splits, frozen, pad_token=self.pad_token)
+        self.recycled_whole = RecycledSplits(
+            self.delivered, {"selection": self.selection}, frozen, pad_token=self.pad_token
         )
 
     def trial(
