@@ -96,7 +96,7 @@ class Attempt:
             def left(member: Member) -> None:
                 order, peak_bytes = orders[member.number], memory.extra_bytes // len(orders)
                 try:
-                    outcome = self._outcome(member, order, peak_bytes)
+                    outcome = self._outcome(member, order, peak_bytes, len(orders))
                 except TrialError as error:
                     ended(member.number, error)
                 else:
@@ -148,7 +148,9 @@ class Attempt:
         layers = min(lowest_trained_layer(member.model) for member in members)
         return Runner(model, **self._session.recycled.states(layers))
 
-    def _outcome(self, member: Member, order: Order, peak_bytes: int) -> dict[str, Any]:
+    def _outcome(
+        self, member: Member, order: Order, peak_bytes: int, together: int
+    ) -> dict[str, Any]:
         """Return what came of a training, once its best weights are saved.
 
         Raises:
@@ -159,7 +161,8 @@ class Attempt:
             raise result.error
         cut = result.cut_share
         stopped = result.stopped or (cut is not None and not order.keep)
-        notes = [] if self._parts == 1 else [f"batches in {self._parts} parts, for memory"]
+        notes = [] if together == 1 else [f"one of {together} in a pass"]
+        notes += [] if self._parts == 1 else [f"batches in {self._parts} parts, for memory"]
         notes += [] if cut is None else [f"cut at {cut:.0%} by the time limit"]
         adapter_params, head_params = trainable(member.model)
         outcome: dict[str, Any] = {
