@@ -11,9 +11,10 @@ from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import REPLICATES, Sitting
 from autopeft.api.weights import remove_leftovers
-from autopeft.records import Cause, RungPoint, TrialRecord
+from autopeft.records import Cause, RungPoint, TrialRecord, TrialState
 from autopeft.report.screen import Screen
 from autopeft.search.study import Proposal, Search
+from autopeft.store.trials import PROTECTED
 
 REFERENCES = 2
 
@@ -83,7 +84,7 @@ class Trials:
 
         The references come before any replicate.
         """
-        if len(self._sitting.trials.records()) < REFERENCES:
+        if self._references_missing():
             return self._clock.left_seconds
         final = [record for record in self._sitting.finalists() if record.origin != "head"]
         estimates = (self._clock.estimate_seconds(record.candidate) for record in final)
@@ -94,8 +95,15 @@ class Trials:
 
         A reference that is cut short is kept, so a part of the usual time will do for it.
         """
-        missing = len(self._sitting.trials.records()) < REFERENCES
-        return self._clock.typical_seconds * (_PART_OF_A_REFERENCE if missing else 1.0)
+        part = _PART_OF_A_REFERENCE if self._references_missing() else 1.0
+        return self._clock.typical_seconds * part
+
+    def _references_missing(self) -> bool:
+        """Return whether a reference has not ended, be it in training or still to be handed out."""
+        records = self._sitting.trials.records()
+        ended = [record for record in records if record.state is not TrialState.RUNNING]
+        begun = {record.origin for record in records} - {record.origin for record in ended}
+        return len(records) < REFERENCES or not begun.isdisjoint(PROTECTED)
 
     def started(self, job: Job) -> None:
         self._screen.training(job.number, job.candidate.describe(), 0.0, "")

@@ -1,0 +1,101 @@
+"""The search phase on a pool that only pretends: what is handed out when time is short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from autopeft.api.clock import Clock
+from autopeft.api.pool import Job
+from autopeft.api.sitting import Sitting
+from autopeft.api.trials import Trials
+from autopeft.methods.packing import PackKey, pack_key
+from autopeft.records import Candidate
+from autopeft.report.screen import SilentScreen
+from autopeft.search.load import load_space
+from autopeft.search.study import Search
+from autopeft.store import TrialStore
+from tests.search.made_up import backbone
+
+EACH = 10.0
+"""Seconds that a training takes, in a pack or not."""
+
+
+class MadeUpPool:
+    """Finishes every job after its time on a made-up clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.packs: list[list[str]] = []
+
+    def run(self, packs: Iterator[Sequence[Job]], watcher: Trials) -> int:
+        count = 0
+        for pack in packs:
+            count += 1
+            self.packs.append([job.candidate.method for job in pack])
+            for job in pack:
+                watcher.started(job)
+                self.now += EACH
+                watcher.finished(job, outcome())
+        return count
+
+
+def outcome() -> dict[str, Any]:
+    point = {"rung": 0, "share": 1.0, "score": 0.7, "wall_seconds": EACH}
+    return {
+        "stopped": False,
+        "message": "",
+        "curve": [point],
+        "score": 0.7,
+        "metrics": {"accuracy": 0.7},
+        "costs": {"trainable_params": 5, "train_seconds": EACH},
+    }
+
+
+def key(candidate: Candidate) -> PackKey | None:
+    return pack_key(candidate, backbone())
+
+
+def searched(folder: Path, seconds: float, expected: float = EACH) -> tuple[MadeUpPool, TrialStore]:
+    pool = MadeUpPool()
+    store = TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
+    clock = Clock(limit_seconds=seconds, now=lambda: pool.now)
+    clock.delivery_seconds, clock.expected_seconds = 0.0, expected
+    search = Search(
+        trials=store, space=load_space("quick").restrict(shape=backbone()), higher_is_better=True
+    )
+    sitting = Sitting(
+        trials=store,
+        clock=clock,
+        screen=SilentScreen(),
+        folder=folder,
+        higher_is_better=True,
+        save=lambda: None,
+        pack_size=4,
+        pack_key=key,
+    )
+    Trials(search, sitting).run(pool)  # type: ignore[arg-type]
+    return pool, store
+
+
+def test_head_alone_is_trained_though_the_first_pack_took_the_time(tmp_path: Path) -> None:
+    pool, store = searched(tmp_path, 62.0)
+    assert pool.packs[0][0] == "lora"
+    assert len(pool.packs[0]) > 1
+    assert ["head_only"] in pool.packs
+    assert {"default", "head"} <= {record.origin for record in store.records()}
+
+
+def test_what_there_is_no_time_for_is_taken_back(tmp_path: Path) -> None:
+    pool, store = searched(tmp_path, 62.0)
+    handed = sum(len(pack) for pack in pool.packs)
+    assert len(store.records()) == handed
+    assert not {trial.state.name for trial in store.all()} & {"RUNNING", "WAITING"}
+
+
+def test_little_time_makes_small_packs(tmp_path: Path) -> None:
+    assert max(map(len, searched(tmp_path, 35.0)[0].packs)) == 1
+    assert max(map(len, searched(tmp_path, 200.0)[0].packs)) == 4
