@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autopeft.methods import METHODS
-from autopeft.records import Candidate
+from autopeft.methods.packing import lowest_layer
+from autopeft.records import BackboneShape, Candidate
 from autopeft.search.space import Space
 
 _FLOAT_BYTES = 4
@@ -20,22 +21,27 @@ def estimate_bytes(candidate: Candidate, space: Space, about: Mapping[str, Any])
     Args:
         candidate: what would be trained.
         space: narrowed to the backbone, for the exact number of parameters.
-        about: the worker's report: its idle level, and the activations per token of one step of
-            LoRA over all layers, as measured.
+        about: the worker's report: its idle level, what a token takes in training steps of LoRA
+            over all layers, and what an evaluation takes, as measured. What training freed is not
+            given back before an evaluation, so both count.
     """
     assert space.shape is not None
     trained = space.count(candidate) + space.shape.head_params
     private = 0 if METHODS.get(candidate.method).low_precision else space.shape.total_params
     activations = about["bytes_per_token"] * candidate.batch_size * about["longest"]
     return int(
-        about["idle_bytes"] + activations + _FLOAT_BYTES * (_TRAINED_COPIES * trained + private)
+        about["idle_bytes"]
+        + activations
+        + about["evaluation_bytes"]
+        + _FLOAT_BYTES * (_TRAINED_COPIES * trained + private)
     )
 
 
 def pack_bytes(candidates: Sequence[Candidate], space: Space, about: Mapping[str, Any]) -> int:
     """Return the expected peak memory of a process that trains candidates in one pass."""
     each = [estimate_bytes(candidate, space, about) for candidate in candidates]
-    return int(sum(each) - (len(each) - 1) * about["idle_bytes"])
+    common = about["idle_bytes"] + about["evaluation_bytes"]
+    return int(sum(each) - (len(each) - 1) * common)
 
 
 def memory_limit(
@@ -58,13 +64,20 @@ def memory_limit(
 def expected_seconds(candidate: Candidate, about: Mapping[str, Any]) -> float:
     """Return the expected time of a full training, with an evaluation after every epoch.
 
+    Layers below the lowest that it changes are run once, and replayed in every epoch. Training the
+    backbone's own weights takes three products where an adapter takes two.
+
     Args:
-        candidate: what would be trained; all are taken to be as fast as default LoRA.
-        about: the worker's report: rows per split, and the time of a row in a training step.
+        candidate: what would be trained; for each layer, as fast as default LoRA.
+        about: the worker's report: the backbone's shape, rows per split, and the time of a row in a
+            training step.
     """
-    rows = about["rows"]
-    each = rows[0] + _WITHOUT_BACKWARD * rows[1]
-    return float(candidate.epochs * each * about["row_seconds"])
+    shape, rows = BackboneShape.from_json(about["shape"]), about["rows"]
+    replayed = lowest_layer(candidate, shape) / shape.layers
+    once = replayed * _WITHOUT_BACKWARD * sum(rows)
+    each = (1 - replayed) * (rows[0] + _WITHOUT_BACKWARD * rows[1])
+    products = 1.0 if METHODS.get(candidate.method).low_precision else 1.5
+    return float((once + candidate.epochs * products * each) * about["row_seconds"])
 
 
 def delivery_seconds(about: Mapping[str, Any], test_rows: int) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from autopeft.deltas import Part
 from autopeft.methods import METHODS
 from autopeft.records import BackboneShape, Candidate
 
@@ -37,16 +39,27 @@ def pack_key(candidate: Candidate, shape: BackboneShape) -> PackKey | None:
         None for one that goes alone: it trains more than our own deltas and the head, or the
         backbone is one of `ALONE`; see `autopeft.tuner.Pack`.
     """
-    if shape.architecture in ALONE:
-        return None
     info = METHODS.get(candidate.method)
-    tokens, lowest = 0, shape.layers
-    if info.recipe is not None:
-        parts = info.recipe(shape, candidate.placement, candidate.knobs)
-        if any(part.changes == "logits" for part in parts):
-            return None
-        tokens = sum(int(part.settings["tokens"]) for part in parts if part.changes == "prompt")
-        lowest = max(0, min(part.layer for part in parts))
-    elif info.family != "head":
+    if shape.architecture in ALONE or (info.recipe is None and info.family != "head"):
         return None
-    return PackKey(candidate.batch_size, tokens, lowest)
+    parts = _parts(candidate, shape)
+    if any(part.changes == "logits" for part in parts):
+        return None
+    tokens = sum(int(part.settings["tokens"]) for part in parts if part.changes == "prompt")
+    return PackKey(candidate.batch_size, tokens, lowest_layer(candidate, shape))
+
+
+def lowest_layer(candidate: Candidate, shape: BackboneShape) -> int:
+    """Return the lowest layer that a candidate trains or changes, as far as its recipe tells.
+
+    Of the head alone that is the number of layers; of a method without a recipe 0.
+    """
+    info = METHODS.get(candidate.method)
+    if info.recipe is None:
+        return shape.layers if info.family == "head" else 0
+    return max(0, min(part.layer for part in _parts(candidate, shape)))
+
+
+def _parts(candidate: Candidate, shape: BackboneShape) -> Sequence[Part]:
+    recipe = METHODS.get(candidate.method).recipe
+    return () if recipe is None else recipe(shape, candidate.placement, candidate.knobs)

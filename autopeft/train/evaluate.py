@@ -14,7 +14,7 @@ from autopeft.train.shortage import is_out_of_memory, release
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
 
-_MAX_TOKENS = 4096
+MAX_TOKENS = 4096
 
 
 def outputs(
@@ -23,7 +23,7 @@ def outputs(
     *,
     pad_token: int,
     device: torch.device,
-    max_tokens: int = _MAX_TOKENS,
+    max_tokens: int = MAX_TOKENS,
 ) -> np.ndarray:
     """Return the logits (N, C) in float32, rows as in `encoded`.
 
@@ -46,7 +46,7 @@ def pack_outputs(
     *,
     pad_token: int,
     device: torch.device,
-    max_tokens: int = _MAX_TOKENS,
+    max_tokens: int = MAX_TOKENS,
 ) -> np.ndarray:
     """Return the logits (n, N, C) in float32 of n candidates on the selection split.
 

@@ -29,7 +29,8 @@ class Plan:
         attention: transformers' attention implementation.
         seconds_per_step: measured time of one step of 16 rows.
         pack: how many candidates train in one pass, where they can.
-        bytes_per_token: most memory of a training step, per token of its batch, as measured.
+        bytes_per_token: most memory of training steps, per token of the longest rows' batch.
+        evaluation_bytes: most memory of evaluating the longest rows.
     """
 
     dtype: str
@@ -37,6 +38,7 @@ class Plan:
     seconds_per_step: float | None = None
     pack: int = 1
     bytes_per_token: float = 0.0
+    evaluation_bytes: int = 0
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -14,8 +14,9 @@ from autopeft.backbone.load import Backbone
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import adapt, private_copy
 from autopeft.records import Candidate
-from autopeft.train.batches import collate, inputs_of, on_device
+from autopeft.train.batches import Batch, collate, evaluation_rows, inputs_of, on_device
 from autopeft.train.costs import PeakMemory, free_bytes
+from autopeft.train.evaluate import MAX_TOKENS
 from autopeft.train.module import training_mode
 from autopeft.train.precision import Plan, fastest, plans, step_seconds
 from autopeft.train.runner import Runner
@@ -34,12 +35,14 @@ PACKS = (4, 8)
 
 _WORTHWHILE = 1.05
 _PART_OF_MEMORY = 0.5
+_TOKENS = 1024
 
 
 class Probe:
     """Makes training steps of default LoRA, or of the head where LoRA cannot run.
 
     Args:
+        delivered: the backbone that is evaluated on at the end.
         backbone_for: from a plan, the backbone that it trains on.
         train: the rows to take the batch from.
         loss: of the task.
@@ -52,6 +55,7 @@ class Probe:
 
     def __init__(
         self,
+        delivered: Backbone,
         backbone_for: Callable[[Plan], Backbone],
         train: Encoded,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
@@ -59,19 +63,20 @@ class Probe:
         pad_token: int,
         device: torch.device,
     ) -> None:
-        self._backbone_for, self._loss, self._device = backbone_for, loss, device
-        rows = np.linspace(0, len(train.targets) - 1, PROBE_ROWS).astype(int)
-        batch = collate(train, rows, pad_token)
-        moved = on_device(batch, device)
-        self._batch, self._targets = inputs_of(moved), moved["targets"]
-        self._tokens = self._batch["input_ids"].numel()
+        self._delivered, self._backbone_for, self._loss = delivered, backbone_for, loss
+        self._train, self._pad_token, self._device = train, pad_token, device
+        self._usual = self._batch(np.linspace(0, len(train.targets) - 1, PROBE_ROWS).astype(int))
         self.seconds = 0.0
 
     def fastest(self) -> Plan:
         """Return the plan to train with on this machine."""
         started = time.monotonic()
         plan = fastest(plans(self._device, ATTENTIONS), self._prepared)
-        plan = dataclasses.replace(plan, bytes_per_token=self._bytes_per_token(plan))
+        plan = dataclasses.replace(
+            plan,
+            bytes_per_token=self._bytes_per_token(plan),
+            evaluation_bytes=self._evaluation_bytes(),
+        )
         plan = dataclasses.replace(plan, pack=self._pack(plan))
         self.seconds = time.monotonic() - started
         return plan
@@ -79,20 +84,21 @@ class Probe:
     def _pack(self, plan: Plan) -> int:
         """Return how many candidates to train in one pass: more only where it pays."""
         backbone = self._backbone_for(plan)
-        best, quickest = 1, step_seconds(self._step([self._adapted(backbone)], backbone))
+        tokens = self._usual["input_ids"].numel()
+        best, quickest = 1, step_seconds(self._prepared(plan))
         models = [self._adapted(backbone) for _ in range(max(PACKS))]
         for size in PACKS:
-            needed = size * self._tokens * plan.bytes_per_token
+            needed = size * tokens * plan.bytes_per_token
             if needed > _PART_OF_MEMORY * free_bytes(self._device):
                 break
-            each = step_seconds(self._step(models[:size], backbone)) / size
+            each = step_seconds(self._step(models[:size], backbone, self._usual)) / size
             if each * _WORTHWHILE < quickest:
                 best, quickest = size, each
         return best
 
     def _prepared(self, plan: Plan) -> Callable[[], None]:
         backbone = self._backbone_for(plan)
-        return self._step([self._adapted(backbone)], backbone)
+        return self._step([self._adapted(backbone)], backbone, self._usual)
 
     def _adapted(self, backbone: Backbone) -> torch.nn.Module:
         lora = METHODS.get("lora")
@@ -102,28 +108,45 @@ class Probe:
         )
         return adapt(backbone, candidate, seed=0, total_steps=1).to(self._device)
 
-    def _step(self, models: list[torch.nn.Module], backbone: Backbone) -> Callable[[], None]:
+    def _step(
+        self, models: list[torch.nn.Module], backbone: Backbone, batch: Batch
+    ) -> Callable[[], None]:
         """Return a training step of models in one pass."""
-        alone = len(models) == 1
-        model = (
-            models[0]
-            if alone
-            else Pack(private_copy(backbone).to(self._device), models, backbone.heads)
-        )
-        training_mode(model)
-        runner = Runner(model)
+        tree = models[0]
+        if len(models) > 1:
+            tree = Pack(private_copy(backbone).to(self._device), models, backbone.heads)
+        training_mode(tree)
+        runner, targets = Runner(tree), batch["targets"]
 
         def step() -> None:
-            losses: Any = [self._loss(own.float(), self._targets) for own in runner(self._batch)]
+            losses: Any = [self._loss(own.float(), targets) for own in runner(batch)]
             sum(losses).backward()
             if self._device.type == "cuda":
                 torch.cuda.synchronize()
 
         return step
 
+    def _batch(self, rows: np.ndarray) -> Batch:
+        return on_device(collate(self._train, rows, self._pad_token), self._device)
+
+    def _longest(self, tokens: int) -> Batch:
+        """Return as many of the longest rows as have so many tokens, at least one."""
+        return self._batch(evaluation_rows(self._train.lengths, max_tokens=tokens)[0])
+
     def _bytes_per_token(self, plan: Plan) -> float:
-        step = self._prepared(plan)
+        backbone, batch = self._backbone_for(plan), self._longest(_TOKENS)
+        step = self._step([self._adapted(backbone)], backbone, batch)
+        return self._most(step, step) / batch["input_ids"].numel()
+
+    def _evaluation_bytes(self) -> int:
+        model, batch = self._delivered.model, inputs_of(self._longest(MAX_TOKENS))
+        with torch.inference_mode():
+            return self._most(lambda: model(**batch))
+
+    def _most(self, *work: Callable[[], Any]) -> int:
+        """Return the most memory that some work takes."""
         release(self._device)  # or what was freed before would hide what is needed now
         with PeakMemory(self._device) as memory:
-            step()
-        return memory.extra_bytes / self._tokens
+            for each in work:
+                each()
+        return memory.extra_bytes

@@ -100,8 +100,8 @@ class Session:
         if not self.task.categorical:
             self._standardise()
         self.pad_token = int(tokenizer.pad_token_id)
-        self.idle_bytes = psutil.Process().memory_info().rss
         self.probe = Probe(
+            self.delivered,
             self._backbone_for,
             self.train,
             self.task.loss,
@@ -272,7 +272,7 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
     started = time.monotonic()
     values: dict[str, Any] = {f.name: message.get(f.name) for f in dataclasses.fields(Setting)}
     session = Session(Setting(**{**values, "labels": tuple(message["labels"])}))
-    gc.collect()
+    release(session.device)
     gc.freeze()  # what is here now stays, so that looking for garbage between trials is quick
     return session, {
         "shape": session.delivered.shape.to_json(),
@@ -282,8 +282,9 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
         "longest": int(max(session.train.lengths.max(), session.selection.lengths.max())),
         "truncated": session.train.truncated + session.selection.truncated,
         "rows": [len(session.train.targets), len(session.selection.targets)],
-        "idle_bytes": session.idle_bytes,
+        "idle_bytes": psutil.Process().memory_info().rss,
         "bytes_per_token": session.plan.bytes_per_token,
+        "evaluation_bytes": session.plan.evaluation_bytes,
         "max_length": session.setting.max_length,
         "row_seconds": (session.plan.seconds_per_step or 0.1) / PROBE_ROWS,
         "open_seconds": time.monotonic() - started - session.probe.seconds,

@@ -1,4 +1,4 @@
-"""The memory a training will take, before it begins."""
+"""The memory and the time that a training will take, before it begins."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from autopeft.api.estimate import estimate_bytes, memory_limit
+from autopeft.api.estimate import estimate_bytes, expected_seconds, memory_limit
+from autopeft.methods import METHODS
+from autopeft.methods.adapt import with_defaults
 from autopeft.records import Candidate, Placement
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
 from tests.search.made_up import backbone
 
-ABOUT = {"idle_bytes": 1_000_000, "bytes_per_token": 100.0, "longest": 20}
+ABOUT = {
+    "idle_bytes": 1_000_000,
+    "bytes_per_token": 100.0,
+    "evaluation_bytes": 0,
+    "longest": 20,
+}
 LORA = Candidate(
     method="lora",
     learning_rate=1e-3,
@@ -57,3 +64,22 @@ def test_limit_says_how_far_over_it_is(space: Space) -> None:
     assert below is not None
     assert at(LORA) is None
     assert "GB of memory of" in (below(LORA) or "")
+
+
+def test_replayed_layers_cost_one_pass_and_the_backbones_own_weights_half_as_much_again() -> None:
+    shape = backbone()
+    about = {"shape": shape.to_json(), "rows": [100, 40], "row_seconds": 0.01}
+
+    def seconds(method: str, placement: Placement | None = None) -> float:
+        info = METHODS.get(method)
+        plain = Candidate(
+            method=method, learning_rate=1e-3, epochs=3, placement=placement or info.placement
+        )
+        return expected_seconds(with_defaults(info, plain), about)
+
+    assert seconds("lora") == pytest.approx(3 * 120 * 0.01)
+    assert seconds("full") == pytest.approx(1.5 * 3 * 120 * 0.01)
+    assert seconds("head_only") == pytest.approx(0.5 * 140 * 0.01)
+    top = Placement(sites=("attn.q",), layers="top:1")
+    replayed = (shape.layers - 1) / shape.layers
+    assert seconds("lora", top) == pytest.approx((replayed * 70 + 3 * (1 - replayed) * 120) * 0.01)
