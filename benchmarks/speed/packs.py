@@ -54,6 +54,7 @@ PEERS: dict[str, dict[str, Any]] = {
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark, keep the result and return it."""
     options = _parser().parse_args(arguments)
+    asked = {name: value for name, value in vars(options).items() if name != "result"}
     options.model = options.model or str(demo_model())
     datasets.disable_progress_bars()
     logging.getLogger("lightning").setLevel(logging.ERROR)
@@ -61,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         found = (growth.measure if options.growth else _beside_peers)(options, Path(folder))
     result = {
         "benchmark": "growth" if options.growth else "packs",
-        "settings": {n: v for n, v in vars(options).items() if n != "result"}
-        | {"onednn_max_cpu_isa": os.environ.get("ONEDNN_MAX_CPU_ISA")},
+        "settings": asked | {"onednn_max_cpu_isa": os.environ.get("ONEDNN_MAX_CPU_ISA")},
         **found,
     }
     ledger.append(options.result, result)
