@@ -75,11 +75,12 @@ def fit(
     module = PackModule(members, join, loss=loss, autocast=autocast)
 
     def outputs(some: Sequence[Member]) -> np.ndarray:
-        runner = module.runner() if list(some) == module.active else join(some)
+        training = list(some) == module.active
+        runner = module.runner() if training else join(some)
         try:
             return pack_outputs(runner, selection, pad_token=pad_token, device=device)
         finally:
-            if list(some) != module.active:
+            if not training:
                 runner.close()
 
     watcher = _Watcher(watch, outputs, score, left)

@@ -72,21 +72,21 @@ class Probe:
         """Return the plan to train with on this machine."""
         started = time.monotonic()
         plan = fastest(plans(self._device, ATTENTIONS), self._prepared)
+        backbone = self._backbone_for(plan)
         plan = dataclasses.replace(
             plan,
-            bytes_per_token=self._bytes_per_token(plan),
+            bytes_per_token=self._bytes_per_token(backbone),
             evaluation_bytes=self._evaluation_bytes(),
         )
-        plan = dataclasses.replace(plan, pack=self._pack(plan))
+        plan = dataclasses.replace(plan, pack=self._pack(plan, backbone))
         self.seconds = time.monotonic() - started
         return plan
 
-    def _pack(self, plan: Plan) -> int:
+    def _pack(self, plan: Plan, backbone: Backbone) -> int:
         """Return how many candidates to train in one pass: more only where it pays."""
-        backbone = self._backbone_for(plan)
         tokens = self._usual["input_ids"].numel()
-        best, quickest = 1, step_seconds(self._prepared(plan))
         models = [self._adapted(backbone) for _ in range(max(PACKS))]
+        best, quickest = 1, step_seconds(self._step(models[:1], backbone, self._usual))
         for size in PACKS:
             needed = size * tokens * plan.bytes_per_token
             if needed > _PART_OF_MEMORY * free_bytes(self._device):
@@ -133,8 +133,8 @@ class Probe:
         """Return as many of the longest rows as have so many tokens, at least one."""
         return self._batch(evaluation_rows(self._train.lengths, max_tokens=tokens)[0])
 
-    def _bytes_per_token(self, plan: Plan) -> float:
-        backbone, batch = self._backbone_for(plan), self._longest(_TOKENS)
+    def _bytes_per_token(self, backbone: Backbone) -> float:
+        batch = self._longest(_TOKENS)
         step = self._step([self._adapted(backbone)], backbone, batch)
         return self._most(step, step) / batch["input_ids"].numel()
 

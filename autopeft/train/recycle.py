@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from autopeft.backbone.replay import record
 from autopeft.store.write import FREE_BYTES
 from autopeft.train.batches import collate, evaluation_rows, inputs_of
+from autopeft.train.evaluate import MAX_TOKENS
 from autopeft.train.frozen import FrozenStates, Layout, read, write
 from autopeft.train.shortage import is_out_of_memory
 
@@ -48,8 +49,6 @@ LIMIT_BYTES = 2_000_000_000
 
 Compute = Callable[[np.ndarray], Tensor]
 """From row numbers (B,), their states (B, S, H), S being the longest row, padded on the right."""
-
-_MAX_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +185,7 @@ class Recycled:
             OSError: the disk refuses.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        order = evaluation_rows(lengths, max_tokens=_MAX_TOKENS)
+        order = evaluation_rows(lengths, max_tokens=MAX_TOKENS)
         with self._new_file(name) as (file, partial):
             first = compute(order[0])
             layout = Layout(lengths=lengths, order=order, width=first.shape[-1], dtype=first.dtype)

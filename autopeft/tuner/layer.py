@@ -64,13 +64,16 @@ class ActingLayer(nn.Module):
         base_layer: the frozen module.
         name: its dotted name.
         call: shared by all layers of the model.
+
+    Attributes:
+        recorded: whether parts that run later read its input.
     """
 
     def __init__(self, base_layer: nn.Module, name: str, call: Call) -> None:
         super().__init__()
         self.base_layer = base_layer
         self.name, self._call = name, call
-        self._recorded = False
+        self.recorded = False
         self._side = "decoder" if "decoder." in name else "encoder"
 
     def get_base_layer(self) -> nn.Module:
@@ -86,7 +89,7 @@ class ActingLayer(nn.Module):
         return self._run(actor, target, x, y)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if self._recorded:
+        if self.recorded:
             self._call.inputs[self.name] = x
         for actor in self.acting("input"):
             x = self.act(actor, x, x, x)
@@ -156,7 +159,7 @@ class DeltaLayer(ActingLayer, BaseTunerLayer):  # type: ignore[misc]
     ) -> None:
         """Add an adapter's parts; with `recorded`, keep the input for parts that run later."""
         self.autopeft_deltas[adapter] = Deltas(parts, self.get_base_layer(), shared)
-        self._recorded |= recorded
+        self.recorded |= recorded
         self._move_adapter_to_device_of_base_layer(adapter)
         self.autopeft_deltas[adapter].float()
         self.set_adapter(adapter, inference_mode=inference_mode)

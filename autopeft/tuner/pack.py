@@ -20,7 +20,7 @@ from autopeft.deltas import Part
 from autopeft.tuner import attention
 from autopeft.tuner.actor import Actor, drawn
 from autopeft.tuner.call import Call
-from autopeft.tuner.layer import ActingLayer, DeltaLayer, Deltas
+from autopeft.tuner.layer import ActingLayer, DeltaLayer
 from autopeft.tuner.prompt import Room, room_for
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Pack(nn.Module):
         self.model, self.size = model, len(members)
         self._call = Call(generators=generators)
         placed, trained = _gathered(members, heads)
-        parts = [part for found in placed.values() for d in found.values() for part in d.parts]
+        layers = [layer for found in placed.values() for layer in found.values()]
+        parts = [part for layer in layers for part in layer.deltas().parts]
         seeing = {part.module.rpartition(".")[0] for part in parts if part.changes == "attention"}
         if seeing:
             attention.install(model, sorted(seeing), self._call)
@@ -91,7 +92,7 @@ class PackLayer(ActingLayer):
         base_layer: the frozen module.
         name: its dotted name.
         call: shared by all layers of the pack.
-        members: by member, its deltas here.
+        members: by member, its own layer here.
         size: how many members the pack has.
     """
 
@@ -100,11 +101,11 @@ class PackLayer(ActingLayer):
         base_layer: nn.Module,
         name: str,
         call: Call,
-        members: Mapping[int, Deltas],
+        members: Mapping[int, DeltaLayer],
         size: int,
     ) -> None:
         super().__init__(base_layer, name, call)
-        self._recorded = True
+        self.recorded = any(layer.recorded for layer in members.values())
         self._turns = {changes: _turns(members, changes, size) for changes in CHANGES}
 
     @property
@@ -178,6 +179,7 @@ class Group:
     def __init__(self, actors: Mapping[int, Actor], splitter: Splitter) -> None:
         self.members, self._actors = tuple(actors), tuple(actors.values())
         self.part, self.delta = self._actors[0].part, self._actors[0].delta
+        self._weights = _weights(self._actors)
         self._splitter = splitter
 
     def __call__(
@@ -201,7 +203,7 @@ class Group:
 
         states = tuple(self._splitter.of(state, self.members) for state in (target, h, gate_h))
         drops = () if kept is None else (kept,)
-        return torch.vmap(one)(_stacked(self._actors), states, *drops)
+        return torch.vmap(one)(_stacked(self._weights), states, *drops)
 
     def kept(self, h: Tensor, generators: Sequence[torch.Generator]) -> Tensor | None:
         """Draw the factors of dropout (m, B, …), each member's from its own generator."""
@@ -260,6 +262,7 @@ class PackedHead(nn.Module):
     def __init__(self, heads: Sequence[nn.Module]) -> None:
         super().__init__()
         self._heads = tuple(heads)  # not submodules: they belong to the members
+        self._weights = _weights(heads)
 
     def forward(self, *states: Tensor, **common: Any) -> Tensor:
         """Return what each member's head makes of its own rows.
@@ -273,7 +276,7 @@ class PackedHead(nn.Module):
             return torch.func.functional_call(self._heads[0], weights, own, common)
 
         split = [_shares(state, len(self._heads)) for state in states]
-        result: Tensor = torch.vmap(one)(_stacked(self._heads), *split)
+        result: Tensor = torch.vmap(one)(_stacked(self._weights), *split)
         return result.flatten(0, 1)
 
 
@@ -282,34 +285,39 @@ def _shares(state: Tensor, size: int) -> Tensor:
     return state.reshape(size, -1, *state.shape[1:])
 
 
-def _stacked(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
-    """Return the weights and buffers of modules of one form, by name, stacked (m, …)."""
-    each = [dict((*m.named_parameters(), *m.named_buffers())) for m in modules]
+def _weights(modules: Sequence[nn.Module]) -> list[dict[str, Tensor]]:
+    """Return the weights and buffers of each module by name: themselves, to look up only once."""
+    return [dict((*m.named_parameters(), *m.named_buffers())) for m in modules]
+
+
+def _stacked(each: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the weights of modules of one form, by name, stacked (m, …)."""
     return {name: torch.stack([own[name] for own in each]) for name in each[0]}
 
 
 def _gathered(
     members: Sequence[nn.Module], heads: Sequence[str]
-) -> tuple[dict[str, dict[int, Deltas]], dict[str, list[nn.Module]]]:
-    """Return the members' deltas by module and member, and their heads by module.
+) -> tuple[dict[str, dict[int, DeltaLayer]], dict[str, list[nn.Module]]]:
+    """Return the members' layers by module and member, and their heads by module.
 
     Raises:
         ValueError: a member trains something else.
     """
-    placed: dict[str, dict[int, Deltas]] = {}
+    placed: dict[str, dict[int, DeltaLayer]] = {}
     trained: dict[str, list[nn.Module]] = {name: [] for name in heads}
     for number, member in enumerate(members):
         for name, module in member.named_modules():
             if isinstance(module, DeltaLayer):
-                placed.setdefault(module.name, {})[number] = module.deltas()
+                placed.setdefault(module.name, {})[number] = module
             elif isinstance(module, ModulesToSaveWrapper):
                 head = name.removeprefix("base_model.model.")
                 if head in trained:
                     trained[head].append(module.modules_to_save["default"])
+    layers = [layer for found in placed.values() for layer in found.values()]
     served = {
         id(parameter)
         for module in (
-            *(actor for found in placed.values() for d in found.values() for actor in d.actors),
+            *(actor for layer in layers for actor in layer.deltas().actors),
             *(head for found in trained.values() for head in found),
         )
         for parameter in module.parameters()
@@ -321,9 +329,9 @@ def _gathered(
     return placed, trained
 
 
-def _turns(members: Mapping[int, Deltas], changes: str, size: int) -> list[Turn]:
+def _turns(members: Mapping[int, DeltaLayer], changes: str, size: int) -> list[Turn]:
     """Return what changes one thing in turns; of each member in the order in which it acts."""
-    acting = {member: deltas.which(changes) for member, deltas in members.items()}
+    acting = {member: layer.deltas().which(changes) for member, layer in members.items()}
     found: list[Turn] = []
     for turn in range(max(map(len, acting.values()))):
         alike: dict[str, dict[int, Actor]] = {}

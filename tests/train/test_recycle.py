@@ -329,7 +329,7 @@ def killed_halfway(folder: Path) -> tuple[int, list[str]]:
             return asked(rows)
 
         try:
-            recycle._MAX_TOKENS = 256
+            recycle.MAX_TOKENS = 256
             Recycled(folder).states(key(), LENGTHS, compute)
         finally:
             os._exit(1)
