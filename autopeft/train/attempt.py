@@ -194,12 +194,11 @@ class Attempt:
         delivered = load_artifact(session.delivered, artifact).to(session.device)
         runner = Runner(delivered, **session.recycled_whole.states(lowest_trained_layer(model)))
         with reading_gates(delivered) as gates:
-            (values,) = pack_outputs(
-                runner, session.selection, pad_token=session.pad_token, device=session.device
-            )
-        runner.close()
+            values = self._save_outputs(runner, "selection", artifact)
         outcome["gates"] = _by_place(gates.means())
-        np.save(artifact / "selection.npy", values, allow_pickle=False)
+        for split in session.setting.also:
+            self._save_outputs(runner, split, artifact)
+        runner.close()
         if session.is_constant(values):
             raise TrialError(Cause.CONSTANT, "it predicts the same for every selection row")
         outcome["metrics"] = session.scores(values, session.selection.targets)
@@ -209,6 +208,20 @@ class Attempt:
         )
         moved = on_device(batch, session.device)
         outcome["costs"]["latency_seconds"] = latency_seconds(delivered, moved)
+
+    def _save_outputs(self, runner: Runner, split: str, artifact: Path) -> np.ndarray:
+        """Return the outputs (N, C) of the one that runs on a split, also kept in a file."""
+        session = self._session
+        (values,) = pack_outputs(
+            runner,
+            session.evaluated[split],
+            pad_token=session.pad_token,
+            device=session.device,
+            split=split,
+        )
+        np.save(artifact / f"{split}.npy", values, allow_pickle=False)
+        found: np.ndarray = values
+        return found
 
 
 def _by_place(means: Iterable[GateMean]) -> list[dict[str, Any]]:

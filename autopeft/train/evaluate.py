@@ -46,15 +46,17 @@ def pack_outputs(
     *,
     pad_token: int,
     device: torch.device,
+    split: str = "selection",
     max_tokens: int = MAX_TOKENS,
 ) -> np.ndarray:
-    """Return the logits (n, N, C) in float32 of n candidates on the selection split.
+    """Return the logits (n, N, C) in float32 of n candidates on a split.
 
     Args:
         runner: of the candidates; their mode is restored afterwards.
         encoded: N tokenised rows.
         pad_token: fills the padding.
         device: where the models live.
+        split: the name under which its states are recycled.
         max_tokens: as `outputs`, of all candidates together.
     """
     modes = [(module, module.training) for module in runner.model.modules()]
@@ -62,7 +64,7 @@ def pack_outputs(
     try:
         while True:
             try:
-                return _outputs(runner, encoded, pad_token, device, max_tokens)
+                return _outputs(runner, encoded, pad_token, device, split, max_tokens)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or max_tokens <= int(encoded.lengths.max()):
                     raise
@@ -79,12 +81,13 @@ def _outputs(
     encoded: Encoded,
     pad_token: int,
     device: torch.device,
+    split: str,
     max_tokens: int,
 ) -> np.ndarray:
     pieces, order = [], []
     for rows in evaluation_rows(encoded.lengths, max_tokens=max(1, max_tokens // runner.size)):
         batch = on_device(collate(encoded, rows, pad_token), device)
-        pieces.append(runner(batch, "selection").float())
+        pieces.append(runner(batch, split).float())
         order.append(rows)
     result = torch.cat(pieces, dim=1).cpu().numpy()
     restored = np.empty_like(result)

@@ -48,6 +48,8 @@ class Setting:
         plan: how to train; None measures.
         threads: processor threads of this process; None leaves torch's choice.
         frozen: folder for the recycled states of frozen layers; None for one beside the data.
+        also: further splits, on which the outputs of trained candidates are kept beside those on
+            selection; a search has none, a benchmark may name ``test``.
     """
 
     data: str
@@ -59,12 +61,13 @@ class Setting:
     plan: Mapping[str, Any] | None = None
     threads: int | None = None
     frozen: str | None = None
+    also: tuple[str, ...] = ()
 
 
 class Session:
     """Trains candidates on one backbone, one after the other or in packs.
 
-    The test split is never read here.
+    The test split is never read here, unless the setting names it.
 
     Raises:
         ModelError: the backbone cannot be loaded.
@@ -88,14 +91,16 @@ class Session:
         tokenizer = self.delivered.tokenizer
         longest = self.delivered.shape.positions or setting.max_length
         self.setting = dataclasses.replace(setting, max_length=min(setting.max_length, longest))
-        self.train, self.selection = (
+        self.train, *evaluated = (
             encode(
                 load_from_disk(str(Path(setting.data) / split)),
                 tokenizer,
                 max_length=self.setting.max_length,
             )
-            for split in ("train", "selection")
+            for split in ("train", "selection", *setting.also)
         )
+        self.evaluated = dict(zip(("selection", *setting.also), evaluated, strict=True))
+        self.selection = self.evaluated["selection"]
         self.scale, self.tuned_head = Scale(), False
         if not self.task.categorical:
             self._standardise()
@@ -114,7 +119,7 @@ class Session:
         splits = {"train": self.train, "selection": self.selection}
         self.recycled = RecycledSplits(self.backbone, splits, frozen, pad_token=self.pad_token)
         self.recycled_whole = RecycledSplits(
-            self.delivered, {"selection": self.selection}, frozen, pad_token=self.pad_token
+            self.delivered, self.evaluated, frozen, pad_token=self.pad_token
         )
 
     def trial(
@@ -270,7 +275,8 @@ def _failure(error: Exception) -> TrialError:
 def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
     """Build a session from a supervisor's message; return it with what the supervisor must know."""
     started = time.monotonic()
-    values: dict[str, Any] = {f.name: message.get(f.name) for f in dataclasses.fields(Setting)}
+    names = [field.name for field in dataclasses.fields(Setting) if field.name in message]
+    values = {name: message[name] for name in names}
     session = Session(Setting(**{**values, "labels": tuple(message["labels"])}))
     release(session.device)
     gc.freeze()  # what is here now stays, so that looking for garbage between trials is quick

@@ -57,29 +57,23 @@ def practitioner(
     tokenizer = AutoTokenizer.from_pretrained(setting.model)
     longest = setting.max_length if pad_to is None else pad_to
     padding = {} if pad_to is None else {"padding": "max_length", "max_length": pad_to}
-
-    def tokenised(split: str) -> Dataset:
-        rows = load_from_disk(str(Path(setting.data) / split))
-        return rows.map(
-            lambda batch: tokenizer(batch["text"], truncation=True, max_length=longest),
-            batched=True,
-            remove_columns=[name for name in rows.column_names if name != "label"],
-        )
-
-    splits = {split: tokenised(split) for split in ("train", "selection", "test")}
+    splits = {
+        split: tokenised(setting, split, tokenizer, longest)
+        for split in ("train", "selection", "test")
+    }
 
     def train(seed: int) -> Outcome:
         with tempfile.TemporaryDirectory() as folder, quiet():
             laps = Laps()
             began = now()
-            model = _lora(setting, candidate, seed)
+            model = lora(setting, candidate, seed)
             trainer = Trainer(
                 model=model,
-                args=_arguments(candidate, seed, len(splits["train"]), folder, options),
+                args=arguments(candidate, seed, len(splits["train"]), folder, options),
                 train_dataset=splits["train"],
                 eval_dataset=splits["selection"],
                 data_collator=DataCollatorWithPadding(tokenizer, **padding),
-                compute_metrics=_accuracy,
+                compute_metrics=accuracy,
                 callbacks=[_LapTaker(laps)],
             )
             trainer.remove_callback(PrinterCallback)
@@ -100,7 +94,17 @@ def practitioner(
     return train
 
 
-def _lora(setting: Setting, candidate: Candidate, seed: int) -> Any:
+def tokenised(setting: Setting, split: str, tokenizer: Any, longest: int) -> Dataset:
+    """Return the rows of a split as token numbers, cut at `longest`."""
+    rows = load_from_disk(str(Path(setting.data) / split))
+    return rows.map(
+        lambda batch: tokenizer(batch["text"], truncation=True, max_length=longest),
+        batched=True,
+        remove_columns=[name for name in rows.column_names if name != "label"],
+    )
+
+
+def lora(setting: Setting, candidate: Candidate, seed: int) -> Any:
     """Return the model with LoRA on queries and values, as peft's examples make it."""
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -116,9 +120,10 @@ def _lora(setting: Setting, candidate: Candidate, seed: int) -> Any:
     return get_peft_model(model, config)
 
 
-def _arguments(
+def arguments(
     candidate: Candidate, seed: int, rows: int, folder: str, options: dict[str, Any]
 ) -> TrainingArguments:
+    """Return the Trainer's settings for a candidate, an evaluation per epoch among them."""
     steps = -(-rows // candidate.batch_size) * candidate.epochs
     return TrainingArguments(
         output_dir=folder,
@@ -141,7 +146,8 @@ def _arguments(
     )
 
 
-def _accuracy(predicted: Any) -> dict[str, float]:
+def accuracy(predicted: Any) -> dict[str, float]:
+    """Return the share of right classes, as the Trainer wants it."""
     right = np.asarray(predicted.predictions).argmax(axis=-1) == predicted.label_ids
     return {"accuracy": float(right.mean())}
 

@@ -1,0 +1,1 @@
+"""Benchmarks: cells of tasks, backbones, candidates and seeds, trained once and kept."""

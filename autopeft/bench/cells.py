@@ -1,0 +1,81 @@
+"""Results by cell: one JSON line per training, only ever added to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from autopeft.errors import UsageError
+from autopeft.records import Candidate
+
+
+class Cell(NamedTuple):
+    """One training on the rows and the backbone of a file.
+
+    Attributes:
+        candidate: what is trained.
+        seed: of the head, the adapter, dropout and the order of the rows.
+    """
+
+    candidate: Candidate
+    seed: int
+
+
+class Cells:
+    """The lines of a file, by cell; the last line of a cell counts.
+
+    The first line tells the rows and the backbone, which all cells share.
+
+    Args:
+        file: JSON lines; made with the first result.
+        about: what the first line says, or has to say.
+
+    Raises:
+        UsageError: the file is about other rows or another backbone.
+    """
+
+    def __init__(self, file: Path, about: Mapping[str, Any] | None = None) -> None:
+        self.file = file
+        self._found: dict[tuple[str, int], tuple[Cell, dict[str, Any]]] = {}
+        lines = _whole_lines(file)
+        self.about: Mapping[str, Any] = json.loads(lines[0]) if lines else (about or {})
+        if about is not None and about != self.about:
+            other = sorted(k for k in {*about, *self.about} if about.get(k) != self.about.get(k))
+            raise UsageError(f"{file} has results of other {', '.join(other)}; name another file")
+        for text in lines[1:]:
+            line = json.loads(text)
+            self._keep(Cell(Candidate.from_json(line["candidate"]), line["seed"]), line)
+
+    def get(self, cell: Cell) -> dict[str, Any] | None:
+        """Return what is known of a cell."""
+        return self._found.get(_key(cell), (cell, None))[1]
+
+    def add(self, cell: Cell, values: Mapping[str, Any]) -> None:
+        """Keep a result, at once."""
+        line = {"seed": cell.seed, "candidate": cell.candidate.to_json(), **values}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        whole = _whole_lines(self.file)
+        with self.file.open("ab") as out:
+            out.truncate(sum(len(text.encode()) + 1 for text in whole))
+            for entry in [line] if whole else [self.about, line]:
+                out.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        self._keep(cell, line)
+
+    def _keep(self, cell: Cell, line: dict[str, Any]) -> None:
+        self._found[_key(cell)] = (cell, line)
+
+    def __iter__(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
+        return iter(self._found.values())
+
+
+def _key(cell: Cell) -> tuple[str, int]:
+    return cell.candidate.fingerprint, cell.seed
+
+
+def _whole_lines(file: Path) -> list[str]:
+    """Return the lines that were written to their end: a kill may have cut the last."""
+    if not file.is_file():
+        return []
+    return file.read_text(encoding="utf-8").rpartition("\n")[0].split("\n")

@@ -1,0 +1,108 @@
+"""What trainings on real tasks have in common, so that benchmarks share their cells.
+
+1,000 rows to train on, 500 to select by, up to 2,000 to test on, the same for all; texts of at most
+128 tokens; five epochs of batches of 16. Every training is one line of
+``results/cells/BACKBONE/TASK.jsonl``, whoever asked for it, and is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from autopeft.bench.cells import Cell, Cells
+from autopeft.bench.rows import take
+from autopeft.bench.training import Bench
+from autopeft.data.demo import demo_model
+from autopeft.methods import METHODS
+from autopeft.records import Candidate, Scalar
+from benchmarks import ledger
+
+CELLS = ledger.RESULTS / "cells"
+EPOCHS = 5
+FACTORS = (1 / 3, 1.0, 3.0)
+"""Of the median of a method's prior: the learning rates that it is tried with."""
+
+VARIANTS: dict[str, tuple[str, dict[str, Scalar]]] = {
+    "unipelt_ungated": ("mixture", {"serial": 48, "prefix": 10, "lora": 8, "gates": "none"}),
+}
+"""Further rows of tables: a method with knobs other than its defaults."""
+
+
+def add_options(parser: argparse.ArgumentParser, tasks: tuple[str, ...]) -> None:
+    """Add the options that all these benchmarks have."""
+    parser.add_argument("--assets", type=Path, help="folder with a folder per task")
+    parser.add_argument("--tasks", type=listed, default=tasks)
+    parser.add_argument("--model", help="folder of the backbone; default: the demo's MiniLM")
+    parser.add_argument("--backbone", default="minilm-l6", help="its name in results")
+    parser.add_argument("--examples", type=int, default=1_000, help="training rows")
+    parser.add_argument("--selection", type=int, default=500, help="selection rows")
+    parser.add_argument("--test", type=int, default=2_000, help="test rows, if there are so many")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--cells", type=Path, default=CELLS, help="folder of the results")
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a text with commas."""
+    return tuple(text.split(","))
+
+
+def file_of(options: argparse.Namespace, task: str) -> Path:
+    """Return where the cells of a task are kept."""
+    folder: Path = options.cells
+    return folder / options.backbone / f"{task}.jsonl"
+
+
+@contextmanager
+def opened(options: argparse.Namespace, task: str) -> Iterator[Bench]:
+    """Open a task's rows and the backbone, in a folder that goes afterwards."""
+    if options.assets is None:
+        raise SystemExit("--assets: the folder that holds a folder per task")
+    datasets.disable_progress_bars()
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    rows = take(
+        task,
+        str(options.assets / task),
+        examples=options.examples,
+        selection=options.selection,
+        test=options.test,
+    )
+    model = options.model or str(demo_model())
+    with tempfile.TemporaryDirectory() as folder:
+        file = file_of(options, task)
+        yield Bench(rows, options.backbone, model, Path(folder), file, max_length=128)
+
+
+def kept(options: argparse.Namespace, task: str) -> Cells:
+    """Return the cells of a task that were trained so far."""
+    return Cells(file_of(options, task))
+
+
+def at_rates(name: str, epochs: int) -> list[Candidate]:
+    """Return a method, or one of `VARIANTS`, with its defaults and each of three learning rates."""
+    method, changed = VARIANTS.get(name, (name, {}))
+    info = METHODS.get(method)
+    knobs = {knob: about.default for knob, about in info.knobs.items()}
+    return [
+        Candidate(
+            method=method,
+            learning_rate=float(f"{info.learning_rate.median * factor:.3g}"),
+            epochs=epochs,
+            knobs={**knobs, **changed},
+            placement=info.placement,
+        )
+        for factor in FACTORS
+    ]
+
+
+def tell(cell: Cell, line: dict[str, Any]) -> None:
+    """Print what came of a training."""
+    said = line.get("message") or f"{line['curve'][-1]:.4f}"
+    print(f"seed {cell.seed} {cell.candidate.describe()}: {said}", flush=True)

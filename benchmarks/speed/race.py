@@ -1,0 +1,170 @@
+"""How long our search takes to be as good as ten minutes of a hand-written one.
+
+    python -m benchmarks.speed.race --assets FOLDER
+
+Per task and seed: the peer (`benchmarks.speed.peer_search`: Optuna around transformers' Trainer in
+bf16 with batches grouped by length) searches for ten minutes; then ``autopeft search`` gets the
+same rows, the same seconds and the default space, and is ended as soon as its best selection score
+equals the peer's. The peer's clock starts with everything imported and tokenised, ours with the
+start of the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import datasets
+from rich.console import Console
+
+from autopeft.data.demo import demo_model
+from autopeft.errors import RunFolderError
+from autopeft.report import table
+from autopeft.store import RunFolder
+from autopeft.train.session import Setting
+from benchmarks import ledger
+from benchmarks.speed.material import save_splits
+from benchmarks.speed.peer_search import Progress, practitioners_search
+
+FILE = ledger.RESULTS / "speed-race.json"
+TASKS = ("subj", "tweet_emotion")
+_LOOK_SECONDS = 1.0
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run the race, keep the result and return it."""
+    options = _parser().parse_args(arguments)
+    settings = {n: v for n, v in vars(options).items() if n not in ("assets", "model", "result")}
+    datasets.disable_progress_bars()
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    model = options.model or str(demo_model())
+    races = []
+    for task in options.tasks.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            setting = save_splits(
+                str(options.assets / task), model, options.examples, 0, Path(folder), options.others
+            )
+            for seed in range(options.seeds):
+                races.append({"task": task, "seed": seed, **_race(setting, seed, options)})
+                print(json.dumps(_row(races[-1])), flush=True)
+    result = {
+        "benchmark": "race",
+        "settings": settings,
+        "races": races,
+        "median_share": {
+            task: median_share([race for race in races if race["task"] == task])
+            for task in options.tasks.split(",")
+        },
+    }
+    ledger.append(options.result, result)
+    table.show([_row(race) for race in races], "table", Console(width=120))
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--assets", type=Path, required=True, help="folder with a folder per task")
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=600.0, help="that the peer has")
+    parser.add_argument("--examples", type=int, default=1_000, help="training rows")
+    parser.add_argument("--others", type=int, default=500, help="selection rows")
+    parser.add_argument("--model", help="default: the demo's MiniLM")
+    parser.add_argument("--result", type=Path, default=FILE, help="file that the run is added to")
+    return parser
+
+
+def _race(setting: Setting, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    peer = practitioners_search(setting, seed, options.seconds)
+    ours = our_search(setting, seed, options.seconds, peer.score)
+    reached = ours.best[-1][0] if ours.best and ours.score >= peer.score else None
+    return {
+        "peer": asdict(peer),
+        "ours": asdict(ours),
+        "seconds": reached,
+        "share": None if reached is None else reached / options.seconds,
+    }
+
+
+def our_search(setting: Setting, seed: int, seconds: float, goal: float) -> Progress:
+    """Search by the command line until the goal or the end, and return what was reached when."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, run = Path(folder) / "data", Path(folder) / "run"
+        _write(setting, data)
+        command = [sys.executable, "-m", "autopeft.cli", "search", str(data), "-o", str(run)]
+        command += ["--model", setting.model, "--time-limit", f"{seconds:.0f}s"]
+        command += ["--seed", str(seed), "--metric", setting.metric]
+        progress, began = Progress(), time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            while process.poll() is None:
+                time.sleep(_LOOK_SECONDS)
+                _look(run, progress, time.monotonic() - began)
+                if progress.best and progress.score >= goal:
+                    break
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+    if not progress.best:
+        raise RuntimeError(f"the search reached nothing:\n{said.decode(errors='replace')}")
+    return progress
+
+
+def _look(run: Path, progress: Progress, seconds: float) -> None:
+    """Note the best score that any trial had at any rung so far."""
+    try:
+        with RunFolder.read(run) as folder:
+            records = folder.trials(higher_is_better=True).records()
+    except RunFolderError:  # not begun yet
+        return
+    progress.trials = len(records)
+    for record in records:
+        for point in record.curve:
+            progress.note(seconds, point.score)
+
+
+def _write(setting: Setting, folder: Path) -> None:
+    """Write the splits as files, with the names of the classes."""
+    folder.mkdir()
+    for split, name in {"train": "train", "selection": "validation", "test": "test"}.items():
+        rows = datasets.load_from_disk(str(Path(setting.data) / split))
+        with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as out:
+            for row in rows:
+                line = {"text": row["text"], "label": setting.labels[row["label"]]}
+                out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _row(race: dict[str, Any]) -> dict[str, Any]:
+    peer, ours = race["peer"], race["ours"]
+    return {
+        "name": f"{race['task']} seed {race['seed']}",
+        "peer's best": peer["best"][-1][1],
+        "after s": round(peer["best"][-1][0], 1),
+        "peer's trials": peer["trials"],
+        "ours": ours["best"][-1][1],
+        "after s ": round(ours["best"][-1][0], 1),
+        "our trials": ours["trials"],
+        "share of the peer's time": race["share"],
+    }
+
+
+def median_share(races: Sequence[dict[str, Any]]) -> float | None:
+    """Return the median share of the peer's time, None where more than half missed the goal."""
+    missed = 2.0
+    middle = statistics.median(missed if r["share"] is None else r["share"] for r in races)
+    return None if middle > 1 else middle
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Cells are kept line by line, once each, in a file that is about one task and one backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autopeft.bench.cells import Cell, Cells
+from autopeft.errors import UsageError
+from autopeft.records import Candidate, Placement
+
+ABOUT = {"task": "subj", "backbone": "minilm-l6"}
+LORA = Candidate(
+    method="lora",
+    learning_rate=0.002,
+    epochs=5,
+    knobs={"r": 8},
+    placement=Placement(sites=("attn.q",)),
+)
+
+
+def test_a_line_is_found_again_by_candidate_and_seed(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "subj.jsonl"
+    Cells(file, ABOUT).add(Cell(LORA, 1), {"test": {"accuracy": 0.5}})
+    again = Cells(file, ABOUT)
+    assert again.get(Cell(LORA, 1)) == {
+        "seed": 1,
+        "candidate": LORA.to_json(),
+        "test": {"accuracy": 0.5},
+    }
+    assert again.get(Cell(LORA, 2)) is None
+    assert [cell for cell, _ in again] == [Cell(LORA, 1)]
+
+
+def test_the_last_line_of_a_cell_counts(tmp_path: Path) -> None:
+    cells = Cells(tmp_path / "subj.jsonl", ABOUT)
+    for score in (0.1, 0.2):
+        cells.add(Cell(LORA, 0), {"score": score})
+    (found,) = [line["score"] for _, line in Cells(cells.file)]
+    assert found == 0.2
+
+
+def test_a_line_that_a_kill_cut_is_trained_again(tmp_path: Path) -> None:
+    cells = Cells(tmp_path / "subj.jsonl", ABOUT)
+    for seed in (0, 1):
+        cells.add(Cell(LORA, seed), {"score": "ä"})
+    cells.file.write_bytes(cells.file.read_bytes()[:-20])
+    again = Cells(cells.file, ABOUT)
+    assert again.get(Cell(LORA, 1)) is None
+    again.add(Cell(LORA, 2), {"score": "ä"})
+    assert [cell.seed for cell, _ in Cells(cells.file, ABOUT)] == [0, 2]
+
+
+def test_a_file_about_something_else_is_refused(tmp_path: Path) -> None:
+    Cells(tmp_path / "a.jsonl", ABOUT).add(Cell(LORA, 0), {})
+    with pytest.raises(UsageError, match="other backbone"):
+        Cells(tmp_path / "a.jsonl", {**ABOUT, "backbone": "mpnet-base"})

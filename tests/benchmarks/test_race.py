@@ -1,0 +1,45 @@
+"""The race: the peer's best score is the goal, and the time to reach it is told honestly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.speed import race
+from benchmarks.speed.peer_search import Progress
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers' Trainer, the peer
+
+
+@pytest.mark.slow
+def test_both_search_the_same_rows(reviews: Path, model: str, tmp_path: Path) -> None:
+    options = ["--assets", str(reviews.parent), "--tasks", reviews.name, "--model", model]
+    options += ["--seeds", "1", "--seconds", "20", "--examples", "60", "--others", "24"]
+    found = race.main([*options, "--result", str(tmp_path / "race.json")])
+    (kept,) = json.loads((tmp_path / "race.json").read_text(encoding="utf-8"))
+    assert kept["races"] == json.loads(json.dumps(found["races"]))
+    (one,) = found["races"]
+    goal = one["peer"]["best"][-1][1]
+    assert one["peer"]["trials"] >= 1
+    assert 0 < goal <= 1
+    if one["seconds"] is not None:
+        assert one["ours"]["best"][-1][1] >= goal
+        assert one["share"] == pytest.approx(one["seconds"] / 20)
+    else:
+        assert one["ours"]["best"][-1][1] < goal
+    assert str(tmp_path) not in json.dumps(kept), "no paths of this machine"
+
+
+def test_only_better_scores_are_progress() -> None:
+    progress = Progress()
+    for seconds, score in ((1.0, 0.5), (2.0, 0.5), (3.0, 0.7), (4.0, 0.6)):
+        progress.note(seconds, score)
+    assert progress.best == [(1.0, 0.5), (3.0, 0.7)]
+    assert progress.score == 0.7
+
+
+def test_the_median_share_counts_what_missed_the_goal() -> None:
+    assert race.median_share([{"share": 0.1}, {"share": None}, {"share": 0.3}]) == 0.3
+    assert race.median_share([{"share": 0.1}, {"share": None}, {"share": None}]) is None
