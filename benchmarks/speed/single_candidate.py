@@ -2,6 +2,7 @@
 
     python -m benchmarks.speed.single_candidate --repeats 5
     python -m benchmarks.speed.single_candidate --accuracy --seeds 5
+    python -m benchmarks.speed.single_candidate --accuracy --pack 8 --data FOLDER
 
 The candidate is the field's default, LoRA r=8 on queries and values, on the real MiniLM and the
 demo's movie reviews. The peer is transformers' Trainer with peft in fp32 with dynamic padding; with
@@ -11,7 +12,8 @@ schedule. Contenders take turns in one process, in changing order; a first round
 Training examples per second count rows times epochs, over the time from entry into the training
 loop to its last step, without and with an evaluation on the selection split after every epoch.
 With ``--accuracy`` every seed draws its own sample, splits and initialisation, the same for all;
-differences are taken seed by seed; ours delivers the best epoch's weights, the peer its last.
+differences are taken seed by seed; ours delivers the best epoch's weights, the peer its last. With
+``--pack`` ours trains it in one pass with candidates of smaller learning rates.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from autopeft.report import table
 from autopeft.train.session import Session
 from benchmarks import ledger
 from benchmarks.speed.contender import RATES, Contender, Runs, require_equal, take_turns
-from benchmarks.speed.material import default_lora, save_splits
+from benchmarks.speed.material import default_lora, save_splits, with_rates
 from benchmarks.speed.ours import ours
 from benchmarks.speed.peer import STRONG, practitioner
 from benchmarks.spread import paired, plus_minus, spread
@@ -48,10 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     logging.getLogger("lightning").setLevel(logging.ERROR)
     measure = _accuracy if options.accuracy else _speed
     runs, plan = measure(options)
-    require_equal(runs)
+    if options.pack == 1:
+        require_equal(runs)
     result = {
         "benchmark": "accuracy" if options.accuracy else "speed",
-        "settings": {n: v for n, v in vars(options).items() if n != "result"},
+        "settings": {n: v for n, v in vars(options).items() if n not in ("result", "model")}
+        | {"data": Path(options.data).name},
         "candidate": default_lora(options.epochs).to_json(),
         "plan": plan,
         "runs": {name: [run.to_json() for run in done] for name, done in runs.items()},
@@ -66,9 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--examples", type=int, default=900, help="training rows")
+    parser.add_argument("--others", type=int, help="selection and test rows each; default: all")
     parser.add_argument("--epochs", type=int, help="default: 1, for accuracy 3")
     parser.add_argument("--accuracy", action="store_true", help="compare accuracy, not speed")
     parser.add_argument("--seeds", type=int, default=5, help="for --accuracy")
+    parser.add_argument("--pack", type=int, default=1, help="candidates in our pass")
     parser.add_argument("--strong", action="store_true", help="add bf16 + group by length")
     parser.add_argument("--data", default="demo")
     parser.add_argument("--model", help="default: the demo's MiniLM")
@@ -101,11 +107,11 @@ def _contenders(
 ) -> tuple[dict[str, Contender], dict[str, Any]]:
     """Return the contenders by name, and how our session decided to train."""
     model = options.model or str(demo_model())
-    setting = save_splits(options.data, model, options.examples, seed, folder)
+    setting = save_splits(options.data, model, options.examples, seed, folder, options.others)
     session = Session(setting)
     candidate, score = default_lora(options.epochs), options.accuracy
     contenders = {
-        OURS: ours(session, candidate, score=score),
+        OURS: ours(session, *with_rates(candidate, options.pack), score=score),
         "trainer": practitioner(setting, candidate, score=score),
     }
     if options.strong:

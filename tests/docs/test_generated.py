@@ -29,19 +29,24 @@ def test_a_stale_page_is_told_and_renewed(tmp_path: Path) -> None:
     for name in ("autopeft", "tests", "search_spaces"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "pages").symlink_to(ROOT / "docs" / "pages")
     script = tmp_path / "docs" / "generate.py"
     script.write_text(GENERATE.read_text(encoding="utf-8"), encoding="utf-8")
     stale = generate("--check", script=script)
     assert stale.returncode == 1
-    assert "methods.md, tasks.md, settings.md; run: python docs/generate.py" in stale.stderr
+    assert stale.stderr == (
+        "stale: methods/README.md, methods/exclusions.md, tasks.md, settings.md; "
+        "run: python docs/generate.py\n"
+    )
     assert generate(script=script).returncode == 0
     assert generate("--check", script=script).returncode == 0
-    for page in (tmp_path / "docs").glob("*.md"):
-        assert page.read_text(encoding="utf-8") == (ROOT / "docs" / page.name).read_text("utf-8")
+    for page in (tmp_path / "docs").rglob("*.md"):
+        committed = ROOT / page.relative_to(tmp_path)
+        assert page.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8")
 
 
 def test_every_method_has_its_section_and_every_task_its_row() -> None:
-    methods = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    methods = (ROOT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
     tasks = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
     for info in METHODS:
         assert f"\n## {info.name}\n" in methods
