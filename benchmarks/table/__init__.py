@@ -1,0 +1,1 @@
+"""A table of recorded trainings, on which searches are replayed in seconds."""
