@@ -4,7 +4,9 @@
     ├── UsageError                exit code 2: what was asked cannot be done as asked
     │   ├── UnknownNameError      a name that is in no registry; suggests the nearest
     │   ├── ConfigError           a setting outside its range, or settings that exclude each other
-    │   ├── SpaceError            faults of a search space file, all at once
+    │   ├── FileError             faults of a file of settings, all at once
+    │   │   ├── SpaceError        a search space
+    │   │   └── SuiteError        a suite of benchmarks
     │   ├── DataError             a data set that cannot be read or used; names file, row, column
     │   ├── ModelError            a model folder or name that cannot be used
     │   └── RunFolderError        a run folder that is another run's, in use, or unwritable
@@ -59,11 +61,11 @@ class ConfigError(UsageError):
     """A setting outside its range, or settings that exclude each other."""
 
 
-class SpaceError(UsageError):
-    """All faults of a search space file together.
+class FileError(UsageError):
+    """All faults of a file of settings together.
 
     Args:
-        file: the file, or a description of where the space came from.
+        file: the file, or a description of where its settings came from.
         faults: one sentence each.
     """
 
@@ -71,6 +73,14 @@ class SpaceError(UsageError):
         self.file, self.faults = file, tuple(faults)
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         super().__init__(f"{file}: {count}\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+class SpaceError(FileError):
+    """All faults of a search space file together."""
+
+
+class SuiteError(FileError):
+    """All faults of a suite file together."""
 
 
 class DataError(UsageError):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import autopeft
-from autopeft.search.spaces import shipped_folder, shipped_spaces
+from autopeft.search.spaces import shipped_spaces
+from autopeft.shipped import shipped_folder
 
 ROOT = Path(__file__).parent.parent
 SPACES = sorted(path.stem for path in (ROOT / "search_spaces").glob("*.yaml"))
@@ -56,7 +57,7 @@ def _shown(path: Path, cwd: Path) -> tuple[Path, dict[str, Path]]:
 
 def test_editable_install_finds_the_spaces_beside_the_package() -> None:
     assert Path(autopeft.__file__).parent == ROOT / "autopeft"
-    assert shipped_folder() == ROOT / "search_spaces"
+    assert shipped_folder("search_spaces") == ROOT / "search_spaces"
     assert sorted(shipped_spaces()) == SPACES != []
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from autopeft.errors import suggestion
 from autopeft.methods import METHODS, Knob, MethodInfo
+from autopeft.plain_yaml import kind, show, unknown
 from autopeft.records import BLOCK_SITES, LAYER_RULES, SITES, Scalar
 from autopeft.search.dimension import contains, of_knob, same, whole
 from autopeft.search.layers import MASK, is_rule
@@ -22,9 +22,6 @@ TRAINING = {
 """Settings that every method has; described like knobs, so that they are checked like knobs."""
 
 TOP_KEYS = ("description", "include", "methods", "placement", "epochs", "batch_size")
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 60
-_show = _short.repr
 
 
 def check(raw: object) -> list[str]:
@@ -34,16 +31,16 @@ def check(raw: object) -> list[str]:
 
 def _file(raw: object) -> Iterator[str]:
     if not isinstance(raw, dict):
-        yield f"is a {_kind(raw)}; write keys such as 'methods:'"
+        yield f"is a {kind(raw)}; write keys such as 'methods:'"
         return
-    yield from _unknown(raw, TOP_KEYS, "", "key")
+    yield from unknown(raw, TOP_KEYS, "", "key")
     if not isinstance(raw.get("description", ""), str):
         yield "description: write one sentence"
     included = raw.get("include", [])
     if not all(
         isinstance(n, str) for n in (included if isinstance(included, list) else [included])
     ):
-        yield f"include: {_show(included)}; give a shipped name, a path, or a list of them"
+        yield f"include: {show(included)}; give a shipped name, a path, or a list of them"
     for key in ("epochs", "batch_size"):
         if key in raw:
             yield from _setting(raw[key], key, TRAINING[key])
@@ -54,14 +51,14 @@ def _file(raw: object) -> Iterator[str]:
 
 def _methods(methods: object, *, needed: bool) -> Iterator[str]:
     if not isinstance(methods, dict):
-        yield f"methods: is a {_kind(methods)}; write one line per method, such as 'lora:'"
+        yield f"methods: is a {kind(methods)}; write one line per method, such as 'lora:'"
         return
     if needed and not methods:
         yield "methods: names none; see: autopeft methods"
-    unknown = {name: given for name, given in methods.items() if name not in METHODS}
-    known = METHODS.names() + (METHODS.further() if unknown else ())
-    yield from _unknown(unknown, known, "methods", "method")
-    for name in sorted(methods.keys() - unknown.keys()):
+    strange = {name: given for name, given in methods.items() if name not in METHODS}
+    known = METHODS.names() + (METHODS.further() if strange else ())
+    yield from unknown(strange, known, "methods", "method")
+    for name in sorted(methods.keys() - strange.keys()):
         yield from _method(methods[name], f"methods.{name}", METHODS.get(name))
 
 
@@ -69,10 +66,10 @@ def _method(given: object, place: str, info: MethodInfo) -> Iterator[str]:
     if given is None:
         return
     if not isinstance(given, dict):
-        yield f"{place}: is a {_kind(given)}; leave it empty or write its knobs below it"
+        yield f"{place}: is a {kind(given)}; leave it empty or write its knobs below it"
         return
     settings = {**TRAINING, **info.knobs}
-    yield from _unknown(given, (*info.knobs, *TRAINING, "placement"), place, "knob")
+    yield from unknown(given, (*info.knobs, *TRAINING, "placement"), place, "knob")
     for name, value in given.items():
         if name in settings:
             yield from _setting(value, f"{place}.{name}", settings[name])
@@ -92,7 +89,7 @@ def _setting(given: object, place: str, knob: Knob) -> Iterator[str]:
         for index, value in enumerate(given):
             yield from _value(value, f"{place}[{index}]", knob)
             if any(_alike(value, other) for other in given[:index]):
-                yield f"{place}[{index}]: {_show(value)} is listed twice"
+                yield f"{place}[{index}]: {show(value)} is listed twice"
     else:
         yield from _value(given, place, knob)
 
@@ -101,7 +98,7 @@ def _range(given: Mapping[Any, Any], place: str, knob: Knob) -> Iterator[str]:
     if knob.low is None or knob.high is None:
         yield f"{place}: takes no range; allowed: {_allowed(knob)}"
         return
-    yield from _unknown(given, ("low", "high", "log"), place, "key")
+    yield from unknown(given, ("low", "high", "log"), place, "key")
     faults: list[str] = []
     for end in ("low", "high"):
         if end not in given:
@@ -110,7 +107,7 @@ def _range(given: Mapping[Any, Any], place: str, knob: Knob) -> Iterator[str]:
             faults += _value(given[end], f"{place}.{end}", knob)
     yield from faults
     if not isinstance(given.get("log", False), bool):
-        yield f"{place}.log: {_show(given['log'])}; allowed: true, false"
+        yield f"{place}.log: {show(given['log'])}; allowed: true, false"
     if not faults and given["low"] > given["high"]:
         yield f"{place}: low {given['low']} is above high {given['high']}"
     if not faults and given.get("log") is True and given["low"] <= 0:
@@ -118,7 +115,7 @@ def _range(given: Mapping[Any, Any], place: str, knob: Knob) -> Iterator[str]:
 
 
 def _value(value: object, place: str, knob: Knob) -> Iterator[str]:
-    wrong = f"{place}: {_show(value)}; allowed: {_allowed(knob)}"
+    wrong = f"{place}: {show(value)}; allowed: {_allowed(knob)}"
     if knob.choices is not None:
         if not any(_alike(value, choice) for choice in knob.choices):
             yield wrong
@@ -131,9 +128,9 @@ def _value(value: object, place: str, knob: Knob) -> Iterator[str]:
 
 def _placement(given: object, place: str, sites: Sequence[str]) -> Iterator[str]:
     if not isinstance(given, dict):
-        yield f"{place}: is a {_kind(given)}; write 'sites:' and 'layers:' below it"
+        yield f"{place}: is a {kind(given)}; write 'sites:' and 'layers:' below it"
         return
-    yield from _unknown(given, ("sites", "layers"), place, "key")
+    yield from unknown(given, ("sites", "layers"), place, "key")
     if "sites" in given:
         yield from _site_sets(given["sites"], f"{place}.sites", sites)
     if "layers" in given:
@@ -144,27 +141,18 @@ def _placement(given: object, place: str, sites: Sequence[str]) -> Iterator[str]
             if rule == MASK and len(rules) > 1:
                 yield f"{place}.layers: {MASK} means any set of layers; it stands alone"
             elif rule != MASK and not (isinstance(rule, str) and is_rule(rule)):
-                yield f"{place}.layers: {_show(rule)}; allowed: {LAYER_RULES}, or just {MASK}"
+                yield f"{place}.layers: {show(rule)}; allowed: {LAYER_RULES}, or just {MASK}"
 
 
 def _site_sets(given: object, place: str, sites: Sequence[str]) -> Iterator[str]:
     if not (isinstance(given, list) and given and all(isinstance(s, list) and s for s in given)):
-        yield f"{place}: {_show(given)}; give a list of site lists, such as [[attn.q, attn.v]]"
+        yield f"{place}: {show(given)}; give a list of site lists, such as [[attn.q, attn.v]]"
         return
     for index, chosen in enumerate(given):
         for site in chosen:
             if site not in sites:
                 near = suggestion(str(site), sites)
-                yield f"{place}[{index}]: unknown site {_show(site)}; {near}"
-
-
-def _unknown(
-    given: Mapping[Any, Any], allowed: Sequence[str], place: str, kind: str
-) -> Iterator[str]:
-    for name in given:
-        if name not in allowed:
-            where = f"{place}.{name}" if place else str(name)
-            yield f"{where}: unknown {kind} {_show(name)}; {suggestion(str(name), allowed)}"
+                yield f"{place}[{index}]: unknown site {show(site)}; {near}"
 
 
 def _alike(one: object, other: object) -> bool:
@@ -181,9 +169,3 @@ def _allowed(knob: Knob) -> str:
     if knob.low is None or knob.high is None:
         return f"a {type(knob.default).__name__}, such as {knob.default!r}"
     return f"{'an integer' if whole(knob) else 'a number'} from {knob.low:g} to {knob.high:g}"
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "blank"
-    return {"list": "list", "str": "text", "dict": "mapping"}.get(type(value).__name__, "value")

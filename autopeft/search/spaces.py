@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import autopeft
 from autopeft.errors import SpaceError, UnknownNameError
+from autopeft.shipped import shipped_yaml
 
-
-def shipped_folder() -> Path:
-    """Return the folder of the shipped spaces: package data, else the checkout's root.
-
-    A wheel carries ``search_spaces/`` inside the package; an editable install and a checkout have
-    it beside the package.
-    """
-    package = Path(autopeft.__file__).resolve().parent
-    inside = package / "search_spaces"
-    return inside if inside.is_dir() else package.parent / "search_spaces"
+FOLDER = "search_spaces"
 
 
 def shipped_spaces() -> dict[str, Path]:
     """Return the shipped spaces by name."""
-    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"))}
+    return shipped_yaml(FOLDER)
 
 
 def find_space(name_or_path: str | Path, *, beside: Path | None = None) -> Path:
