@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,8 @@ class Search:
         rungs: shares of the training steps at which trials are compared, see `rungs_of`.
         limit: from a candidate, why it is over a budget that the space does not know (memory), or
             None if it is not.
+        first: what is tried after the references, before the sampler is asked; by default
+            `portfolio.portfolio`.
 
     Attributes:
         lost: records of trials that were running when the run was interrupted.
@@ -94,6 +96,7 @@ class Search:
         max_trials: int | None = None,
         rungs: tuple[float, ...] = SHARES,
         limit: Callable[[Candidate], str | None] | None = None,
+        first: Sequence[Candidate] | None = None,
     ) -> None:
         self.trials = trials
         self.space = space
@@ -103,6 +106,7 @@ class Search:
         self._max_trials = max_trials
         self._rungs = rungs
         self._limit = limit or (lambda _candidate: None)
+        self._first = portfolio(space) if first is None else list(first)
         self.lost = trials.recover()
 
     def candidates(self) -> Iterator[Proposal]:
@@ -113,7 +117,7 @@ class Search:
     def propose(self) -> Proposal | None:
         """Return what to train next, None if there is nothing: `ended` says why.
 
-        In this order: trials that were lost, the default, the head alone, one default per family,
+        In this order: trials that were lost, the default, the head alone, the portfolio,
         suggestions of the sampler. A trial whose worker dies after this returned None is queued
         again: ask once more when all workers are idle.
 
@@ -188,7 +192,7 @@ class Search:
         for origin, candidate in references(self.space).items():
             if origin not in origins and self._limit(candidate) is None:
                 yield origin, candidate
-        for candidate in portfolio(self.space):
+        for candidate in self._first:
             if candidate.fingerprint not in known and self._limit(candidate) is None:
                 yield "portfolio", candidate
 
