@@ -1,0 +1,1 @@
+"""Searches compared by replaying them on the table of recorded trainings."""

@@ -1,0 +1,164 @@
+"""What a replayed search would deliver, and how good that is on the test split.
+
+The choice is the program's own, whichever policy searched: five finalists by selection score, the
+recorded seeds of each, the one-standard-error rule on 2,000 resamples of the selection rows. The
+oracle is the row of the table with the best mean test score; a best of so many is partly luck, so
+regret against it is a little too high, for every policy alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from autopeft.errors import NoCandidateError
+from autopeft.records import Costs, TrialRecord, TrialState
+from autopeft.search.bootstrap import Replicate, bootstrap
+from autopeft.search.finalist import Finalist
+from autopeft.search.portfolio import references
+from autopeft.search.select import choose, finalists
+from autopeft.tasks.metric import METRICS, resampled
+from benchmarks.search.recorded import Row, Table
+from benchmarks.search.replay import Step
+
+RESAMPLES = 1000
+"""Of the test rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A choice beside the oracle.
+
+    Args:
+        row: what was chosen.
+        regret: how far its mean test score is below the oracle's, in units of the metric.
+        within: whether that is at most one standard error of their difference, over resamples of
+            the test rows and of the seeds.
+        ratio: of its trained parameters to the oracle's, one added to both.
+    """
+
+    row: Row
+    regret: float
+    within: bool
+    ratio: float
+
+
+class Referee:
+    """Chooses among what a search has trained, and judges the choice.
+
+    Args:
+        table: of the task.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._metric = METRICS.get(table.metric)
+        space = table.space
+        self._origins = {one.fingerprint: name for name, one in references(space).items()}
+        self._chosen: dict[tuple[str, ...], Row | None] = {}
+
+    @cached_property
+    def oracle(self) -> Row:
+        """The row with the best mean test score; of equal ones the smallest."""
+        scored = [row for row in self._table.rows if row.test is not None]
+        return max(scored, key=lambda row: (self._table.gain(row.test), -row.size))
+
+    def judge(self, steps: Sequence[Step]) -> Delivered | None:
+        """Return what would be delivered after some trainings; None if none was completed."""
+        row = self._choice(steps)
+        if row is None:
+            return None
+        regret = self._table.gain(self.oracle.test) - self._table.gain(row.test)
+        apart = self._resampled[self.oracle.candidate.fingerprint]
+        apart = apart - self._resampled[row.candidate.fingerprint]
+        return Delivered(
+            row=row,
+            regret=regret,
+            within=regret <= float(apart.std(ddof=1)) or row is self.oracle,
+            ratio=(1 + row.trainable_params) / (1 + self.oracle.trainable_params),
+        )
+
+    def _choice(self, steps: Sequence[Step]) -> Row | None:
+        records = [_record(number, step, self._origins) for number, step in enumerate(steps)]
+        higher = self._table.higher_is_better
+        final = [steps[n].row for n in finalists(records, higher_is_better=higher)]
+        final = [row for row in final if row.score is not None]
+        names = tuple(row.candidate.fingerprint for row in final)
+        if names not in self._chosen:
+            self._chosen[names] = self._among(final)
+        return self._chosen[names]
+
+    def _among(self, final: Sequence[Row]) -> Row | None:
+        table, targets = self._table, self._table.targets["selection"]
+        try:
+            choice = choose(
+                [self._finalist(number, row) for number, row in enumerate(final)],
+                lambda predicted, weights: resampled(table.metric, targets, predicted, weights),
+                rows=len(targets),
+                higher_is_better=table.higher_is_better,
+                floor=self._untrained,
+            )
+        except NoCandidateError:
+            return None
+        return final[choice.number]
+
+    def _finalist(self, number: int, row: Row) -> Finalist:
+        fingerprint = row.candidate.fingerprint
+        return Finalist(
+            number=number,
+            label=row.candidate.describe(),
+            origin=self._origins.get(fingerprint, "tpe"),
+            trainable_params=row.trainable_params,
+            fingerprint=fingerprint,
+            artifact_bytes=row.artifact_bytes,
+            latency_seconds=row.latency_seconds,
+            replicates=_replicates(row, "selection"),
+        )
+
+    @cached_property
+    def _untrained(self) -> float | None:
+        """The score of the most frequent class; None where there are no classes."""
+        targets = self._table.targets["selection"]
+        if not self._table.labels:
+            return None
+        values, counts = np.unique(targets, return_counts=True)
+        constant = np.full(len(targets), values[counts.argmax()])
+        once = np.ones((1, len(targets)), dtype=np.int64)
+        return float(resampled(self._table.metric, targets, constant, once)[0])
+
+    @cached_property
+    def _resampled(self) -> dict[str, np.ndarray]:
+        """The test score of every row on each resample, (B,), by fingerprint."""
+        table, targets = self._table, self._table.targets["test"]
+        rows = [row for row in table.rows if row.test is not None]
+        drawn = bootstrap(
+            [_replicates(row, "test") for row in rows],
+            lambda predicted, weights: resampled(table.metric, targets, predicted, weights),
+            rows=len(targets),
+            seed=0,
+            resamples=RESAMPLES,
+        )
+        return {row.candidate.fingerprint: one for row, one in zip(rows, drawn, strict=True)}
+
+
+def _replicates(row: Row, split: str) -> tuple[Replicate, ...]:
+    return tuple(
+        Replicate(seed=one.seed, score=float(one.score or 0.0), predictions=one.predictions(split))
+        for one in row.complete
+    )
+
+
+def _record(number: int, step: Step, origins: dict[str, str]) -> TrialRecord:
+    complete = step.state is TrialState.COMPLETE
+    return TrialRecord(
+        number=number,
+        candidate=step.row.candidate,
+        seed=step.training.seed,
+        state=step.state,
+        origin=origins.get(step.row.candidate.fingerprint, "tpe"),
+        costs=Costs(trainable_params=step.row.trainable_params),
+        score=step.training.score if complete else None,
+    )

@@ -1,0 +1,172 @@
+"""Compare searches on the table: how fast each finds the front, and what it would deliver.
+
+    python -m benchmarks.search.compare
+    python -m benchmarks.search.compare --policies random,tpe,ours --seeds 10 --tasks subj,mr
+    python -m benchmarks.search.compare --show
+
+Every policy is replayed on every task under every seed until it has been given the whole table, so
+that no figure depends on where one stops looking. What a policy learns it learns on the other
+tasks. One JSON line per replay in ``results/search/BACKBONE.jsonl``; a replay of the same table
+that is there is not made again, unless ``--again`` names its policy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from autopeft.bench.circumstances import circumstances
+from benchmarks import ledger
+from benchmarks.protocol import CELLS, EPOCHS, listed
+from benchmarks.search.choice import Delivered, Referee
+from benchmarks.search.hypervolume import Scale, epochs_to, growth
+from benchmarks.search.policies import ENTRANTS
+from benchmarks.search.policies.learned import Knowledge, learn
+from benchmarks.search.recorded import Table, read_table
+from benchmarks.search.replay import Step, replay
+from benchmarks.search.summary import show
+from benchmarks.table.candidates import SEEDS, TASKS
+
+RESULTS = ledger.RESULTS / "search"
+REPLAYS = 30
+BUDGETS = (50, 100, 200, 400)
+"""Epochs after which the choice is looked at, beside the end."""
+
+Line = Mapping[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Replay what is missing, print the summary, return it."""
+    options = _parser().parse_args(arguments)
+    tables = _tables(options)
+    file = options.results / f"{options.backbone}.jsonl"
+    if not options.show:
+        _replay_all(options, tables, file)
+    current = {table.task: table.digest for table in tables}
+    lines = [line for line in read_lines(file) if current.get(line["task"]) == line["table"]]
+    return show([line for line in lines if line["policy"] in options.policies])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tasks", type=listed, default=TASKS)
+    parser.add_argument("--policies", type=listed, default=tuple(ENTRANTS))
+    parser.add_argument("--seeds", type=int, default=REPLAYS, help="replays of each")
+    parser.add_argument("--again", type=listed, default=(), help="policies to replay anew")
+    parser.add_argument("--show", action="store_true", help="replay nothing, show the summary")
+    parser.add_argument("--recorded", type=int, default=len(SEEDS), help="least seeds of a row")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the recorded trainings")
+    parser.add_argument("--backbone", default="minilm-l6")
+    parser.add_argument(
+        "--cells", type=Path, default=CELLS, help="folder of the recorded trainings"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser
+
+
+def _tables(options: argparse.Namespace) -> list[Table]:
+    folder = options.cells / options.backbone
+    files = [folder / f"{task}.jsonl" for task in options.tasks]
+    return [
+        read_table(file, seeds=options.recorded, epochs=options.epochs)
+        for file in files
+        if file.is_file()
+    ]
+
+
+def _replay_all(options: argparse.Namespace, tables: Sequence[Table], file: Path) -> None:
+    known = {_key(line) for line in read_lines(file) if line["policy"] not in options.again}
+    told = circumstances()
+    for table in tables:
+        knowledge = learn([other for other in tables if other is not table])
+        scale, referee = Scale.of(table), Referee(table)
+        for name, seed in _pairs(options):
+            cell = {"policy": name, "task": table.task, "seed": seed, "table": table.digest}
+            if _key(cell) in known:
+                continue
+            began = time.process_time()
+            steps = _replayed(name, table, knowledge, seed)
+            line = {
+                **cell,
+                "rows": len(table.rows),
+                "epochs_each": table.epochs,
+                "complete": table.complete,
+                "learnt_on": list(knowledge.tasks) if ENTRANTS[name].learns else [],
+                **measured(scale, referee, steps),
+                "cpu_seconds": round(time.process_time() - began, 1),
+                "commit": told["commit"],
+                "date": told["date"],
+            }
+            _add(file, line)
+            print(f"{table.task} {name} seed {seed}: {line['epochs_to_99']}", flush=True)
+
+
+def _pairs(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    for name in options.policies:
+        for seed in range(options.seeds):
+            yield name, seed
+
+
+def _replayed(name: str, table: Table, knowledge: Knowledge, seed: int) -> list[Step]:
+    entrant = ENTRANTS[name]
+    given = knowledge if entrant.learns else Knowledge()
+    return replay(entrant.make(table, given, seed), table, seed=seed)
+
+
+def measured(scale: Scale, referee: Referee, steps: Sequence[Step]) -> dict[str, Any]:
+    """Return what is kept of a replay.
+
+    ``growth``: [epochs spent, normalised hypervolume], where it grew; ``epochs_to_99``: epochs to
+    99 % of it, None if it never came so far; ``delivered``: per budget in epochs and ``"end"``,
+    what would be delivered.
+    """
+    points = growth(scale, steps)
+    grown = [now for was, now in pairwise(points) if now[1] > was[1]]
+    at = {str(epochs): [s for s in steps if s.epochs <= epochs] for epochs in BUDGETS}
+    return {
+        "epochs": steps[-1].epochs if steps else 0,
+        "trainings": len(steps),
+        "epochs_to_99": epochs_to(points),
+        "growth": [[epochs, round(share, 4)] for epochs, share in grown],
+        "delivered": {
+            budget: _plain(referee.judge(some)) for budget, some in {**at, "end": steps}.items()
+        },
+    }
+
+
+def _plain(delivered: Delivered | None) -> dict[str, Any] | None:
+    if delivered is None:
+        return None
+    return {
+        "regret": round(delivered.regret, 5),
+        "within": delivered.within,
+        "ratio": float(f"{delivered.ratio:.3g}"),
+        "candidate": delivered.row.candidate.describe(),
+    }
+
+
+def _key(line: Line) -> tuple[Any, ...]:
+    return line["policy"], line["task"], line["seed"], line["table"]
+
+
+def _add(file: Path, line: Line) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """Return the lines of a results file; of the same replay the last one."""
+    if not file.is_file():
+        return []
+    lines = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()]
+    return list({_key(line): line for line in lines}.values())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The searches that are compared, each built from a table's space, a metric's direction and a seed.
+
+The generic ones are Optuna's samplers and pruners as they come. All of them minimise
+``log10(1 + trained parameters)`` beside the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from benchmarks.search.policies import generic, ours
+from benchmarks.search.policies.learned import Knowledge
+from benchmarks.search.recorded import Table
+from benchmarks.search.replay import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrant:
+    """A policy in the comparison.
+
+    Args:
+        about: one phrase.
+        make: from a table, what was learnt on the other tasks, and a seed.
+        generic: whether it knows nothing of the problem.
+        learns: whether it uses what was learnt on other tasks.
+    """
+
+    about: str
+    make: Callable[[Table, Knowledge, int], Policy]
+    generic: bool = True
+    learns: bool = False
+
+
+ENTRANTS: Mapping[str, Entrant] = {
+    "random": Entrant(about="draws at random", make=generic.random),
+    "tpe": Entrant(about="multi-objective TPE (Ozaki et al., 2022)", make=generic.tpe),
+    "nsga2": Entrant(about="NSGA-II (Deb et al., 2002)", make=generic.nsga2),
+    "gp": Entrant(about="Gaussian process, expected hypervolume gain", make=generic.gp),
+    "random+asha": Entrant(
+        about="random, stopped by ASHA (Li et al., 2020)", make=generic.random_asha
+    ),
+    "tpe+asha": Entrant(about="TPE, stopped by ASHA on the score", make=generic.tpe_asha),
+    "autopeft-paper": Entrant(
+        about="half at random, then a Gaussian process, none stopped (after Zhou et al., 2024)",
+        make=generic.autopeft_paper,
+    ),
+    "ours": Entrant(about="autopeft's search as it is shipped", make=ours.shipped, generic=False),
+    "ours-rungs": Entrant(about="ours, none stopped", make=ours.without_rungs, generic=False),
+    "ours+portfolio": Entrant(
+        about="ours with a portfolio learnt on the other tasks",
+        make=ours.with_portfolio,
+        generic=False,
+        learns=True,
+    ),
+    "ours+rates": Entrant(
+        about="ours with learning-rate priors learnt on the other tasks",
+        make=ours.with_rates_learnt,
+        generic=False,
+        learns=True,
+    ),
+    "ours+both": Entrant(
+        about="ours with portfolio and learning-rate priors learnt on the other tasks",
+        make=ours.with_both,
+        generic=False,
+        learns=True,
+    ),
+}

@@ -1,0 +1,164 @@
+"""What is learnt on some tasks for another: a portfolio, and priors of learning rates.
+
+Nothing of the task that is searched goes in: the comparison learns anew for each of its tasks from
+all the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autopeft.methods import METHODS, LearningRatePrior
+from autopeft.records import Candidate
+from autopeft.search.dimension import Range
+from autopeft.search.portfolio import references
+from autopeft.search.space import Space
+from benchmarks.search.hypervolume import Scale
+from benchmarks.search.recorded import Row, Table
+
+PLACES = 16
+"""Candidates in a portfolio."""
+
+SOFTNESS = 0.01
+"""A learning rate that is this much of the metric behind its method's best counts 1/e of it."""
+
+PRIOR_TASKS = 1.0
+"""Tasks that the prior of a method's record counts as."""
+
+LEAST_SPREAD = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """What was learnt.
+
+    Args:
+        portfolio: in order of trial.
+        rates: the prior of each method's learning rate.
+        tasks: that it was learnt on.
+    """
+
+    portfolio: tuple[Candidate, ...] = ()
+    rates: Mapping[str, LearningRatePrior] = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "tasks": list(self.tasks),
+            "portfolio": [one.to_json() for one in self.portfolio],
+            "learning_rates": {
+                name: {"median": prior.median, "spread": prior.spread}
+                for name, prior in sorted(self.rates.items())
+            },
+        }
+
+
+def learn(tables: Sequence[Table], places: int = PLACES) -> Knowledge:
+    """Learn from the tables of some tasks."""
+    return Knowledge(
+        portfolio=learn_portfolio(tables, places),
+        rates=learn_rates(tables),
+        tasks=tuple(table.task for table in tables),
+    )
+
+
+def learn_portfolio(tables: Sequence[Table], places: int = PLACES) -> tuple[Candidate, ...]:
+    """Return the candidates that together cover most of the hypervolume, greedily.
+
+    Each next one adds most to the mean, over the tasks, of the normalised hypervolume of all so
+    far and the references. Only candidates that every task has are looked at; it ends early where
+    none adds anything.
+
+    Paper: Feurer et al. (2022), Auto-Sklearn 2.0; for hypervolume, Guerreiro et al. (2021).
+    """
+    if not tables:
+        return ()
+    scales = [Scale.of(table) for table in tables]
+    shared = set.intersection(*(set(table.by_fingerprint) for table in tables))
+    first = references(tables[0].space).values()
+    chosen = [one.fingerprint for one in first if one.fingerprint in shared]
+    rest = sorted(shared - set(chosen))
+    found: list[str] = []
+
+    def covered(names: list[str]) -> float:
+        parts = zip(tables, scales, strict=True)
+        return float(
+            np.mean([s.share_of([t.by_fingerprint[name] for name in names]) for t, s in parts])
+        )
+
+    best = covered(chosen)
+    while rest and len(found) < places:
+        value, name = max((covered([*chosen, name]), name) for name in rest)
+        if value <= best:
+            break
+        best = value
+        chosen.append(name)
+        found.append(name)
+        rest.remove(name)
+    return tuple(tables[0].by_fingerprint[name].candidate for name in found)
+
+
+def learn_rates(tables: Sequence[Table]) -> dict[str, LearningRatePrior]:
+    """Return a log-normal prior per method, from where its good learning rates lie.
+
+    A row votes for its learning rate, by how near its score comes to the best of its method on its
+    task (see `SOFTNESS`); each task has one vote, and the prior of the record `PRIOR_TASKS`.
+    """
+    votes: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for table in tables:
+        for method, rows in _by_method(table).items():
+            best = max(table.gain(row.score) for row in rows)
+            raw = [math.exp((table.gain(row.score) - best) / SOFTNESS) for row in rows]
+            for row, weight in zip(rows, raw, strict=True):
+                rate = math.log(row.candidate.learning_rate)
+                votes[method].append((rate, weight / sum(raw)))
+    return {method: _posterior(method, found) for method, found in sorted(votes.items())}
+
+
+def _by_method(table: Table) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in table.rows:
+        if row.score is not None:
+            found[row.candidate.method].append(row)
+    return found
+
+
+def _posterior(method: str, votes: Sequence[tuple[float, float]]) -> LearningRatePrior:
+    """Return a method's prior moved by votes of (log rate, weight)."""
+    prior = METHODS.get(method).learning_rate
+    centre, width = math.log(prior.median), math.log(prior.spread)
+    rates = np.array([centre, *(rate for rate, _ in votes)])
+    weights = np.array([PRIOR_TASKS, *(weight for _, weight in votes)])
+    mean = float(np.average(rates, weights=weights))
+    squares = np.append(width**2, (rates[1:] - mean) ** 2)
+    spread = math.exp(math.sqrt(float(np.average(squares, weights=weights))))
+    return LearningRatePrior(
+        median=float(f"{math.exp(mean):.2g}"),
+        spread=round(min(max(spread, LEAST_SPREAD), prior.spread), 2),
+        source="learnt from recorded trainings",
+    )
+
+
+def with_rates(space: Space, rates: Mapping[str, LearningRatePrior]) -> Space:
+    """Return the space with other learning rates, for the methods that have any."""
+    methods = dict(space.methods)
+    for name, prior in rates.items():
+        if name in methods:
+            low, high = prior.median / prior.spread, prior.median * prior.spread
+            methods[name] = dataclasses.replace(
+                methods[name],
+                dimensions={
+                    **methods[name].dimensions,
+                    "learning_rate": Range(low=low, high=high, log=True),
+                },
+                defaults={**methods[name].defaults, "learning_rate": prior.median},
+            )
+    return dataclasses.replace(space, methods=methods)

@@ -1,0 +1,142 @@
+"""autopeft's search itself, with and without what can be learnt on other tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import optuna
+
+from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
+from autopeft.search.rungs import SHARES
+from autopeft.search.space import Space
+from autopeft.search.study import Proposal, Search
+from autopeft.store import TrialStore
+from benchmarks.search.policies.learned import Knowledge, with_rates
+from benchmarks.search.recorded import Row, Table
+from benchmarks.search.replay import Answer
+
+
+class SearchPolicy:
+    """`autopeft.search.Search` through its public methods, over a study in memory.
+
+    Args:
+        table: gives the metric's direction and the number of epochs.
+        space: what it may propose.
+        seed: of the search.
+        rungs: epochs after which trainings are compared, the last one included.
+        first: the portfolio; None for the one that is shipped.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        space: Space,
+        seed: int,
+        *,
+        rungs: tuple[int, ...],
+        first: Sequence[Candidate] | None = None,
+    ) -> None:
+        higher = table.higher_is_better
+        study = optuna.create_study(directions=["maximize" if higher else "minimize", "minimize"])
+        self._epochs, self._rungs = table.epochs, rungs
+        self._search = Search(
+            trials=TrialStore(study),
+            space=space,
+            higher_is_better=higher,
+            seed=seed,
+            rungs=tuple(epoch / table.epochs for epoch in rungs),
+            first=first,
+        )
+
+    def ask(self) -> Candidate | None:
+        """Return the next proposal."""
+        proposal = self._search.propose()
+        if proposal is None:
+            return None
+        self._proposal: Proposal = proposal
+        return proposal.candidate
+
+    def begin(self, row: Row) -> None:
+        """Keep the size of what is really trained: it is what rungs compare."""
+        self._row = row
+        trials, number = self._search.trials, self._proposal.number
+        proposal = trials.all()[number].user_attrs["proposal"]
+        trials.note(number, "proposal", {**proposal, "trainable_params": row.trainable_params})
+
+    def goes_on(self, epoch: int, score: float) -> bool:
+        """Report at a rung."""
+        if epoch not in self._rungs:
+            return True
+        point = RungPoint(
+            rung=self._rungs.index(epoch),
+            share=epoch / self._epochs,
+            score=score,
+            wall_seconds=float(epoch),
+        )
+        return bool(self._search.rung({self._proposal.number: point}))
+
+    def tell(self, answer: Answer) -> None:
+        """Report the end."""
+        failed = answer.state is TrialState.FAILED
+        self._search.finished(
+            TrialRecord(
+                number=self._proposal.number,
+                candidate=self._row.candidate,
+                seed=self._proposal.seed,
+                state=answer.state,
+                origin=self._proposal.origin,
+                costs=Costs(trainable_params=self._row.trainable_params),
+                score=answer.score,
+                cause=Cause.NON_FINITE if failed else None,
+                message="recorded as failed" if failed else "",
+            )
+        )
+
+
+def shipped(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """As it is."""
+    return _policy(table, seed)
+
+
+def without_rungs(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Train all to the end."""
+    space = table.space
+    return SearchPolicy(table, space, seed, rungs=(table.epochs,))
+
+
+def with_portfolio(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """With a learnt portfolio."""
+    return _policy(table, seed, first=knowledge.portfolio)
+
+
+def with_rates_learnt(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """With learnt priors of learning rates."""
+    return _policy(table, seed, knowledge=knowledge)
+
+
+def with_both(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """With both."""
+    return _policy(table, seed, knowledge=knowledge, first=knowledge.portfolio)
+
+
+def _policy(
+    table: Table,
+    seed: int,
+    *,
+    knowledge: Knowledge | None = None,
+    first: Sequence[Candidate] | None = None,
+) -> SearchPolicy:
+    space = table.space
+    if knowledge is not None:
+        space = with_rates(space, knowledge.rates)
+    return SearchPolicy(table, space, seed, rungs=whole_epochs(table.epochs), first=first)
+
+
+def whole_epochs(epochs: int) -> tuple[int, ...]:
+    """Return the rungs of a search, each at the end of its epoch: that is where curves are known.
+
+    >>> whole_epochs(5)
+    (1, 2, 5)
+    """
+    return tuple(sorted({math.ceil(share * epochs) for share in SHARES}))

@@ -1,0 +1,207 @@
+"""The table of one task: every candidate's trainings as they were recorded.
+
+See `benchmarks.table` for how it is made.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autopeft.bench.cells import Cell, Cells
+from autopeft.bench.rows import unpacked
+from autopeft.records import Candidate, fingerprint
+from autopeft.search.front import gain, size
+from autopeft.search.space import Space
+from autopeft.tasks.metric import METRICS
+from benchmarks.table.backbone import Backbone
+from benchmarks.table.candidates import BATCH_SIZE, SEEDS, candidates, table_space
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One training of a candidate.
+
+    Args:
+        seed: it was trained with.
+        curve: the score on the selection split after each epoch; empty if it failed.
+        score: with the weights that would be delivered; None if it failed.
+        test: the score on the test split; None if it failed.
+        predicted: per split, packed predictions; see `autopeft.bench.rows.unpacked`.
+    """
+
+    seed: int
+    curve: tuple[float, ...] = ()
+    score: float | None = None
+    test: float | None = None
+    predicted: Mapping[str, str] | None = None
+
+    def predictions(self, split: str) -> np.ndarray:
+        """Return the predictions (N,) on a split."""
+        assert self.predicted is not None
+        return unpacked(self.predicted[split])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A candidate of the table.
+
+    Args:
+        candidate: what was trained.
+        trainable_params: without the head.
+        trainings: one per recorded seed.
+        artifact_bytes: size of its adapter; None if it failed.
+        latency_seconds: inference time per example; None if it failed.
+    """
+
+    candidate: Candidate
+    trainable_params: int
+    trainings: tuple[Training, ...]
+    artifact_bytes: int | None = None
+    latency_seconds: float | None = None
+
+    @cached_property
+    def size(self) -> float:
+        """``log10(1 + trained parameters)``."""
+        return size(self.trainable_params)
+
+    @cached_property
+    def complete(self) -> tuple[Training, ...]:
+        """The trainings that came to their end."""
+        return tuple(one for one in self.trainings if one.score is not None)
+
+    @cached_property
+    def score(self) -> float | None:
+        """Mean selection score over the seeds; None if any of them failed."""
+        return self._mean([one.score for one in self.trainings])
+
+    @cached_property
+    def test(self) -> float | None:
+        """Mean test score over the seeds; None if any of them failed."""
+        return self._mean([one.test for one in self.trainings])
+
+    @staticmethod
+    def _mean(scores: list[float | None]) -> float | None:
+        found = [score for score in scores if score is not None]
+        return statistics.fmean(found) if len(found) == len(scores) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The rows of one task on one backbone.
+
+    Args:
+        task: its name in results.
+        metric: what scores are of.
+        labels: class names; empty for numbers.
+        targets: of the selection and the test split.
+        backbone: what was adapted.
+        rows: by fingerprint of their candidate, so that their order is not that of training.
+        epochs: of every training.
+        complete: whether every candidate of the table is there under every seed.
+    """
+
+    task: str
+    metric: str
+    labels: tuple[str, ...]
+    targets: Mapping[str, np.ndarray]
+    backbone: Backbone
+    rows: tuple[Row, ...]
+    epochs: int
+    complete: bool = False
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hex digits that change with any recorded score."""
+        return fingerprint(
+            [
+                [
+                    row.candidate.fingerprint,
+                    *((one.seed, one.score, one.test) for one in row.trainings),
+                ]
+                for row in self.rows
+            ]
+        )
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The metric's direction."""
+        return METRICS.get(self.metric).higher_is_better
+
+    def gain(self, score: float | None) -> float:
+        """Return a score so that more is better."""
+        return gain(score, self.higher_is_better)
+
+    @cached_property
+    def space(self) -> Space:
+        """What searches of this table may propose."""
+        return table_space(self.backbone, self.epochs)
+
+    @cached_property
+    def by_fingerprint(self) -> Mapping[str, Row]:
+        """The rows by the fingerprint of their candidate."""
+        return {row.candidate.fingerprint: row for row in self.rows}
+
+
+def read_table(file: Path, *, seeds: int = 1, epochs: int = 5) -> Table:
+    """Read a task's table from its cells; the backbone is read from the same folder.
+
+    Args:
+        file: of the cells.
+        seeds: a candidate with fewer trainings is left out.
+        epochs: cells of longer or shorter trainings are left out.
+    """
+    cells = Cells(file)
+    backbone = Backbone.read(file.parent)
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for cell, line in cells:
+        if cell.candidate.epochs == epochs and cell.candidate.batch_size == BATCH_SIZE:
+            found[cell.candidate.fingerprint].append(line)
+    space, metric = table_space(backbone, epochs), cells.about["metric"]
+    wanted = [Cell(one, seed) for one in candidates(backbone, epochs) for seed in SEEDS]
+    return Table(
+        task=cells.about["task"],
+        metric=metric,
+        labels=tuple(cells.about["labels"]),
+        targets={name: unpacked(text) for name, text in cells.about["targets"].items()},
+        backbone=backbone,
+        epochs=epochs,
+        complete=all(cells.get(cell) is not None for cell in wanted),
+        rows=tuple(
+            _row(lines, metric, space.count(Candidate.from_json(lines[0]["candidate"])))
+            for _, lines in sorted(found.items())
+            if len(lines) >= seeds
+        ),
+    )
+
+
+def _row(lines: list[dict[str, Any]], metric: str, trainable_params: int) -> Row:
+    costs = next((line["costs"] for line in lines if line["state"] == "complete"), {})
+    return Row(
+        candidate=Candidate.from_json(lines[0]["candidate"]),
+        trainable_params=costs.get("trainable_params", trainable_params),
+        artifact_bytes=costs.get("artifact_bytes"),
+        latency_seconds=costs.get("latency_seconds"),
+        trainings=tuple(
+            _training(line, metric) for line in sorted(lines, key=lambda line: line["seed"])
+        ),
+    )
+
+
+def _training(line: Mapping[str, Any], metric: str) -> Training:
+    if line["state"] != "complete":
+        return Training(seed=line["seed"])
+    return Training(
+        seed=line["seed"],
+        curve=tuple(line["curve"]),
+        score=line["selection"][metric],
+        test=line["test"][metric],
+        predicted=line["predicted"],
+    )

@@ -1,0 +1,78 @@
+"""The comparison in one row per policy."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from autopeft.report import table
+
+BASELINE = "random"
+HEADLINE = "200"
+"""Epochs after which the delivered choice is told."""
+
+Line = Mapping[str, Any]
+
+
+def show(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Print the summary and return it."""
+    rows = summary(lines)
+    if lines and not all(line["complete"] for line in lines):
+        print("INCOMPLETE TABLE: these figures show that the comparison runs, and nothing else")
+    table.show(rows, "table", Console(width=160))
+    return rows
+
+
+def summary(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Return a row per policy.
+
+    ``epochs to 99 %`` is the geometric mean, over the tasks, of the median over the replays; one
+    that never came so far counts as all the epochs of the table, so the figure is a lower bound
+    where ``reached`` is below 1. ``of random`` is that beside the same of random search. Regret,
+    the share within one standard error of the oracle, and the median ratio of parameters are those
+    of the choice after `HEADLINE` epochs.
+    """
+    by_policy: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        by_policy[line["policy"]].append(line)
+    needed = {name: epochs_needed(found) for name, found in by_policy.items()}
+    rows = [
+        _row(name, found, needed[name], needed.get(BASELINE)) for name, found in by_policy.items()
+    ]
+    return sorted(rows, key=lambda row: row["epochs to 99 %"])
+
+
+def epochs_needed(lines: Iterable[Line]) -> float:
+    """Return the geometric mean over tasks of the median epochs to 99 % of the hypervolume."""
+    by_task: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        by_task[line["task"]].append(_epochs(line))
+    return statistics.geometric_mean(statistics.median(found) for found in by_task.values())
+
+
+def _epochs(line: Line) -> float:
+    reached = line["epochs_to_99"]
+    return float(line["rows"] * line["epochs_each"] if reached is None else reached)
+
+
+def _row(name: str, lines: Sequence[Line], needed: float, baseline: float | None) -> dict[str, Any]:
+    choices = [line["delivered"][HEADLINE] for line in lines]
+    made = [choice for choice in choices if choice is not None]
+    regrets = [choice["regret"] for choice in made]
+    return {
+        "policy": name,
+        "tasks": len({line["task"] for line in lines}),
+        "replays": len(lines),
+        "epochs to 99 %": round(needed, 1),
+        "of random": None if baseline is None else round(needed / baseline, 3),
+        "reached": round(statistics.fmean(line["epochs_to_99"] is not None for line in lines), 3),
+        "regret": round(statistics.fmean(regrets), 4) if regrets else None,
+        "sd": round(statistics.stdev(regrets), 4) if len(regrets) > 1 else None,
+        "within 1 SE": round(statistics.fmean(c["within"] for c in made), 3) if made else None,
+        "parameters": round(statistics.median(c["ratio"] for c in made), 3) if made else None,
+        "seconds": round(statistics.median(line["cpu_seconds"] for line in lines), 1),
+    }

@@ -1,0 +1,112 @@
+"""Every policy of the comparison replays a table: reproducibly, and without asking for the same."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from autopeft.records import Candidate, TrialState
+from autopeft.search.portfolio import references
+from benchmarks.search.policies import ENTRANTS
+from benchmarks.search.policies.flat import suggest_flat
+from benchmarks.search.policies.generic import OptunaPolicy
+from benchmarks.search.policies.learned import Knowledge, learn
+from benchmarks.search.recorded import Table
+from benchmarks.search.replay import Step, replay
+from benchmarks.table.candidates import table_space
+from tests.benchmarks.made_up import BACKBONE, table
+
+SPACE = table_space(BACKBONE)
+
+
+@pytest.fixture(scope="module")
+def made_up() -> Table:
+    return table()
+
+
+@pytest.fixture(scope="module")
+def knowledge(made_up: Table) -> Knowledge:
+    return learn([made_up], places=4)
+
+
+def run(
+    name: str, made: Table, knowledge: Knowledge, *, seed: int = 0, epochs: int | None = 60
+) -> list[Step]:
+    return replay(ENTRANTS[name].make(made, knowledge, seed), made, seed=seed, epochs=epochs)
+
+
+def names(steps: list[Step]) -> list[str]:
+    return [step.row.candidate.fingerprint for step in steps]
+
+
+def told(steps: list[Step]) -> list[tuple[str, int, str, int]]:
+    return [(s.row.candidate.fingerprint, s.training.seed, s.state.value, s.epochs) for s in steps]
+
+
+@pytest.mark.parametrize("name", ENTRANTS)
+def test_the_same_seed_searches_alike(name: str, made_up: Table, knowledge: Knowledge) -> None:
+    one, again, other = (run(name, made_up, knowledge, seed=seed) for seed in (3, 3, 4))
+    assert told(one) == told(again) != told(other)
+    assert len(set(names(one))) == len(one) >= 12
+    stopped = any(step.state is TrialState.STOPPED for step in one)
+    assert stopped == ("asha" in name or (name.startswith("ours") and name != "ours-rungs"))
+    assert any(step.state is TrialState.COMPLETE for step in one)
+
+
+@pytest.mark.parametrize("name", ["random", "tpe+asha", "ours"])
+def test_failures_are_survived(name: str, knowledge: Knowledge) -> None:
+    def scored(one: Candidate, params: int, seed: int) -> float | None:
+        return None if one.method in ("lora", "ia3") or params > 10_000 else 0.7
+
+    steps = run(name, table(scored), knowledge, epochs=100)
+    assert {step.state for step in steps} >= {TrialState.FAILED, TrialState.COMPLETE}
+
+
+def test_random_search_is_given_the_whole_table(made_up: Table, knowledge: Knowledge) -> None:
+    steps = run("random", made_up, knowledge, epochs=None)
+    assert len(steps) == len(made_up.rows)
+    assert steps[-1].epochs == made_up.epochs * len(made_up.rows)
+
+
+def test_ours_begins_with_the_references_and_the_portfolio(
+    made_up: Table, knowledge: Knowledge
+) -> None:
+    steps = run("ours+portfolio", made_up, knowledge)
+    tried = [step.row.candidate for step in steps]
+    assert tried[:2] == list(references(SPACE).values())
+    assert tried[2 : 2 + len(knowledge.portfolio)] == list(knowledge.portfolio)
+
+
+def test_learnt_rates_move_where_ours_looks(made_up: Table) -> None:
+    def steep(one: Candidate, params: int, seed: int) -> float:
+        return 0.9 if one.learning_rate > 0.01 and one.method != "head_only" else 0.6
+
+    learnt = learn([table(steep)], places=0)
+    both = [run(name, made_up, learnt, epochs=300) for name in ("ours", "ours+rates")]
+    assert names(both[0]) != names(both[1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_flat_suggestions_are_in_the_space(seed: int) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    found = [suggest_flat(SPACE, study.ask()) for _ in range(100)]
+    assert all(one in SPACE for one in found)
+    assert len({one.method for one in found}) > 25
+    assert len({one.placement.layers for one in found if one.placement}) > 3
+
+
+def test_a_sampler_is_told_of_the_row_that_was_trained(made_up: Table) -> None:
+    policy = OptunaPolicy(made_up, optuna.samplers.RandomSampler(seed=0))
+    steps = replay(policy, made_up, seed=0, epochs=25)
+    heard = [trial.values for trial in policy.study.trials]
+    assert heard == [[step.training.score, pytest.approx(step.row.size)] for step in steps]
+
+
+def test_a_pruner_hears_the_score_and_the_sampler_the_stop(made_up: Table) -> None:
+    pruner = optuna.pruners.ThresholdPruner(lower=0.99)
+    policy = OptunaPolicy(made_up, optuna.samplers.RandomSampler(seed=0), pruner=pruner)
+    steps = replay(policy, made_up, seed=0, epochs=10)
+    assert {(step.state, step.epochs) for step in steps} == {
+        (TrialState.STOPPED, number + 1) for number in range(10)
+    }
+    assert {trial.state for trial in policy.study.trials} == {optuna.trial.TrialState.PRUNED}

@@ -1,0 +1,199 @@
+"""A replayed search is given every row once, nearest first, and pays for every epoch it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autopeft.records import Candidate, Placement, TrialState
+from autopeft.search.front import Point
+from benchmarks.search.choice import Referee
+from benchmarks.search.distance import distance, place
+from benchmarks.search.hypervolume import Scale, area, epochs_to, growth
+from benchmarks.search.recorded import Row, Table
+from benchmarks.search.replay import Answer, Untried, replay
+from benchmarks.table.candidates import candidates, table_space
+from tests.benchmarks.made_up import BACKBONE, table
+
+SPACE = table_space(BACKBONE)
+EVERY = candidates(BACKBONE)
+LORA = EVERY[0]
+
+
+@pytest.fixture(scope="module")
+def made_up() -> Table:
+    return table()
+
+
+class Listed:
+    """Asks for candidates in order, and stops each after some epochs."""
+
+    def __init__(self, asked: list[Candidate], epochs: int = 5) -> None:
+        self.asked, self.epochs = list(asked), epochs
+        self.rows: list[Row] = []
+        self.heard: list[tuple[int, float]] = []
+        self.answers: list[Answer] = []
+
+    def ask(self) -> Candidate | None:
+        return self.asked.pop(0) if self.asked else None
+
+    def begin(self, row: Row) -> None:
+        self.rows.append(row)
+
+    def goes_on(self, epoch: int, score: float) -> bool:
+        self.heard.append((epoch, score))
+        return epoch < self.epochs
+
+    def tell(self, answer: Answer) -> None:
+        self.answers.append(answer)
+
+
+def apart(one: Candidate, other: Candidate) -> float:
+    shape = BACKBONE.shape
+    return distance(*(place(c, SPACE.count(c), shape) for c in (one, other)))
+
+
+@given(*[st.sampled_from(EVERY)] * 2)
+def test_distance_is_symmetric_and_zero_for_the_same_alone(
+    one: Candidate, other: Candidate
+) -> None:
+    assert apart(one, other) == pytest.approx(apart(other, one))
+    assert (apart(one, other) < 1e-9) == (one == other)
+
+
+def test_a_unit_is_a_factor_of_four() -> None:
+    faster = dataclasses.replace(LORA, learning_rate=4 * LORA.learning_rate)
+    assert apart(LORA, faster) == pytest.approx(1)
+    wider = dataclasses.replace(LORA, knobs={**LORA.knobs, "r": 35})
+    assert apart(LORA, wider) == pytest.approx(1)
+    assert LORA.placement is not None
+    higher = dataclasses.replace(
+        LORA, placement=Placement(sites=LORA.placement.sites, layers="top:3")
+    )
+    assert apart(LORA, higher) == pytest.approx(0.5)
+
+
+def test_other_families_are_farther_than_other_methods_than_other_settings() -> None:
+    by_method = {one.method: one for one in EVERY[2:30]}
+    setting = dataclasses.replace(LORA, learning_rate=2 * LORA.learning_rate)
+    within, between = by_method["lora_fa"], by_method["houlsby"]
+    assert apart(LORA, setting) < apart(LORA, within) < apart(LORA, between)
+
+
+def test_every_row_is_given_once_the_same_first(made_up: Table) -> None:
+    untried = Untried(made_up)
+    assert [untried.take(one).candidate for one in EVERY] == EVERY
+    assert len(untried) == 0
+
+
+def test_what_was_given_is_answered_by_the_next_nearest(made_up: Table) -> None:
+    untried = Untried(made_up)
+    given_rows = [untried.take(LORA) for _ in range(6)]
+    assert len({row.candidate.fingerprint for row in given_rows}) == 6
+    assert [row.candidate.method for row in given_rows[:5]] == ["lora"] * 5
+    apart_by = [apart(LORA, row.candidate) for row in given_rows]
+    assert apart_by == sorted(apart_by)
+
+
+@settings(max_examples=20, deadline=None)
+@given(stopped=st.integers(1, 5), number=st.integers(1, 8))
+def test_epochs_are_paid_as_they_are_told(made_up: Table, stopped: int, number: int) -> None:
+    policy = Listed(EVERY[:number], epochs=stopped)
+    steps = replay(policy, made_up, seed=0)
+    assert [step.epochs for step in steps] == [stopped * (n + 1) for n in range(number)]
+    assert len(policy.heard) == number * min(stopped, 4)
+    wanted = TrialState.COMPLETE if stopped == 5 else TrialState.STOPPED
+    assert {step.state for step in steps} == {wanted}
+    assert [answer.score is not None for answer in policy.answers] == [stopped == 5] * number
+
+
+def test_a_failure_costs_a_whole_training() -> None:
+    made = table(lambda one, params, seed: None, found=EVERY[:2])
+    (step, _) = replay(Listed(EVERY[:2]), made, seed=0)
+    assert (step.state, step.epochs) == (TrialState.FAILED, 5)
+
+
+def test_no_training_begins_beyond_the_budget(made_up: Table) -> None:
+    steps = replay(Listed(EVERY), made_up, seed=0, epochs=12)
+    assert [step.epochs for step in steps] == [5, 10, 15]
+
+
+def test_the_replay_s_seed_draws_the_recorded_one(made_up: Table) -> None:
+    seeds = {
+        tuple(step.training.seed for step in replay(Listed(EVERY[:20]), made_up, seed=seed))
+        for seed in (0, 0, 1, 2)
+    }
+    assert len(seeds) == 3
+    assert all(set(drawn) == {0, 1} for drawn in seeds)
+
+
+POINTS = st.lists(
+    st.builds(Point, gain=st.floats(0, 1), size=st.floats(0, 5)), min_size=1, max_size=8
+)
+
+
+@given(POINTS)
+def test_area_is_that_of_the_boxes_together(points: list[Point]) -> None:
+    gains = sorted({0.3, *(max(0.3, p.gain) for p in points)})
+    sizes = sorted({4.0, *(min(4.0, p.size) for p in points)})
+    covered = sum(
+        (up - down) * (right - left)
+        for down, up in itertools.pairwise(gains)
+        for left, right in itertools.pairwise(sizes)
+        if any(p.gain >= up and p.size <= left for p in points)
+    )
+    assert area(points, floor=0.3, most=4.0) == pytest.approx(covered)
+
+
+def test_a_whole_table_has_all_of_its_hypervolume(made_up: Table) -> None:
+    scale = Scale.of(made_up)
+    assert scale.share_of(made_up.rows) == pytest.approx(1)
+    points = growth(scale, replay(Listed(EVERY), made_up, seed=0))
+    shares = [share for _, share in points]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    reached = epochs_to(points)
+    assert reached is not None
+    assert dict(points)[reached] >= 0.99
+    assert all(share < 0.99 for epochs, share in points if epochs < reached)
+
+
+def test_what_was_stopped_covers_nothing(made_up: Table) -> None:
+    points = growth(Scale.of(made_up), replay(Listed(EVERY, epochs=2), made_up, seed=0))
+    assert points == [(0, 0.0)]
+    assert epochs_to(points) is None
+
+
+def test_the_oracle_has_no_regret_and_the_choice_is_near_it(made_up: Table) -> None:
+    referee = Referee(made_up)
+    best = referee.oracle
+    assert best.test == max(row.test for row in made_up.rows if row.test is not None)
+    alone = referee.judge(replay(Listed([best.candidate]), made_up, seed=0))
+    assert alone is not None
+    assert (alone.row, alone.regret, alone.within, alone.ratio) == (best, 0.0, True, 1.0)
+    all_tried = referee.judge(replay(Listed(EVERY), made_up, seed=0))
+    assert all_tried is not None
+    assert all_tried.ratio <= 1
+    assert all_tried.regret < 0.05
+
+
+def test_a_poor_choice_is_told_as_one() -> None:
+    def scored(one: Candidate, params: int, seed: int) -> float:
+        return 0.95 if one.method == "lora" else 0.6
+
+    made = table(scored, found=EVERY)
+    head = replay(Listed([EVERY[1]]), made, seed=0)
+    told = Referee(made).judge(head)
+    assert told is not None
+    assert told.regret == pytest.approx(0.35)
+    assert not told.within
+    assert math.log10(told.ratio) < -1
+
+
+def test_nothing_is_delivered_where_nothing_was_completed(made_up: Table) -> None:
+    assert Referee(made_up).judge(replay(Listed(EVERY[:4], epochs=1), made_up, seed=0)) is None
