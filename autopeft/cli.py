@@ -255,6 +255,23 @@ def leaderboard(run: RunArgument, form: Format = "table") -> None:
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Default: report.html in the run folder; here, for several runs."
+        ),
+    ] = None,
+) -> None:
+    """Write the page of a run again, or of several runs side by side."""
+    from autopeft.api.page import PAGE, write_page
+
+    file = output or (runs[0] if len(runs) == 1 else Path()) / PAGE
+    typer.echo(f"wrote {write_page(runs, file)}")
+
+
+@app.command()
 def predict(
     run: RunArgument,
     data: Annotated[str, typer.Argument(help="A file with the column the model was tuned on.")],

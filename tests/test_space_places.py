@@ -92,4 +92,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     held = {name for name in names if ".dist-info/" not in name}
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "autopeft").rglob("*.py")}
     spaces = {f"autopeft/search_spaces/{name}.yaml" for name in SPACES}
-    assert held == modules | spaces | {"autopeft/py.typed"}
+    page = ROOT / "autopeft" / "report" / "page"
+    pages = [page / "page.css", page / "page.js", *(page / "templates").iterdir()]
+    assets = {str(file.relative_to(ROOT)) for file in pages}
+    assert held == modules | spaces | assets | {"autopeft/py.typed"}

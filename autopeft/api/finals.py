@@ -25,6 +25,9 @@ from autopeft.tasks import TASKS
 from autopeft.tasks.metric import METRICS, resampled
 from autopeft.tasks.problem import Problem
 
+PERCENT = ("accuracy", "macro-f1")
+"""Metrics that people read as percentages."""
+
 _MARGIN_OF_A_PACK = 1.2  # cut short, a pack loses all that it holds
 
 
@@ -219,7 +222,7 @@ def decide(
         higher_is_better=metric.higher_is_better,
         within=within,
         floor=untrained_score(problem, train_targets, targets),
-        percent=problem.metric in ("accuracy", "macro-f1"),
+        percent=problem.metric in PERCENT,
         seed=seed,
     )
 

@@ -23,6 +23,7 @@ from autopeft.api.estimate import (
     memory_limit,
     pack_bytes,
 )
+from autopeft.api.facts import FACTS, command, facts
 from autopeft.api.finals import Finals, decide
 from autopeft.api.handover import FreshProcess, hand_over
 from autopeft.api.interrupt import Interrupt
@@ -53,6 +54,9 @@ from autopeft.tasks.metric import METRICS
 
 DEFAULT_TRIALS = 30
 
+PAGE_SECONDS = 2.0
+"""What is kept of a time limit for writing the page."""
+
 
 class Searching:
     """A search in its run folder; `run` does it, `close` gives the folder back.
@@ -66,6 +70,7 @@ class Searching:
     def __init__(self, data: Any, config: SearchConfig, screen: Screen) -> None:
         self.started = time.monotonic()
         self.screen = LoggedScreen(screen)
+        self._command = command(data, config)
         self.config = opening.settle(data, config)
         assert self.config.model is not None
         self.model = opening.model_name(self.config.model)
@@ -151,7 +156,7 @@ class Searching:
                 self.folder.remove()
             raise
         with self._reporting():
-            clock.delivery_seconds = delivery_seconds(about, len(self.prepared.test))
+            clock.delivery_seconds = delivery_seconds(about, len(self.prepared.test)) + PAGE_SECONDS
             for reference in references(space).values():
                 clock.expected_seconds = expected_seconds(reference, about)
             search = Search(
@@ -192,7 +197,7 @@ class Searching:
             self.screen.phase("choice and delivery")
             choice = self._deliver(finals.finalists(), space, about)
             save()
-        return self._result(choice)
+            return self._result(choice)
 
     def _setting(self) -> dict[str, Any]:
         """Return the order that opens a worker's session."""
@@ -218,6 +223,8 @@ class Searching:
         about = self._pool.open()
         if self.folder.read_json("plan.json") is None:
             self.folder.write_json("plan.json", about["plan"])
+        known = facts(self.source, self.prepared, about, self.model, self._command)
+        self.folder.write_json(FACTS, known)
         shape = BackboneShape.from_json(about["shape"])
         plan = about["plan"]
         self.screen.say(
@@ -348,11 +355,21 @@ class Searching:
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Write the leaderboard whatever happens."""
+        """Write the leaderboard and the page whatever happens."""
         try:
             yield
         finally:
             (self.path / "leaderboard.csv").write_text(as_csv(self.rows()), encoding="utf-8")
+            self._write_page()
+
+    def _write_page(self) -> None:
+        """Write the page of the run; whatever is amiss with it, the result stands."""
+        from autopeft.api.page import PAGE, write_page
+
+        try:
+            write_page([self.path], self.path / PAGE)
+        except Exception as error:
+            self.screen.say(f"warning: no {PAGE}: {type(error).__name__}: {error}")
 
     def rows(self) -> list[dict[str, object]]:
         """Return the leaderboard so far."""

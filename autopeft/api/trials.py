@@ -115,6 +115,8 @@ class Trials:
         return self._search.rung(points)
 
     def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
+        if outcome.get("gates"):
+            self._sitting.trials.note(job.number, "gates", outcome["gates"])
         self._keep(job, record_finished(job, outcome, self._proposals[job.number].origin))
 
     def failed(self, job: Job, cause: Cause, message: str) -> None:

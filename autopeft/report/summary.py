@@ -55,6 +55,7 @@ def show(
     say.title("Files")
     for name, what in (
         ("best", "the tuned model, with its card"),
+        ("report.html", "all of it on one page, with pictures"),
         ("leaderboard.csv", "every trial"),
         ("predictions.parquet", "the test rows, predicted"),
         ("study.db", "the Optuna study"),

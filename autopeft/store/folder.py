@@ -4,6 +4,7 @@
       manifest.json   identity (what must be equal to resume) and details (versions, hardware)
       study.db        trials, curves, costs, causes
       lock            who is at work in it
+      facts.json      data, backbone, machine and command, for the page
       best/  front/<rank>/  leaderboard.csv  predictions.parquet  report.html  events.log
 
 Nothing in it is an absolute path, so it can be moved and copied.

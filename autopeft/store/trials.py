@@ -7,6 +7,7 @@ A trial carries user attributes:
                   (attempts), how often its worker died (deaths) and which it repeats (retry_of)
     curve/<rung>  one `RungPoint` each
     record        the `TrialRecord`, written before the study is told
+    gates         of a mixture: ``layer``, ``part``, ``mean`` and ``spread`` of each gate
     discarded     why it was never trained: a duplicate, or over a budget
 
 Study attributes ``replicate/<number>/<seed>`` hold further runs of finalists, where TPE does not
@@ -96,10 +97,18 @@ class TrialStore:
 
     def replicates(self, number: int) -> list[TrialRecord]:
         """Return the further runs of a finalist, by seed."""
-        prefix = f"replicate/{number}/"
+        return self.all_replicates().get(number, [])
+
+    def all_replicates(self) -> dict[int, list[TrialRecord]]:
+        """Return the further runs of all finalists, by trial and seed."""
         attributes: Mapping[str, Any] = self.study.user_attrs
-        found = [TrialRecord.from_json(v) for k, v in attributes.items() if k.startswith(prefix)]
-        return sorted(found, key=lambda record: record.seed)
+        found = [
+            TrialRecord.from_json(v) for k, v in attributes.items() if k.startswith("replicate/")
+        ]
+        runs: dict[int, list[TrialRecord]] = {}
+        for record in sorted(found, key=lambda record: (record.number, record.seed)):
+            runs.setdefault(record.number, []).append(record)
+        return runs
 
     def conclude(self, record: TrialRecord) -> bool:
         """Keep a trial's record, then tell Optuna; return whether it is to be begun again.

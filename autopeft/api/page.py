@@ -1,0 +1,116 @@
+"""The page of a run: what its folder holds as plain values, and the file that shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autopeft.api.card import mistakes, splits
+from autopeft.api.facts import FACTS
+from autopeft.api.finals import PERCENT
+from autopeft.api.result import RESULT
+from autopeft.api.searching import front_of
+from autopeft.delivery import ABOUT, About, load_code
+from autopeft.errors import RunFolderError
+from autopeft.report.page import Importance, MistakesView, RunView, render
+from autopeft.search.importance import importance
+from autopeft.store import RunFolder, TrialStore
+from autopeft.store.write import disk_errors
+from autopeft.tasks.metric import METRICS
+
+PAGE = "report.html"
+
+
+def read_view(run: Path) -> RunView:
+    """Return what the page of a run shows; a run that is not finished has less.
+
+    Raises:
+        RunFolderError: the folder holds no run, or is damaged.
+    """
+    with RunFolder.read(run) as folder:
+        settings, details = folder.manifest["identity"], folder.manifest["details"]
+        metric = METRICS.get(settings["metric"])
+        trials = folder.trials(higher_is_better=metric.higher_is_better)
+        facts = folder.read_json(FACTS) or {}
+        result = folder.read_json(RESULT)
+    records = trials.records()
+    found = importance(records, seed=int(settings.get("seed") or 0))
+    test = None if result is None else mistakes(run)
+    labels = _labels(run, facts, test)
+    return RunView(
+        name=facts["data"]["name"] if facts else Path(str(details.get("data", run))).name,
+        folder=str(run),
+        task=settings["task"],
+        metric=metric.name,
+        higher_is_better=metric.higher_is_better,
+        percent=metric.name in PERCENT,
+        labels=labels,
+        records=tuple(records),
+        replicates=trials.all_replicates(),
+        front=frozenset(r.number for r in front_of(records, metric.higher_is_better)),
+        choice=None if result is None else result["choice"],
+        load_code=_load_code(run / "best"),
+        gates=_gates(trials),
+        importance=Importance(
+            shares=found.shares, trials=found.trials, trained=found.trained, note=found.note
+        ),
+        splits=splits(run, labels),
+        test=test,
+        facts=facts,
+        settings=settings,
+        versions=details.get("versions", {}),
+        wall_seconds=trials.study.user_attrs.get("seconds"),
+    )
+
+
+def write_page(runs: Sequence[Path], file: Path) -> Path:
+    """Write one page for one run, or for several side by side, and return where.
+
+    Raises:
+        RunFolderError: a folder holds no run, or the file cannot be written.
+    """
+    text = render([read_view(run) for run in runs])
+    partial = file.with_name(f".{file.name}.part")
+    with disk_errors(file):
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+    return file
+
+
+def _labels(run: Path, facts: dict[str, Any], test: MistakesView | None) -> tuple[str, ...]:
+    """Return the class names; of older runs they are known by what was delivered."""
+    if facts:
+        return tuple(facts["data"]["labels"])
+    about = _about(run / "best")
+    seen = () if test is None else sorted({name for pair in test.counts for name in pair})
+    return tuple(seen) if about is None else about.labels
+
+
+def _load_code(best: Path) -> str:
+    about = _about(best)
+    return "" if about is None else load_code(best.resolve(), about)
+
+
+def _about(best: Path) -> About | None:
+    file = best / ABOUT
+    if not file.is_file():
+        return None
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return About(**{**values, "labels": tuple(values["labels"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{file} is damaged: {error}") from error
+
+
+def _gates(trials: TrialStore) -> dict[int, list[dict[str, Any]]]:
+    """Return the gates of the trials of a mixture."""
+    return {
+        trial.number: trial.user_attrs["gates"]
+        for trial in trials.standing()
+        if "gates" in trial.user_attrs
+    }

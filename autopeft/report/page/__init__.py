@@ -1,0 +1,12 @@
+"""The page of a run: one self-contained HTML file, made from plain values.
+
+view.py      what is shown, as plain values
+front.py …   one figure per file: a picture, a sentence and a table of its numbers
+document.py  the page, its policy and its scripts
+templates/   the page's words and order; page.css and page.js beside this file
+"""
+
+from autopeft.report.page.document import render
+from autopeft.report.page.view import Importance, Mistake, MistakesView, RunView, SplitView
+
+__all__ = ["Importance", "Mistake", "MistakesView", "RunView", "SplitView", "render"]

@@ -1,0 +1,122 @@
+"""Learning curves: the score at each rung, and where a trial was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from autopeft.records import TrialRecord, TrialState
+from autopeft.report.page.figure import Figure, Table, inert
+from autopeft.report.page.front import KINDS, kind_of
+from autopeft.report.page.view import RunView
+from autopeft.report.page.wording import score
+
+ORDER = ("stopped", "complete", "head", "default", "chosen")
+ENDS = {"stopped": "x-thin", "failed": "hexagram-open"}
+
+
+def curves_figure(view: RunView) -> Figure | None:
+    """Return the curves of all trials, or None where nothing was measured."""
+    shown = [record for record in view.records if record.curve]
+    if not shown:
+        return None
+    groups: dict[str, list[TrialRecord]] = {kind: [] for kind in ORDER}
+    for record in shown:
+        kind = kind_of(view, record)
+        groups["complete" if kind == "finalist" else kind].append(record)
+    axis = {"title": {"text": f"{inert(view.metric)} on the selection split"}}
+    return Figure(
+        name="curves",
+        title="Learning curves",
+        summary=_summary(shown),
+        data=[_trace(view, kind, records) for kind, records in groups.items() if records],
+        layout={
+            "xaxis": {"title": {"text": "share of the training"}, "tickformat": ".0%"},
+            "yaxis": axis | ({"tickformat": ".0%"} if view.percent else {}),
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "hovermode": "closest",
+        },
+        table=_table(view, shown),
+    )
+
+
+def _trace(view: RunView, kind: str, records: Sequence[TrialRecord]) -> dict[str, Any]:
+    """Return the curves of a kind as one line with gaps; only their ends have a mark."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    sizes: list[int] = []
+    texts: list[str] = []
+    look = KINDS[kind]
+    for record in records:
+        for point in record.curve:
+            x.append(point.share)
+            y.append(point.score)
+            sizes.append(4)
+            texts.append(_hover(view, record, point.score, point.share))
+        sizes[-1] = 12 if kind == "chosen" else 8
+        x.append(None)
+        y.append(None)
+        sizes.append(0)
+        texts.append("")
+    strong = kind in ("chosen", "default", "head")
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": look["name"],
+        "x": x,
+        "y": y,
+        "line": {"color": look["color"], "width": 2.4 if strong else 1},
+        "marker": {
+            "symbol": look["symbol"],
+            "size": sizes,
+            "opacity": 1,
+            "color": look["color"],
+            "line": {"width": 1.5 if kind == "stopped" else 0, "color": look["color"]},
+        },
+        "opacity": 1.0 if strong else 0.8,
+        "hovertext": texts,
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }
+
+
+def _hover(view: RunView, record: TrialRecord, reached: float, share: float) -> str:
+    stopped = record.state is TrialState.STOPPED and share == record.curve[-1].share
+    return (
+        f"<b>trial {record.number}</b><br>{inert(record.candidate.describe(), 90)}<br>"
+        f"{score(reached, view.percent)} after {share:.0%}{', stopped here' if stopped else ''}"
+    )
+
+
+def _summary(shown: list[TrialRecord]) -> str:
+    stopped = [record for record in shown if record.state is TrialState.STOPPED]
+    said = f"Scores of {len(shown)} trials as their training went on; "
+    if not stopped:
+        return said + "none was stopped early."
+    at: dict[float, int] = {}
+    for record in stopped:
+        share = round(record.curve[-1].share, 2)
+        at[share] = at.get(share, 0) + 1
+    where = ", ".join(f"{number} at {share:.0%}" for share, number in sorted(at.items()))
+    return (
+        said + f"{len(stopped)} were stopped because others were better: {where} of the training."
+    )
+
+
+def _table(view: RunView, shown: list[TrialRecord]) -> Table:
+    rows = [
+        [
+            str(record.number),
+            record.candidate.describe(),
+            ", ".join(
+                f"{point.share:.0%}: {score(point.score, view.percent)}" for point in record.curve
+            ),
+            record.state.value,
+        ]
+        for record in shown
+    ]
+    return Table(
+        caption="The score of each trial after each share of its training",
+        columns=["trial", "candidate", "scores", "state"],
+        rows=rows,
+        numeric=frozenset({0}),
+    )

@@ -1,0 +1,135 @@
+"""Numbers as people read them: scores, prices, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from autopeft.records import Costs
+
+MISSING = "–"
+
+
+def score(value: float | None, percent: bool) -> str:
+    """Return a score: ``78.5 %``, or ``0.7853`` for what is no share."""
+    if value is None:
+        return MISSING
+    return f"{100 * value:.1f} %" if percent else f"{value:.4g}"
+
+
+def points(value: float | None, percent: bool) -> str:
+    """Return a difference of scores: in points, or as it is."""
+    if value is None:
+        return MISSING
+    return f"{100 * value:.1f}" if percent else f"{value:.2g}"
+
+
+def count(value: float | None) -> str:
+    """Return a count with separators: ``73,728``."""
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def share(part: float, whole: float) -> str:
+    """Return a share: ``0.061 %``."""
+    return f"{100 * part / whole:.2g} %"
+
+
+def short_count(value: float) -> str:
+    """Return a count for an axis: ``74k``, ``1.2M``."""
+    return _scaled(value, 1000.0, ("", "k", "M", "B", "T"), "")
+
+
+def size(value: float | None) -> str:
+    """Return bytes: ``302 kB``."""
+    return MISSING if value is None else _scaled(value, 1000.0, ("B", "kB", "MB", "GB", "TB"), " ")
+
+
+def seconds(value: float | None) -> str:
+    """Return a time: ``4.1 ms``, ``26 s``, ``3 min 5 s``, ``2 h 4 min``."""
+    if value is None:
+        return MISSING
+    if value < 1.0:
+        return f"{1000 * value:.3g} ms"
+    if value < 60.0:
+        return f"{value:.3g} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _scaled(value: float, base: float, units: tuple[str, ...], gap: str) -> str:
+    for unit in units:
+        if abs(value) < 0.9995 * base or unit == units[-1]:
+            return f"{value:.3g}{gap if unit else ''}{unit}"
+        value /= base
+    raise AssertionError("the last unit takes everything")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """One of the six costs, for people.
+
+    Args:
+        name: its field in `Costs`.
+        title: what it is called.
+        of: from costs, its value.
+        show: from a value, its text in full.
+        tick: from a value, its text on an axis.
+    """
+
+    name: str
+    title: str
+    of: Callable[[Costs], float | None]
+    show: Callable[[float | None], str]
+    tick: Callable[[float], str]
+
+
+PRICES: Mapping[str, Price] = {
+    price.name: price
+    for price in (
+        Price(
+            name="trainable_params",
+            title="trained parameters",
+            of=lambda costs: costs.trainable_params,
+            show=count,
+            tick=short_count,
+        ),
+        Price(
+            name="head_params",
+            title="head parameters",
+            of=lambda costs: costs.head_params,
+            show=count,
+            tick=short_count,
+        ),
+        Price(
+            name="artifact_bytes",
+            title="size on disk",
+            of=lambda costs: costs.artifact_bytes,
+            show=size,
+            tick=size,
+        ),
+        Price(
+            name="peak_memory_bytes",
+            title="peak memory",
+            of=lambda costs: costs.peak_memory_bytes,
+            show=size,
+            tick=size,
+        ),
+        Price(
+            name="train_seconds",
+            title="training time",
+            of=lambda costs: costs.train_seconds,
+            show=seconds,
+            tick=seconds,
+        ),
+        Price(
+            name="latency_seconds",
+            title="latency",
+            of=lambda costs: costs.latency_seconds,
+            show=seconds,
+            tick=seconds,
+        ),
+    )
+}
+"""The six costs by name; the first is the one that is chosen by."""

@@ -1,0 +1,276 @@
+"""The page as text: what it holds, what it lets through, how large it is."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import html
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from autopeft.report.page import Importance, Mistake, MistakesView, RunView, render
+from autopeft.report.page.document import harmless_json
+from tests.report.page.made_up import HOSTILE, LINK, choice, records, view
+
+MOST_BYTES = 10_000_000
+
+
+class Elements(HTMLParser):
+    """Collects a page's elements, attributes and the text of some."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: list[str] = []
+        self.texts: dict[str, list[str]] = {"script": [], "style": [], "td": [], "blockquote": []}
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in self.texts:
+            self.texts[tag].append("")
+            self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        if self.inside and self.inside[-1] == tag:
+            self.inside.pop()
+
+    def handle_data(self, data):
+        if self.inside:
+            self.texts[self.inside[-1]][-1] += data
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render([view()])
+
+
+def figures_of(page: str) -> dict[str, dict]:
+    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', page, re.S)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def body_of(page: str) -> str:
+    """Return what a reader sees: the page without scripts and styles."""
+    return re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+
+
+def test_every_section_is_there(page: str) -> None:
+    body = body_of(page)
+    for name in (
+        *("choice", "front", "curves", "matter", "gates", "costs", "certainty", "failures"),
+        *("data", "mistakes", "trials", "again"),
+    ):
+        assert f'<section id="{name}"' in body
+        assert f'href="#{name}"' in body
+
+
+def test_the_choice_its_reason_and_its_code_are_there(page: str) -> None:
+    body = html.unescape(body_of(page))
+    assert "Trial 2 was chosen because it trains the fewest parameters." in body
+    assert "75.3 %" in body  # on the test split
+    assert "model = PeftModel.from_pretrained(base, 'best')" in body
+    assert "autopeft search reviews.csv --model minilm --time-limit 180" in body
+
+
+def test_every_figure_has_a_sentence_and_its_numbers(page: str) -> None:
+    body = body_of(page)
+    figures = figures_of(page)
+    assert set(figures) == {
+        *("front", "curves", "importance", "placement", "gates", "prices", "certainty"),
+        *("labels", "lengths", "confusion"),
+    }
+    for name in figures:
+        said = re.search(rf'<figcaption id="{name}-said">(.+?)</figcaption>', body)
+        assert said is not None and len(said[1]) > 20
+        assert f'aria-labelledby="{name}-said"' in body
+        assert re.search(rf'id="{name}-said".+?<summary>Numbers.+?<table ', body, re.S)
+
+
+def test_the_cost_of_the_front_can_be_switched_among_the_six(page: str) -> None:
+    front = figures_of(page)["front"]
+    assert list(front["switch"]) == [
+        *("trainable_params", "head_params", "artifact_bytes", "peak_memory_bytes"),
+        *("train_seconds", "latency_seconds"),
+    ]
+    assert page.count('name="front-switch"') == 6
+    for change in front["switch"].values():
+        assert len(change["data"]) == len(front["data"])
+        assert change["xaxis"]["type"] == "log"
+
+
+def test_the_front_shows_each_scored_trial_once_and_seeds_as_bars(page: str) -> None:
+    made = view()
+    front = figures_of(page)["front"]["data"][1:]
+    scored = [record for record in made.records if record.curve]
+    assert sum(len(trace["x"]) for trace in front) == len(scored)
+    mine = next(trace for trace in front if trace["name"] == "the choice")
+    assert mine["error_y"]["array"][0] > 0
+    assert made.records[2].candidate.describe() in mine["hovertext"][0]
+
+
+def test_a_price_of_nothing_has_a_place_on_the_logarithmic_axis(page: str) -> None:
+    front = figures_of(page)["front"]
+    head = next(trace for trace in front["data"] if trace["name"] == "head alone")
+    others = [x for t in front["data"][1:] if t is not head for x in t["x"]]
+    assert 0 < head["x"][0] < min(others)
+    assert front["layout"]["xaxis"]["ticktext"][0] == "0"
+
+
+def test_only_what_the_page_brings_along_may_run(page: str) -> None:
+    found = Elements(page)
+    meta = dict(found.tags)["meta"]
+    policies = [a["content"] for t, a in found.tags if a.get("http-equiv") is not None]
+    assert meta is not None and len(policies) == 1
+    rules = dict(rule.split(" ", 1) for rule in policies[0].split("; "))
+    assert rules["default-src"] == "'none'" and rules["connect-src"] == "'none'"
+    allowed = set(rules["script-src"].split())
+    kinds = [attributes.get("type") for tag, attributes in found.tags if tag == "script"]
+    for kind, text in zip(kinds, found.texts["script"], strict=True):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert (f"'sha256-{digest}'" in allowed) == (kind is None)
+    assert len(allowed) == 2
+    assert "unsafe-inline" not in policies[0] and "unsafe-eval" not in policies[0]
+
+
+def test_nothing_is_fetched_and_nothing_has_a_style_of_its_own(page: str) -> None:
+    for tag, attributes in Elements(page).tags:
+        assert not {"src", "srcset", "style", "action"} & set(attributes), tag
+        assert not any(name.startswith("on") for name in attributes), tag
+        assert tag not in ("link", "iframe", "object", "embed", "form", "base", "img"), tag
+        assert (attributes.get("href") or "#").startswith("#")
+
+
+def hostile_view() -> RunView:
+    made = records(30)
+    bad = dataclasses.replace(made[8], message=HOSTILE)
+    return view(
+        name=HOSTILE,
+        folder=f"runs/{HOSTILE}",
+        labels=(HOSTILE, LINK),
+        records=(*made[:8], bad, *made[9:]),
+        choice=choice(made, reason=HOSTILE),
+        load_code=HOSTILE,
+        test=MistakesView(
+            rows=2,
+            counts={(HOSTILE, LINK): 1, (LINK, LINK): 1},
+            worst=[
+                Mistake(
+                    row=1,
+                    text=f"{HOSTILE} {LINK} \x00 \u2028 \ud800",
+                    text_pair=LINK,
+                    label=HOSTILE,
+                    prediction=LINK,
+                    probability=0.5,
+                )
+            ],
+        ),
+        importance=Importance(note=HOSTILE),
+        settings={HOSTILE: HOSTILE},
+        versions={HOSTILE: LINK},
+    )
+
+
+def test_hostile_texts_stay_texts() -> None:
+    plain, hostile = Elements(render([view()])), Elements(render([hostile_view()]))
+    kinds = {tag for tag, _ in plain.tags}
+    assert {tag for tag, _ in hostile.tags} <= kinds
+    assert not any(tag in ("img", "b", "a") and "src" in found for tag, found in hostile.tags)
+    assert any(HOSTILE in text for text in hostile.texts["blockquote"])
+    assert any(LINK in text for text in hostile.texts["td"])
+
+
+def test_plotly_is_given_no_markup_of_others() -> None:
+    for figure in figures_of(render([hostile_view()])).values():
+        said = json.dumps(figure)
+        assert "<img" not in said and "<a href" not in said
+        assert "&lt;a href" in said or "click" not in said
+
+
+def test_json_cannot_end_its_element() -> None:
+    text = harmless_json({"</script>": "\u2028<!--<script>&"})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"</script>": "\u2028<!--<script>&"}
+
+
+def test_an_unfinished_run_says_so_and_shows_what_is_there() -> None:
+    page = render([view(choice=None, load_code="", test=None)])
+    body = body_of(page)
+    assert "Nothing was delivered" in body
+    assert "front" in figures_of(page) and "certainty" not in figures_of(page)
+    assert 'href="#mistakes"' not in body
+
+
+def test_a_run_without_any_trial_has_a_page() -> None:
+    empty = view(
+        records=(), replicates={}, choice=None, test=None, gates={}, splits=(), facts={},
+        front=frozenset(), importance=Importance(note="too few"), wall_seconds=None,
+    )  # fmt: skip
+    page = render([empty])
+    assert figures_of(page) == {}
+    assert "no trial was begun" in body_of(page)
+
+
+def test_an_older_run_without_facts_has_a_page() -> None:
+    body = body_of(render([view(facts={})]))
+    assert "of the backbone" not in body
+    assert "75.3 %" in body
+
+
+def test_numbers_instead_of_classes_are_scattered() -> None:
+    pairs = [(row / 10, row / 10 + 0.1) for row in range(50)]
+    worst = [
+        Mistake(row=1, text="far", text_pair="off", label=4.5, prediction=1.25, probability=None)
+    ]
+    made = view(
+        metric="pearson",
+        percent=False,
+        choice=choice(records(30), metric="pearson", test_scores={"pearson": 0.8}),
+        test=MistakesView(rows=50, pairs=pairs, worst=worst),
+    )
+    page = render([dataclasses.replace(made, labels=(), splits=())])
+    confusion = figures_of(page)["confusion"]
+    assert confusion["data"][1]["mode"] == "markers"
+    assert "off by 0.1" in body_of(page)
+
+
+def test_failures_are_counted_by_cause(page: str) -> None:
+    made = [record for record in view().records if record.cause is not None]
+    body = body_of(page)
+    for cause in {record.cause for record in made}:
+        count = sum(record.cause is cause for record in made)
+        assert re.search(rf'{cause.value}</th><td class="number">{count}<', body)
+
+
+def test_several_runs_stand_side_by_side() -> None:
+    other = view(
+        20, name="questions", choice=None, test=None, settings={"seed": 3}, folder="runs/questions"
+    )
+    page = render([view(), other])
+    body = body_of(page)
+    assert "2 runs side by side" in body
+    assert "Where they differ" in body and "runs/questions" in body
+    figures = figures_of(page)
+    assert [trace["name"] for trace in figures["fronts-1"]["data"]] == [
+        "1: reviews",
+        "2: questions",
+    ]
+    assert {"r1-front", "r2-front", "r1-certainty"} <= set(figures)
+    ids = [a["id"] for _, a in Elements(page).tags if a.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_runs_of_two_metrics_do_not_share_a_picture() -> None:
+    figures = figures_of(render([view(), view(metric="mcc", percent=False, choice=None)]))
+    assert {"fronts-1", "fronts-2"} <= set(figures)
+
+
+def test_two_thousand_trials_stay_below_ten_megabytes() -> None:
+    page = render([view(2_000)])
+    assert len(page.encode()) < MOST_BYTES
+    assert page.count('<td class="number">1999</td>') >= 1
