@@ -36,6 +36,40 @@ class Channel(Protocol):
     def receive(self) -> Message: ...
 
 
+class Process(Protocol):
+    """What is needed of a child process: its streams, its end, and a way to bring that about."""
+
+    pid: int
+    stdin: BinaryIO
+    stdout: BinaryIO
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+
+def spawn(target: str, output: BinaryIO, environment: Mapping[str, str]) -> Process:
+    """Start a fresh Python process that serves a function, in a session of its own.
+
+    Args:
+        target: dotted path of the function.
+        output: gets whatever the process prints.
+        environment: all its variables.
+    """
+    process: Any = subprocess.Popen(
+        [sys.executable, "-c", _START.format(target=target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=output,
+        env=dict(environment),
+        start_new_session=True,
+    )
+    started: Process = process
+    return started
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A message from a worker, or its death (then `message` is None)."""
@@ -68,14 +102,7 @@ class Worker:
         self.log = log
         self.started = time.monotonic()
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START.format(target=target)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                env={**os.environ, **(environment or {})},
-                start_new_session=True,
-            )
+            self._process = spawn(target, output, {**os.environ, **(environment or {})})
         self._events = events
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -97,7 +124,6 @@ class Worker:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message; a worker that is gone is noticed by its death event, not here."""
-        assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
@@ -108,7 +134,6 @@ class Worker:
             self._process.kill()
         self._process.wait()
         self._reader.join()
-        assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
@@ -120,7 +145,6 @@ class Worker:
         return ""
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
         with self._process.stdout as output, contextlib.suppress(ValueError):
             for line in output:  # the last one is cut short where the process was killed
                 self._events.put(Event(self, json.loads(line)))

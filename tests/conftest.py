@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.nursery import Nursery
 
 # Threads that wait for each other make tiny models fifty times slower on busy cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,3 +28,17 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return folders[architecture]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Return where workers are forked instead of started."""
+    made = Nursery({"HF_HUB_OFFLINE": "1"})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def forked_workers(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test's searches have their workers forked."""
+    nursery.fork_workers(monkeypatch)

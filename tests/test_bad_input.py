@@ -19,6 +19,8 @@ from autopeft.store import RunFolder
 from autopeft.store import write as write_module
 from tests.command import Command, in_this_process
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 TEXTS = [f"w{row % 90} w{row % 7} good" for row in range(60)]
 LABELS = ["yes", "no"] * 30
 GARBAGE = random.Random(0).randbytes(4000)

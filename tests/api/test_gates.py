@@ -16,6 +16,8 @@ from autopeft.methods import METHODS
 from tests.command import Command, in_this_process
 from tests.tiny import WORDS
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 @pytest.fixture
 def reviews(tmp_path: Path) -> Path:

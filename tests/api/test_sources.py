@@ -12,10 +12,12 @@ import pytest
 from safetensors.torch import load_file
 
 from autopeft.backbone.checkpoint import digest
-from tests.command import Command, in_a_process, in_this_process
+from tests.command import Command, in_this_process
 from tests.tiny import HIDDEN, WORDS
 
 TOKENS, ROWS, EPOCHS = 4, 80, 4
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 @pytest.fixture
@@ -110,9 +112,9 @@ def test_a_search_mixes_them_and_delivers_them(command: Command, place: Path) ->
         f"epochs: 2\nmethods:\n  attempt:\n    sources: {folder}\n    tokens: {TOKENS}\n",
         encoding="utf-8",
     )
-    done = in_a_process(
+    done = command(
         "search", "a.csv", "--model", "bert", "--space", "space.yaml", "--methods", "attempt",
-        "--trials", "3", "--output", "run", cwd=place,
+        "--trials", "3", "--output", "run",
     )  # fmt: skip
     assert done.code == 0, done.err
     weights = load_file(place / "run" / "best" / "adapter_model.safetensors")

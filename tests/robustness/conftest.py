@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 
 from autopeft.api import SearchResult, search, searching
 from autopeft.report.screen import SilentScreen
+from tests.nursery import Nursery
 from tests.robustness.run import write_data, write_space
 
 Settings = dict[str, Any]
+TrainingProcess = Callable[..., AbstractContextManager[pytest.MonkeyPatch]]
 
 
 class Heard(SilentScreen):
@@ -43,11 +46,27 @@ class Done:
     heard: Heard
 
 
+@pytest.fixture(scope="session")
+def training_process(nursery: Nursery) -> TrainingProcess:
+    """Return a context in which searches train in `tests.robustness.worker`."""
+
+    @contextmanager
+    def patched(**environment: str) -> Iterator[pytest.MonkeyPatch]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(searching, "WORK", "tests.robustness.worker:work")
+            nursery.fork_workers(patch)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            yield patch
+
+    return patched
+
+
 @pytest.fixture(autouse=True)
-def training_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let searches of this process train in `tests.robustness.worker`."""
-    monkeypatch.setattr(searching, "WORK", "tests.robustness.worker:work")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def in_training_process(training_process: TrainingProcess) -> Iterator[None]:
+    """Let searches of every test train there."""
+    with training_process():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -78,13 +97,14 @@ def run(settings: Settings, **changes: Any) -> tuple[SearchResult, Heard]:
 
 
 @pytest.fixture(scope="session")
-def done(shared: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+def done(
+    shared: Settings, tmp_path_factory: pytest.TempPathFactory, training_process: TrainingProcess
+) -> Done:
     """A finished search; nobody may change it."""
     settings = {**shared, "output": str(tmp_path_factory.mktemp("done") / "run")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching, "WORK", "tests.robustness.worker:work")
+    with training_process():
         result, heard = run(settings)
-    yield Done(settings, result, heard)
+    return Done(settings, result, heard)
 
 
 @pytest.fixture

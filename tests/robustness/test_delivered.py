@@ -20,7 +20,7 @@ from tests.robustness.conftest import Done, Settings, run
 from tests.robustness.run import states_in
 from tests.tiny import tiny_tokenizer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("robustness")]
 
 FRESH = """
 import json, sys, torch

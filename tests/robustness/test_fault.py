@@ -11,16 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autopeft.api import pool, searching
+from autopeft.api import pool
 from autopeft.errors import NoCandidateError, RunFolderError
 from autopeft.records import Candidate, Cause, TrialState
 from autopeft.store import RunFolder
 from autopeft.train.session import open_session
-from tests.robustness.conftest import Done, Settings, run
+from tests.robustness.conftest import Done, Settings, TrainingProcess, run
 from tests.robustness.run import outline, records_in, states_in, write_space
 from tests.train.toy import order, save_splits
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("robustness")]
 
 SPACE = """
 description: one method per fault
@@ -41,14 +41,15 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def faulty(shared: Settings, tmp_path_factory: pytest.TempPathFactory) -> Done:
+def faulty(
+    shared: Settings, tmp_path_factory: pytest.TempPathFactory, training_process: TrainingProcess
+) -> Done:
     folder = tmp_path_factory.mktemp("faulty")
     settings = {**shared, "output": str(folder / "run"), "trials": 6}
     settings["space"] = str(write_space(folder, SPACE))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching, "WORK", "tests.robustness.worker:work")
-        patch.setattr(pool, "_STALL_SECONDS", 10.0)
-        patch.setenv("FAULT", ",".join(f"{kind}:{name}" for name, (kind, _) in FAULTS.items()))
+    faults = ",".join(f"{kind}:{name}" for name, (kind, _) in FAULTS.items())
+    with training_process(FAULT=faults) as patch:
+        patch.setattr(pool, "_STALL_SECONDS", 5.0)
         result, heard = run(settings)
     return Done(settings, result, heard)
 

@@ -16,7 +16,7 @@ from autopeft.store import RunFolder
 from tests.robustness.conftest import Done, Settings
 from tests.robustness.run import begin, outline, records_in, states_in, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("robustness")]
 STEP = "0.02"
 
 

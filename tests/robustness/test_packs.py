@@ -9,19 +9,19 @@ import pytest
 
 from autopeft.records import Cause, TrialState
 from autopeft.store import RunFolder
-from tests.robustness.conftest import Done, Settings, run
+from tests.robustness.conftest import Done, Settings, TrainingProcess, run
 from tests.robustness.run import begin, outline, records_in, states_in, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("robustness")]
 
 
 @pytest.fixture(scope="module")
-def packed(shared: Settings, tmp_path_factory: pytest.TempPathFactory) -> Done:
+def packed(
+    shared: Settings, tmp_path_factory: pytest.TempPathFactory, training_process: TrainingProcess
+) -> Done:
     """A finished search that nobody interrupted."""
     settings = {**shared, "trials": 10, "output": str(tmp_path_factory.mktemp("packed") / "run")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autopeft.api.searching.WORK", "tests.robustness.worker:work")
-        patch.setenv("PACK", "4")
+    with training_process(PACK="4"):
         result, heard = run(settings)
     return Done(settings, result, heard)
 

@@ -21,7 +21,7 @@ from autopeft.store import RunFolder
 from tests.robustness.conftest import Done, Settings, run
 from tests.robustness.run import outline, states_in, write_data, write_space
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("robustness")]
 
 
 def test_finished_run_answers_at_once_with_the_same_answer(

@@ -15,12 +15,7 @@ from typing import Any
 from autopeft.records import Candidate
 from autopeft.supervisor import Channel, Message
 
-PLAN = {
-    "dtype": "float32",
-    "attention": "eager",
-    "seconds_per_step": 0.01,
-    "pack": int(os.environ.get("PACK", "1")),
-}
+PLAN = {"dtype": "float32", "attention": "eager", "seconds_per_step": 0.01}
 
 
 class FixedPlan:
@@ -31,7 +26,8 @@ class FixedPlan:
 
     def receive(self) -> Message:
         order = self._channel.receive()
-        return {**order, "plan": PLAN, "threads": 1} if order["op"] == "open" else order
+        plan = {**PLAN, "pack": int(os.environ.get("PACK", "1"))}
+        return {**order, "plan": plan, "threads": 1} if order["op"] == "open" else order
 
     def send(self, message: Mapping[str, Any]) -> None:
         self._channel.send(message)
