@@ -28,7 +28,7 @@ MOST_PAIRS = 5_000
 Edges = tuple[float, float]
 
 
-def splits(run: Path, labels: Sequence[str]) -> list[SplitView]:
+def read_splits(run: Path, labels: Sequence[str]) -> list[SplitView]:
     """Return sizes, labels and lengths of the splits that are still in the run folder."""
     names = [name for name in SPLITS if (run / "data" / name / "state.json").is_file()]
     lengths = {name: _values(run, name, words=True) for name in names}
@@ -53,7 +53,7 @@ def splits(run: Path, labels: Sequence[str]) -> list[SplitView]:
     ]
 
 
-def mistakes(run: Path) -> MistakesView | None:
+def read_mistakes(run: Path) -> MistakesView | None:
     """Return what the delivered model did on the test split; None before delivery."""
     import pyarrow.parquet as parquet
 

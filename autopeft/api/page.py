@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autopeft.api.card import mistakes, splits
+from autopeft.api.card import read_mistakes, read_splits
 from autopeft.api.facts import FACTS
 from autopeft.api.finals import PERCENT
 from autopeft.api.result import RESULT
@@ -37,8 +37,8 @@ def read_view(run: Path) -> RunView:
         result = folder.read_json(RESULT)
     records = trials.records()
     found = importance(records, seed=int(settings.get("seed") or 0))
-    test = None if result is None else mistakes(run)
-    labels = _labels(run, facts, test)
+    mistakes = None if result is None else read_mistakes(run)
+    labels = _labels(run, facts, mistakes)
     return RunView(
         name=facts["data"]["name"] if facts else Path(str(details.get("data", run))).name,
         folder=str(run),
@@ -56,8 +56,8 @@ def read_view(run: Path) -> RunView:
         importance=Importance(
             shares=found.shares, trials=found.trials, trained=found.trained, note=found.note
         ),
-        splits=splits(run, labels),
-        test=test,
+        splits=read_splits(run, labels),
+        mistakes=mistakes,
         facts=facts,
         settings=settings,
         versions=details.get("versions", {}),
@@ -82,13 +82,13 @@ def write_page(runs: Sequence[Path], file: Path) -> Path:
     return file
 
 
-def _labels(run: Path, facts: dict[str, Any], test: MistakesView | None) -> tuple[str, ...]:
+def _labels(run: Path, facts: dict[str, Any], mistakes: MistakesView | None) -> tuple[str, ...]:
     """Return the class names; of older runs they are known by what was delivered."""
     if facts:
         return tuple(facts["data"]["labels"])
     about = _about(run / "best")
-    seen = () if test is None else sorted({name for pair in test.counts for name in pair})
-    return tuple(seen) if about is None else about.labels
+    seen = {name for pair in mistakes.counts for name in pair} if mistakes else set()
+    return tuple(sorted(seen)) if about is None else about.labels
 
 
 def _load_code(best: Path) -> str:

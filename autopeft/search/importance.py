@@ -19,7 +19,7 @@ from autopeft.records import Candidate, TrialRecord, TrialState
 LEAST_TRIALS = 20
 """With fewer the forest explains noise."""
 
-MOST_TRIALS = 300
+MOST_TRIALS = 200
 """More are sampled: the forest's time grows with them, what it says hardly changes."""
 
 _REPEATS, _TREES, _DEPTH = 3, 24, 12

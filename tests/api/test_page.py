@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from autopeft.api import page
 from autopeft.api.facts import command
 from autopeft.api.page import PAGE, read_view, write_page
+from autopeft.api.searching import Searching
 from autopeft.config import SearchConfig
 from autopeft.errors import RunFolderError
 from tests.command import in_this_process
@@ -43,14 +47,14 @@ def test_the_data_are_summed_up(run: Path) -> None:
 
 
 def test_mistakes_come_with_their_texts_the_surest_first(run: Path) -> None:
-    test = read_view(run).test
-    assert test is not None and test.rows == 10
-    assert test.counts["positive", "negative"] == 4
-    rows = [one.row for one in test.worst]
+    found = read_view(run).mistakes
+    assert found is not None and found.rows == 10
+    assert found.counts["positive", "negative"] == 4
+    rows = [one.row for one in found.worst]
     assert rows == [108, 107, 105, 103, 101]
-    chances = [one.probability for one in test.worst]
+    chances = [one.probability for one in found.worst]
     assert chances == sorted(chances, reverse=True)
-    assert test.worst[1].text == "word 7 " * 4
+    assert found.worst[1].text == "word 7 " * 4
 
 
 def test_too_few_trials_say_so(run: Path) -> None:
@@ -62,21 +66,19 @@ def test_too_few_trials_say_so(run: Path) -> None:
 def test_an_interrupted_run_has_a_page(tmp_path: Path) -> None:
     run = folder(tmp_path / "cut", finished=False)
     view = read_view(run)
-    assert view.choice is None and view.test is None
+    assert view.choice is None and view.mistakes is None
     assert view.records[-1].state == "running"
-    page = write_page([run], run / PAGE).read_text(encoding="utf-8")
-    assert "Nothing was delivered" in page
+    said = write_page([run], run / PAGE).read_text(encoding="utf-8")
+    assert "Nothing was delivered" in said
 
 
 def test_a_run_without_its_data_and_facts_has_a_page(tmp_path: Path) -> None:
-    import shutil
-
     run = folder(tmp_path / "old")
     shutil.rmtree(run / "data")
     (run / "facts.json").unlink()
     view = read_view(run)
     assert view.name == "reviews.csv" and not view.splits
-    assert view.test is not None and view.test.worst[0].text is None
+    assert view.mistakes is not None and view.mistakes.worst[0].text is None
     write_page([run], run / PAGE)
 
 
@@ -88,6 +90,19 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_a_page_that_cannot_be_written_says_why(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="cannot write"):
         write_page([run], tmp_path / "nowhere" / PAGE)
+
+
+def test_a_page_that_cannot_be_made_costs_a_search_a_warning_and_nothing_else(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise ValueError("no ink")
+
+    said: list[str] = []
+    monkeypatch.setattr(page, "render", broken)
+    searching = SimpleNamespace(path=run, screen=SimpleNamespace(say=said.append))
+    Searching._write_page(searching)
+    assert said == ["warning: no report.html: ValueError: no ink"]
 
 
 def test_the_command_writes_one_page_in_the_run_and_several_here(

@@ -104,6 +104,9 @@ def test_failures_are_on_the_leaderboard_with_their_causes(faulty: Done) -> None
     assert not any(rows[name]["front"] for name in FAULTS)
     written = (faulty.result.folder / "leaderboard.csv").read_text()
     assert "out-of-memory" in written
+    assert '<th scope="row">out-of-memory</th>' in (faulty.result.folder / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_all_trainings_failed_is_an_error_with_the_causes_grouped(

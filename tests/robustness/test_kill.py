@@ -29,6 +29,7 @@ class Battered:
     said: list[str] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
     orphans: list[int] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,8 @@ def battered(shared: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def _end(process: subprocess.Popen[str], story: Battered) -> None:
     story.said.append(process.communicate(timeout=120)[0])
     story.codes.append(process.returncode)
+    page = story.folder / "report.html"
+    story.pages.append(page.read_text(encoding="utf-8") if page.is_file() else "")
     story.finished.append(sum(r.state.value != "running" for r in records_in(story.folder)))
 
 
@@ -67,6 +70,12 @@ def test_interrupted_run_says_the_best_so_far_and_how_to_go_on(battered: Battere
         assert f"stopped by {name}; best so far: " in said
         assert f"The same command goes on from here: {battered.folder}" in said
         assert "Traceback" not in said
+
+
+def test_interrupted_run_has_a_page_of_what_is_there(battered: Battered) -> None:
+    for page in battered.pages[:2]:
+        assert "Nothing was delivered" in page and '<section id="front"' in page
+    assert "Nothing was delivered" not in battered.pages[-1]
 
 
 def test_no_training_process_outlives_its_supervisor(battered: Battered) -> None:

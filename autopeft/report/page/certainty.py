@@ -53,7 +53,7 @@ def certainty_figure(view: RunView) -> Figure | None:
         ],
         layout={
             "xaxis": {
-                "title": {"text": f"{unit} behind the best, ± one standard error"},
+                "title": {"text": f"{unit} behind the best"},
                 "zeroline": True,
                 "autorange": "reversed",
             },

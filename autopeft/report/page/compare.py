@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autopeft.records import TrialState
+from autopeft.report.page.about import settings
 from autopeft.report.page.figure import Figure, LogAxis, Table, inert, log_axis
 from autopeft.report.page.front import cheapest, seed_scores
 from autopeft.report.page.view import RunView
@@ -23,11 +24,11 @@ def overview(views: Sequence[RunView]) -> Table:
     return Table(
         caption="The runs, what each chose and what that scores",
         columns=[
-            *("run", "task", "metric", "trials", "time", "choice", "trained parameters"),
+            *("run", "task and metric", "trials", "time", "choice", "trained"),
             *("selection", "test"),
         ],
         rows=[_row(place, view) for place, view in enumerate(views, start=1)],
-        numeric=frozenset({3, 4, 6, 7, 8}),
+        numeric=frozenset({2, 3, 5, 6, 7}),
     )
 
 
@@ -64,7 +65,7 @@ def _fronts(metric: str, placed: Sequence[tuple[int, RunView]]) -> Figure | None
         summary=f"The fronts of {len(fronts)} runs: {metric} against trained parameters.",
         data=[_trace(number, view, points, axis) for number, view, points in fronts],
         layout={
-            "xaxis": {"title": {"text": f"{PARAMS.title}, logarithmic"}, **axis.layout},
+            "xaxis": {"title": {"text": f"{PARAMS.title} (log)"}, **axis.layout},
             "yaxis": {"title": {"text": f"{inert(metric)} on the selection split"}}
             | ({"tickformat": ".0%"} if percent else {}),
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -128,8 +129,7 @@ def _row(place: int, view: RunView) -> list[str]:
     choice = view.choice
     head = [
         f"{place}: {view.name}",
-        view.task,
-        view.metric,
+        f"{view.task}, {view.metric}",
         str(len(view.records)),
         seconds(view.wall_seconds),
     ]
@@ -146,6 +146,5 @@ def _row(place: int, view: RunView) -> list[str]:
 
 
 def _flat(view: RunView) -> dict[str, str]:
-    values: dict[str, object] = {"folder": view.folder, **view.settings}
-    values |= {f"version of {name}": version for name, version in view.versions.items()}
-    return {name: MISSING if value is None else str(value) for name, value in values.items()}
+    versions = {f"version of {name}": version for name, version in view.versions.items()}
+    return {"folder": view.folder, **dict(settings(view)), **versions}

@@ -117,8 +117,8 @@ def _trace(view: RunView, kind: str, records: Sequence[TrialRecord]) -> dict[str
     }
     if labelled:
         trace |= {
-            "text": [f"  {inert(record.candidate.method, 24)}" for record in records],
-            "textposition": "middle right",
+            "text": [inert(record.candidate.method, 24) for record in records],
+            "textposition": "top right",
             "textfont": {"color": look["color"], "size": 12},
         }
     if any(spreads):
@@ -161,7 +161,7 @@ def _switched(
         for record in cheapest(view, done, price)
     ]
     return {
-        "xaxis": {"title": {"text": f"{price.title}, logarithmic"}, **axis.layout},
+        "xaxis": {"title": {"text": f"{price.title} (log)"}, **axis.layout},
         "data": [
             {"x": [x for x, _ in line], "y": [y for _, y in line]},
             *(

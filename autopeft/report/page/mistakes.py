@@ -14,14 +14,14 @@ _MOST_POINTS = 1500
 
 def confusion_figure(view: RunView) -> Figure | None:
     """Return the confusion matrix, or true against predicted numbers; None before delivery."""
-    if view.test is None or not view.test.rows:
+    if view.mistakes is None or not view.mistakes.rows:
         return None
-    return _matrix(view) if view.test.counts else _scatter(view)
+    return _matrix(view) if view.mistakes.counts else _scatter(view)
 
 
 def _matrix(view: RunView) -> Figure:
-    assert view.test is not None
-    counts = view.test.counts
+    assert view.mistakes is not None
+    counts = view.mistakes.counts
     names = _named(view, counts)
     shown = names[:_MOST_CLASSES]
     totals = {name: sum(n for (true, _), n in counts.items() if true == name) for name in names}
@@ -39,7 +39,7 @@ def _matrix(view: RunView) -> Figure:
     return Figure(
         name="confusion",
         title="Confusion matrix",
-        summary=f"{right:,} of {view.test.rows:,} test rows are right.{worst}{cut}",
+        summary=f"{right:,} of {view.mistakes.rows:,} test rows are right.{worst}{cut}",
         data=[
             {
                 "type": "heatmap",
@@ -98,8 +98,8 @@ def _share(
 
 
 def _scatter(view: RunView) -> Figure:
-    assert view.test is not None
-    pairs = list(view.test.pairs)
+    assert view.mistakes is not None
+    pairs = list(view.mistakes.pairs)
     step = max(1, len(pairs) // _MOST_POINTS)
     drawn = pairs[::step]
     low = min(min(pair) for pair in pairs)

@@ -48,18 +48,27 @@
     };
   }
 
+  // Where there is little room, only powers of ten keep their mark on a logarithmic axis.
+  function thinned(given) {
+    const places = given.tickvals?.map((_, at) => at) ?? [];
+    const decade = (value) => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-6;
+    const kept = places.filter((at) => given.ticktext[at] === "0" || decade(given.tickvals[at]));
+    if (places.length < 7 || kept.length < 3) return given;
+    return { ...given, tickvals: kept.map((at) => given.tickvals[at]), ticktext: kept.map((at) => given.ticktext[at]) };
+  }
+
   function layout(figure, width, colour) {
     const given = coloured(figure.layout, colour);
     const narrow = width < 560;
     return {
-      autosize: false, width, height: figure.height,
+      autosize: false, width, height: printing ? Math.max(220, 0.7 * figure.height) : figure.height,
       margin: { l: 8, r: 12, t: 16, b: 8, pad: 2 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 12 : 13, color: colour("ink") },
       hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("rule"), align: "left", font: { color: colour("ink"), size: 13 } },
       dragmode: false,
       ...given,
-      xaxis: axis({ fixedrange: true, ...given.xaxis }, colour),
+      xaxis: axis({ fixedrange: true, ...(narrow ? thinned(given.xaxis) : given.xaxis) }, colour),
       yaxis: axis({ fixedrange: true, ...given.yaxis }, colour),
       legend: { font: { size: 12 }, itemclick: "toggle", ...given.legend },
     };

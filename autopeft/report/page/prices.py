@@ -52,7 +52,7 @@ def prices_figure(view: RunView) -> Figure | None:
         layout={
             "xaxis": {
                 "type": "log",
-                "title": {"text": "multiple of the default LoRA’s, logarithmic"},
+                "title": {"text": "multiple of the default (log)"},
                 "tickvals": [10.0**power for power in range(-5, 4)],
                 "ticktext": [f"{10.0**power:g}×" for power in range(-5, 4)],
             },

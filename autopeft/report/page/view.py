@@ -52,7 +52,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MistakesView:
-    """What the delivered model did on the test split.
+    """What the delivered model got right and wrong on the test split.
 
     Args:
         rows: how many.
@@ -105,7 +105,7 @@ class RunView:
         gates: of the trials of a mixture, by number.
         importance: what mattered.
         splits: of the data.
-        test: what the delivered model did there; None where nothing was delivered.
+        mistakes: what the delivered model did on the test split; None where nothing was delivered.
         facts: what the search knew at its start: ``data``, ``model``, ``machine``, ``command``.
         settings: the run's identity: seed, limits, digests.
         versions: of the packages.
@@ -127,7 +127,7 @@ class RunView:
     gates: Mapping[int, Sequence[Gate]] = field(default_factory=dict)
     importance: Importance = field(default_factory=Importance)
     splits: Sequence[SplitView] = ()
-    test: MistakesView | None = None
+    mistakes: MistakesView | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -164,7 +164,7 @@ def view(count: int = 30, **values: Any) -> RunView:
             )
             for name, rows in (("train", 900), ("selection", 300), ("test", 300))
         ],
-        "test": MistakesView(
+        "mistakes": MistakesView(
             rows=300,
             counts=counts,
             worst=[

@@ -139,9 +139,9 @@ def test_the_cost_is_switched_by_keyboard(page: Browser) -> None:
     page.draw_all()
     first = page.driver.find_element("css selector", "input[data-figure=front]")
     title = "return document.querySelector('#plot-front .xtitle').textContent"
-    assert page.ask(title) == "trained parameters, logarithmic"
+    assert page.ask(title) == "trained parameters (log)"
     first.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
-    assert page.ask(title) == "size on disk, logarithmic"
+    assert page.ask(title) == "size on disk (log)"
     assert page.complaints() == []
 
 
@@ -233,7 +233,7 @@ def test_two_thousand_trials_answer_within_three_seconds(browser: Browser) -> No
         "document.querySelectorAll('input[data-figure=front]')[2].click();"
         "return [performance.now() - began, document.querySelector('.xtitle').textContent]"
     )
-    assert switched[0] < 1000 and switched[1] == "size on disk, logarithmic"
+    assert switched[0] < 1000 and switched[1] == "size on disk (log)"
 
 
 @pytest.mark.skipif(not Path(AXE).is_file(), reason="needs axe-core: AUTOPEFT_AXE names axe.min.js")

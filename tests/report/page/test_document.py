@@ -156,7 +156,7 @@ def hostile_view() -> RunView:
         records=(*made[:8], bad, *made[9:]),
         choice=choice(made, reason=HOSTILE),
         load_code=HOSTILE,
-        test=MistakesView(
+        mistakes=MistakesView(
             rows=2,
             counts={(HOSTILE, LINK): 1, (LINK, LINK): 1},
             worst=[
@@ -199,7 +199,7 @@ def test_json_cannot_end_its_element() -> None:
 
 
 def test_an_unfinished_run_says_so_and_shows_what_is_there() -> None:
-    page = render([view(choice=None, load_code="", test=None)])
+    page = render([view(choice=None, load_code="", mistakes=None)])
     body = body_of(page)
     assert "Nothing was delivered" in body
     assert "front" in figures_of(page) and "certainty" not in figures_of(page)
@@ -208,7 +208,7 @@ def test_an_unfinished_run_says_so_and_shows_what_is_there() -> None:
 
 def test_a_run_without_any_trial_has_a_page() -> None:
     empty = view(
-        records=(), replicates={}, choice=None, test=None, gates={}, splits=(), facts={},
+        records=(), replicates={}, choice=None, mistakes=None, gates={}, splits=(), facts={},
         front=frozenset(), importance=Importance(note="too few"), wall_seconds=None,
     )  # fmt: skip
     page = render([empty])
@@ -231,7 +231,7 @@ def test_numbers_instead_of_classes_are_scattered() -> None:
         metric="pearson",
         percent=False,
         choice=choice(records(30), metric="pearson", test_scores={"pearson": 0.8}),
-        test=MistakesView(rows=50, pairs=pairs, worst=worst),
+        mistakes=MistakesView(rows=50, pairs=pairs, worst=worst),
     )
     page = render([dataclasses.replace(made, labels=(), splits=())])
     confusion = figures_of(page)["confusion"]
@@ -249,7 +249,12 @@ def test_failures_are_counted_by_cause(page: str) -> None:
 
 def test_several_runs_stand_side_by_side() -> None:
     other = view(
-        20, name="questions", choice=None, test=None, settings={"seed": 3}, folder="runs/questions"
+        20,
+        name="questions",
+        choice=None,
+        mistakes=None,
+        settings={"seed": 3},
+        folder="runs/questions",
     )
     page = render([view(), other])
     body = body_of(page)
