@@ -20,6 +20,7 @@ from autopeft.search.study import Search
 from autopeft.store import TrialStore
 from tests.search.made_up import backbone
 
+GATES = [{"layer": 0, "part": "lora", "mean": 0.7, "spread": 0.1}]
 EACH = 10.0
 """Seconds that a training takes, in a pack or not."""
 
@@ -39,7 +40,8 @@ class MadeUpPool:
             for job in pack:
                 watcher.started(job)
                 self.now += EACH
-                watcher.finished(job, outcome())
+                gates = GATES if job.candidate.method == "lora" else []
+                watcher.finished(job, outcome() | {"gates": gates})
         return count
 
 
@@ -99,3 +101,10 @@ def test_what_there_is_no_time_for_is_taken_back(tmp_path: Path) -> None:
 def test_little_time_makes_small_packs(tmp_path: Path) -> None:
     assert max(map(len, searched(tmp_path, 35.0)[0].packs)) == 1
     assert max(map(len, searched(tmp_path, 200.0)[0].packs)) == 4
+
+
+def test_the_gates_of_a_trial_are_kept_with_it(tmp_path: Path) -> None:
+    _, store = searched(tmp_path, 62.0)
+    kept = {trial.number: trial.user_attrs.get("gates") for trial in store.standing()}
+    assert kept[0] == GATES
+    assert [number for number, gates in kept.items() if gates is not None] == [0]
