@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 STEPS = 30
+LEAST_STEPS = 6
 FALL = 0.95
+ENOUGH = 0.8
+"""Training ends early at this share of the first loss, far enough from where it began."""
+
 CLOSE = 1e-5
 SHUT = -1e9
 """A gate's bias that makes its sigmoid exactly 0."""
@@ -244,8 +248,10 @@ class MethodContract:
         from autopeft.tuner import parts_of
 
         del folder
+        if self.info.recipe is None:
+            return
         model = self._trained_copy()
-        if self.info.recipe is None or not all(part.gate for part in parts_of(model)):
+        if not all(part.gate for part in parts_of(model)):
             return
         for module in model.modules():
             if isinstance(module, Gate):
@@ -259,10 +265,10 @@ class MethodContract:
         import torch
 
         del folder
-        members = [self._trained_copy(), self._adapt(seed=1)]
-        key = pack_key(self.candidate, self.backbone.shape)
         if self.backbone.shape.architecture in ALONE:
             return
+        members = [self._trained_copy(), self._adapt(seed=1)]
+        key = pack_key(self.candidate, self.backbone.shape)
         if key is None:
             try:
                 self._pack(members)(**self.toy.inputs)
@@ -323,7 +329,10 @@ class MethodContract:
         return logits.detach(), gradients
 
     def _train(self, model: Any) -> list[float]:
-        """Train in eval mode, so that nothing is random; the head too if there is no adapter."""
+        """Train in eval mode, so that nothing is random; the head too if there is no adapter.
+
+        What follows a schedule goes through all of it; others end once they have learned enough.
+        """
         import torch
 
         own = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -337,6 +346,9 @@ class MethodContract:
             logits = model(**self.toy.inputs).logits
             loss = torch.nn.functional.cross_entropy(logits.float(), self.toy.labels)
             losses.append(loss.item())
+            learned = step >= LEAST_STEPS and losses[-1] < ENOUGH * losses[0]
+            if learned and self.info.after_step is None:
+                break
             extra = self.info.penalty(model) if self.info.penalty else 0.0
             (loss + extra).backward()  # type: ignore[no-untyped-call]
             if step < 2 and model is self.model:
@@ -356,15 +368,16 @@ CHECKS = tuple(name for name in vars(MethodContract) if name.startswith("check_"
 """Names of all checks of the contract, in the order of the file."""
 
 LOADER = """
-import importlib, json, sys
+import copy, importlib, json, sys
 import torch, transformers
 for module in sys.argv[2:]:
     importlib.import_module(module)
 from peft import PeftModel
 from safetensors.torch import load_file
 base, name, options, *folders = json.loads(sys.argv[1])
+base = getattr(transformers, name).from_pretrained(base, **options)
 for folder in folders:
-    model = getattr(transformers, name).from_pretrained(base, **options)
+    model = copy.deepcopy(base)
     model = PeftModel.from_pretrained(model, folder, adapter_name="other").eval()
     tensors = load_file(folder + "/expected/logits.safetensors")
     expected = tensors.pop("logits")

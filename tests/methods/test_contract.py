@@ -45,6 +45,10 @@ def _marks(architecture: str) -> list[pytest.MarkDecorator]:
 
 
 architectures = [pytest.param(name, marks=_marks(name)) for name in ARCHITECTURES]
+in_fresh_processes = [
+    pytest.param(name, marks=[*_marks(name), *([] if name == "bert" else [pytest.mark.slow])])
+    for name in ARCHITECTURES
+]
 
 
 @cache
@@ -88,7 +92,7 @@ def test_exclusions_are_said_beforehand(
     assert all(architecture in reason for reason in reasons.values() if reason)
 
 
-@pytest.mark.parametrize("architecture", architectures)
+@pytest.mark.parametrize("architecture", in_fresh_processes)
 def test_plain_peft_loads_every_native_adapter(
     tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
 ) -> None:
@@ -98,7 +102,7 @@ def test_plain_peft_loads_every_native_adapter(
     check_plain_peft_loads(contracts, tmp_path)
 
 
-@pytest.mark.parametrize("architecture", architectures)
+@pytest.mark.parametrize("architecture", in_fresh_processes)
 def test_peft_loads_every_other_adapter_after_importing_autopeft(
     tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
 ) -> None:

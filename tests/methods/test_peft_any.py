@@ -24,18 +24,37 @@ from autopeft.testing.toy import LONGEST
 from tests.methods.peft_small import SMALL
 
 HEAD = {"auto_class": "AutoModelForSequenceClassification", "model_options": {"num_labels": 2}}
+SLOW = pytest.mark.slow
+NOISY = pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 LINEAR_ONLY = (
     *("beft", "boft", "c3a", "delora", "glora", "hra", "miss", "oft", "osf", "peanut", "psoft"),
     *("road", "shira", "supertuning"),
 )
 """What takes no transposed projections, GPT-2's."""
 
+ARCHITECTURES = ("bert", "gpt2", "llama", "deberta-v2")
+QUICK = ("peft:hra", "bert")
+
+
+def names_on(architecture: str) -> list[str]:
+    """Return the tuners that an architecture can have."""
+    refused = [f"peft:{name}" for name in LINEAR_ONLY] if architecture == "gpt2" else []
+    return [name for name in METHODS.further() if name not in refused]
+
+
+def together(architecture: str) -> pytest.MarkDecorator:
+    """Return the mark that lets one process train all contracts of an architecture, once."""
+    return pytest.mark.xdist_group(f"peft on {architecture}")
+
+
 cases = [
-    pytest.param(name, architecture, marks=() if case == ("hra", "bert") else pytest.mark.slow)
-    for name in METHODS.further()
-    for architecture in ("bert", "gpt2", "llama", "deberta-v2")
-    if (case := (name.removeprefix("peft:"), architecture))
-    and not (architecture == "gpt2" and case[0] in LINEAR_ONLY)
+    pytest.param(
+        name,
+        architecture,
+        marks=[together(architecture), *([] if (name, architecture) == QUICK else [SLOW])],
+    )
+    for architecture in ARCHITECTURES
+    for name in names_on(architecture)
 ]
 
 
@@ -51,17 +70,34 @@ def bert_base() -> BackboneShape:
     return backbone_shape(model, ("classifier",))
 
 
-@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@cache
+def contract_in(folder: Path, name: str) -> MethodContract:
+    knobs = SMALL.get(name.removeprefix("peft:"))
+    return MethodContract(backbone_in(folder), name, knobs=knobs)
+
+
+@NOISY
 @pytest.mark.parametrize(("name", "architecture"), cases)
 def test_contract(
     tiny_folder: Callable[[str], Path], tmp_path: Path, name: str, architecture: str
 ) -> None:
-    backbone = backbone_in(tiny_folder(architecture))
-    contract = MethodContract(backbone, name, knobs=SMALL.get(name.removeprefix("peft:")))
+    contract = contract_in(tiny_folder(architecture), name)
     for check in CHECKS:
         (tmp_path / check).mkdir()
         getattr(contract, check)(tmp_path / check)
-    check_plain_peft_loads([contract], tmp_path / "plain")
+
+
+@NOISY
+@pytest.mark.parametrize(
+    "architecture", [pytest.param(name, marks=[together(name), SLOW]) for name in ARCHITECTURES]
+)
+def test_plain_peft_loads_every_adapter(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
+) -> None:
+    folder = tiny_folder(architecture)
+    contracts = [contract_in(folder, name) for name in names_on(architecture)]
+    assert all(contract.info.native for contract in contracts)
+    check_plain_peft_loads(contracts, tmp_path)
 
 
 def test_transposed_projections_are_refused_beforehand(
