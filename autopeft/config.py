@@ -16,7 +16,7 @@ from typing import Any
 
 from autopeft.errors import ConfigError, suggestion
 
-WITHIN = ("0", "1se", "2se", "0.5pt")
+WITHIN = ("0", "1se", "2se", "0.5pt", "1se,0.5pt")
 """How far below the best the choice may be; see `autopeft.search.select`."""
 
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -159,7 +159,7 @@ class SearchConfig:
     )
     within: str = _setting(
         "1se",
-        "How far below the best the choice may be: 0, 1se, 2se or 0.5pt.",
+        "How far below the best the choice may be: 0, 1se, 2se, 0.5pt, or 1se,0.5pt for both.",
         parse=_within,
         metavar="RULE",
     )

@@ -1,45 +1,43 @@
-"""The finalists' further seeds, and the choice among them."""
+"""The finalists' further seeds: a race in rounds."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from autopeft.api.judge import Judge
 from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
 from autopeft.api.trials import outcome_line, show_progress
 from autopeft.api.weights import whole
 from autopeft.records import Cause, RungPoint, TrialRecord
-from autopeft.search.bootstrap import Replicate
-from autopeft.search.finalist import Choice, Finalist
-from autopeft.search.select import choose
-from autopeft.search.space import Space
-from autopeft.store import TrialStore
-from autopeft.tasks import TASKS
-from autopeft.tasks.metric import METRICS, resampled
-from autopeft.tasks.problem import Problem
-
-PERCENT = ("accuracy", "macro-f1")
-"""Metrics that people read as percentages."""
 
 _MARGIN_OF_A_PACK = 1.2  # cut short, a pack loses all that it holds
+
+MOST_SEEDS = 5
+"""Seeds that a finalist can have, the search's own included."""
 
 
 class Finals:
     """Trains the finalists again under other seeds, as far as time allows.
 
-    One seed goes round all finalists before the next begins, so that a short time limit costs all
-    of them alike. Where not even one further seed of each fits, the best of them get it.
+    A round is one seed for all that still race, so that they can share a pass, and so that a short
+    time limit costs all of them alike. The first round is for every finalist; who cannot change the
+    choice any more drops out, and those that can share what is left: as many trainings as all
+    finalists with `REPLICATES` seeds each would take. Where not even one further seed of each fits,
+    the best of them get it.
+
+    Args:
+        sitting: what the phases of a run share.
+        judge: says who still races.
     """
 
-    def __init__(self, sitting: Sitting) -> None:
+    def __init__(self, sitting: Sitting, judge: Judge) -> None:
         self._sitting, self._clock, self._screen = sitting, sitting.clock, sitting.screen
+        self._judge = judge
         self._size = FINALISTS
         self._again: set[tuple[int, int]] = set()
         self.skipped = 0
@@ -51,10 +49,38 @@ class Finals:
             self._screen.say(
                 f"choice  time for further seeds of {self._size} of at most {FINALISTS} finalists"
             )
-        missing = list(self._missing(self._size))
-        if missing:
-            self._screen.phase("replicates of the finalists", len(missing))
-            pool.run(self._packs(missing), self)
+        final = self._sitting.finalists(self._size)
+        rivals = _rivals(final)
+        left = (REPLICATES - 1) * len(rivals)
+        racing = rivals
+        for seeds in range(1, MOST_SEEDS):
+            if seeds > 1:
+                racing = self._racing(rivals, seeds)[:left]
+            damaged = list(self._damaged(final)) if seeds == 1 else []
+            skipped = self.skipped
+            self._train(pool, [*damaged, *self._lacking(racing, seeds)], seeds)
+            left -= len(racing)
+            if not racing or left <= 0 or self.skipped > skipped:
+                break
+        self._train(pool, self._heads(final[: self._size], rivals), 1)
+
+    def _racing(self, rivals: list[TrialRecord], seeds: int) -> list[TrialRecord]:
+        """Return who still races when all have had so many seeds, the likeliest choice first."""
+        undecided = self._judge.undecided(rivals, seeds)
+        by_number = {record.number: record for record in rivals}
+        if not undecided:
+            self._screen.say(f"choice  decided after {seeds} seeds")
+        elif len(undecided) < len(rivals):
+            self._screen.say(
+                f"choice  {len(undecided)} of {len(rivals)} finalists can still change it after "
+                f"{seeds} seeds"
+            )
+        return [by_number[number] for number in undecided]
+
+    def _train(self, pool: Pool, jobs: list[Job], seeds: int) -> None:
+        if jobs:
+            self._screen.phase(f"seed {seeds + 1} of the finalists", len(jobs))
+            pool.run(self._packs(jobs), self)
 
     def finalists(self) -> list[TrialRecord]:
         """Return the finalists, the best score first, the references last."""
@@ -64,33 +90,35 @@ class Finals:
         """Return how many finalists can all have a further seed in the time left."""
         left = self._clock.left_seconds
         for count in range(FINALISTS, 1, -1):
-            jobs = self._further(_rivals(self._sitting.finalists(count)), seeds=2)
+            jobs = self._lacking(_rivals(self._sitting.finalists(count)), 1)
             needed = sum(self._clock.estimate_seconds(job.candidate) or 0.0 for job in jobs)
             if left is None or needed <= left:
                 return count
         return 1
 
-    def _missing(self, count: int) -> Iterator[Job]:
-        """Yield what is still to be trained: first what was, and whose weights are damaged.
-
-        The head alone comes last, and only if it is itself among the best.
-        """
-        final = self._sitting.finalists(count)
+    def _damaged(self, final: list[TrialRecord]) -> Iterator[Job]:
+        """Yield what was trained, but whose weights are not whole any more."""
         for record in final:
             for run in (record, *self._sitting.trials.replicates(record.number)):
                 if run.artifact is not None and not whole(self._sitting.folder / run.artifact):
                     yield self._job(record, run.seed)
-        rivals = _rivals(final)
-        yield from self._further(rivals, REPLICATES)
-        yield from self._further([r for r in final[:count] if r not in rivals], REPLICATES)
 
-    def _further(self, records: list[TrialRecord], seeds: int) -> Iterator[Job]:
-        """Yield what the records lack of `seeds`, one seed round all before the next."""
-        for shift in range(1, seeds):
-            for record in records:
-                replicates = self._sitting.trials.replicates(record.number)
-                if record.seed + shift not in {replicate.seed for replicate in replicates}:
-                    yield self._job(record, record.seed + shift)
+    def _lacking(self, records: list[TrialRecord], shift: int) -> list[Job]:
+        """Return the trainings that the records lack of their seed number `shift` after the first.
+
+        One that failed is not tried again.
+        """
+        jobs = []
+        for record in records:
+            replicates = self._sitting.trials.replicates(record.number)
+            if record.seed + shift not in {replicate.seed for replicate in replicates}:
+                jobs.append(self._job(record, record.seed + shift))
+        return jobs
+
+    def _heads(self, final: list[TrialRecord], rivals: list[TrialRecord]) -> list[Job]:
+        """Return what the head alone lacks; it comes last, and only if it is among the best."""
+        heads = [record for record in final if record not in rivals]
+        return [job for shift in range(1, REPLICATES) for job in self._lacking(heads, shift)]
 
     def _job(self, record: TrialRecord, seed: int) -> Job:
         if seed == record.seed:
@@ -160,87 +188,6 @@ class Finals:
             shutil.rmtree(job.artifact, ignore_errors=True)
         self._sitting.save()
         self._screen.done(_key(job), f"{outcome_line(record)}, seed {job.seed}")
-
-
-def decide(
-    final: list[TrialRecord],
-    trials: TrialStore,
-    folder: Path,
-    problem: Problem,
-    space: Space,
-    *,
-    targets: np.ndarray,
-    train_targets: np.ndarray,
-    within: str,
-    references_eligible: bool,
-    seed: int,
-) -> Choice:
-    """Choose among the finalists by the selection split; see `autopeft.search.select.choose`.
-
-    Args:
-        final: the finalists.
-        trials: holds their replicates.
-        folder: the run folder, with every replicate's outputs on the selection split.
-        problem: task and metric.
-        space: what was searched.
-        targets: of the selection split.
-        train_targets: of the training split, for the score of a model that learnt nothing.
-        within: how far below the best the choice may be.
-        references_eligible: whether the default and the head alone may be chosen where the space
-            does not hold their methods.
-        seed: of the resampling.
-    """
-    task, metric = TASKS.get(problem.task), METRICS.get(problem.metric)
-
-    def predictions(record: TrialRecord) -> np.ndarray:
-        assert record.artifact is not None
-        outputs = np.load(folder / record.artifact / "selection.npy", allow_pickle=False)
-        return task.predictions(outputs)
-
-    def finalist(record: TrialRecord) -> Finalist:
-        runs = [record, *trials.replicates(record.number)]
-        return Finalist(
-            number=record.number,
-            label=record.candidate.describe(),
-            origin=record.origin,
-            trainable_params=record.costs.trainable_params,
-            fingerprint=record.candidate.fingerprint,
-            artifact_bytes=record.costs.artifact_bytes,
-            latency_seconds=record.costs.latency_seconds,
-            eligible=references_eligible or record.candidate.method in space.methods,
-            replicates=tuple(
-                Replicate(seed=run.seed, score=_score(run), predictions=predictions(run))
-                for run in runs
-                if run.artifact is not None and whole(folder / run.artifact)
-            ),
-        )
-
-    return choose(
-        [made for made in map(finalist, final) if made.replicates],
-        lambda predicted, weights: resampled(problem.metric, targets, predicted, weights),
-        rows=len(targets),
-        higher_is_better=metric.higher_is_better,
-        within=within,
-        floor=untrained_score(problem, train_targets, targets),
-        percent=problem.metric in PERCENT,
-        seed=seed,
-    )
-
-
-def untrained_score(problem: Problem, train_targets: np.ndarray, targets: np.ndarray) -> float:
-    """Return the score of the majority class, or of the mean, of the training split."""
-    if TASKS.get(problem.task).categorical:
-        constant = np.bincount(train_targets).argmax()
-    else:
-        constant = train_targets.mean()
-    weights = np.ones((1, len(targets)), dtype=np.int64)
-    predicted = np.full(len(targets), constant)
-    return float(resampled(problem.metric, targets, predicted, weights)[0])
-
-
-def _score(record: TrialRecord) -> float:
-    assert record.score is not None
-    return record.score
 
 
 def _rivals(final: list[TrialRecord]) -> list[TrialRecord]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autopeft import delivery
-from autopeft.api.finals import untrained_score
+from autopeft.api.judge import untrained_score
 from autopeft.api.opening import WORKER_ENVIRONMENT
 from autopeft.api.record import artifact_folder
 from autopeft.api.result import ChoiceRecord, FinalRow
@@ -158,6 +158,7 @@ def hand_over(
         test_scores=scores["chosen"],
         untrained_test_score=untrained_score(prepared.problem, train_targets, targets),
         finalists=tuple(_row(row, choice, scores, facts.metric) for row in choice.table),
+        expected=choice.expected,
     )
 
 
@@ -211,6 +212,8 @@ def _row(
         behind=row.behind,
         standard_error=row.standard_error,
         best_share=row.best_share,
+        tied_share=row.tied_share,
+        chance=row.chance,
         test_score=None if name is None else scores[name][metric],
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from autopeft.api.card import read_mistakes, read_splits
 from autopeft.api.facts import FACTS
-from autopeft.api.finals import PERCENT
+from autopeft.api.judge import PERCENT
 from autopeft.api.result import RESULT
 from autopeft.api.searching import front_of
 from autopeft.delivery import ABOUT, About, load_code

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autopeft.delivery import TunedModel, load_code
 from autopeft.records import TrialRecord
 from autopeft.report.leaderboard import leaderboard
+from autopeft.search.finalist import Expected
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,10 @@ class FinalRow:
         spread: their standard deviation; None for a single seed.
         behind: how far the mean is behind the best.
         standard_error: of `behind`.
-        best_share: share of resamples in which it was the best.
+        best_share: probability of being the best.
+        tied_share: probability of being the best or tied with it; None in older runs.
+        chance: how often chance alone makes a difference as large as that from the choice, by a
+            corrected paired test; None in older runs.
         test_score: on the test split; None where it was not scored there.
     """
 
@@ -48,6 +52,8 @@ class FinalRow:
     behind: float
     standard_error: float
     best_share: float
+    tied_share: float | None = None
+    chance: float | None = None
     test_score: float | None = None
 
 
@@ -67,6 +73,8 @@ class ChoiceRecord:
         test_scores: every metric of the task, of the delivered weights.
         untrained_test_score: of the majority class (of the mean, for numbers) on the test split.
         finalists: the best first.
+        expected: score of the delivered weights on new data, as foreseen before the test; None in
+            older runs.
     """
 
     number: int
@@ -80,12 +88,15 @@ class ChoiceRecord:
     test_scores: Mapping[str, float]
     untrained_test_score: float
     finalists: tuple[FinalRow, ...]
+    expected: Expected | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ChoiceRecord:
         """Rebuild a choice from plain values."""
         rows = tuple(FinalRow(**row) for row in values["finalists"])
-        return cls(**{**values, "finalists": rows})
+        kept = values.get("expected")
+        expected = None if kept is None else Expected(**kept)
+        return cls(**{**values, "finalists": rows, "expected": expected})
 
 
 @dataclass(frozen=True, kw_only=True)

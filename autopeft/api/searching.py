@@ -24,9 +24,10 @@ from autopeft.api.estimate import (
     pack_bytes,
 )
 from autopeft.api.facts import FACTS, command, facts
-from autopeft.api.finals import Finals, decide
+from autopeft.api.finals import Finals
 from autopeft.api.handover import FreshProcess, hand_over
 from autopeft.api.interrupt import Interrupt
+from autopeft.api.judge import Judge
 from autopeft.api.pool import WORK, Job, Pool, Watcher
 from autopeft.api.result import RESULT, ChoiceRecord, SearchResult
 from autopeft.api.sitting import Sitting
@@ -186,7 +187,8 @@ class Searching:
             if search.ended:
                 self.screen.say(f"search  {search.ended}")
             self._refuse_nothing()
-            finals = Finals(sitting)
+            judge = self._judge(space)
+            finals = Finals(sitting, judge)
             finals.run(self._pool)
             if finals.skipped:
                 self.screen.say(
@@ -195,7 +197,7 @@ class Searching:
             self._pool.close()
             shutil.rmtree(self.path / "frozen", ignore_errors=True)
             self.screen.phase("choice and delivery")
-            choice = self._deliver(finals.finalists(), space, about)
+            choice = self._deliver(finals.finalists(), judge, about)
             save()
             return self._result(choice)
 
@@ -276,24 +278,26 @@ class Searching:
             causes = "\n".join(f"  - {line}" for line in self.failures())
             raise NoCandidateError(f"no training came to its end:\n{causes}\nSee {self.path}")
 
+    def _judge(self, space: Space) -> Judge:
+        return Judge(
+            trials=self.trials,
+            folder=self.path,
+            problem=self.prepared.problem,
+            space=space,
+            targets=np.asarray(self.prepared.selection["label"]),
+            train_targets=np.asarray(self.prepared.train["label"]),
+            within=self.config.within,
+            references_eligible=self.config.methods is None,
+            seed=self.config.seed,
+        )
+
     def _deliver(
-        self, final: list[TrialRecord], space: Space, about: dict[str, Any]
+        self, final: list[TrialRecord], judge: Judge, about: dict[str, Any]
     ) -> ChoiceRecord:
         fresh = FreshProcess(self._interrupt.check)
         try:
             problem = self.prepared.problem
-            choice = decide(
-                final,
-                self.trials,
-                self.path,
-                problem,
-                space,
-                targets=np.asarray(self.prepared.selection["label"]),
-                train_targets=np.asarray(self.prepared.train["label"]),
-                within=self.config.within,
-                references_eligible=self.config.methods is None,
-                seed=self.config.seed,
-            )
+            choice = judge.choose(final)
             runs = [run for record in final for run in (record, *self._replicates(record))]
             return hand_over(
                 choice,

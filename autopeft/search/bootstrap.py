@@ -1,4 +1,14 @@
-"""How sure the scores of finalists are: bootstrap over selection rows and over seeds."""
+"""How sure the scores of finalists are: selection rows drawn again, and what seeds add.
+
+The score of a finalist, averaged over its seeds on the selection split, is uncertain for two
+reasons: other rows would have given another mean, and other seeds too. Rows are drawn again with
+replacement, the same for all. Seeds are too few to be drawn: with three of them the spread of their
+resampled mean is a third too small, while rows and seeds drawn together count what a seed gets
+right on just these rows more than once (Owen, 2007, The Pigeonhole Bootstrap). So the variance of a
+training's true score is estimated, what the rows explain of it taken off, and added as noise. It is
+pooled over the finalists, each keeping as much of its own as it has seeds, as Smyth (2004)
+moderates variances.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +20,8 @@ import numpy as np
 
 RESAMPLES = 2000
 _CHUNK = 4_000_000  # numbers of weights at a time: 32 MB
+_POOLED_FREEDOM = 4.0
+"""So many degrees of freedom the pooled variance counts beside a finalist's own."""
 
 Resampled = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -29,6 +41,22 @@ class Replicate:
     predictions: np.ndarray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the replicates of k finalists say of their true scores.
+
+    Args:
+        draws: (k, B) of each one's true mean over seeds, rows shared between finalists.
+        seed_variances: (k,) of the true score of a single training.
+        row_variances: (k,) of what a single training gets right on just these rows, beside what
+            every training of its finalist does.
+    """
+
+    draws: np.ndarray
+    seed_variances: np.ndarray
+    row_variances: np.ndarray
+
+
 def usable(replicates: Sequence[Replicate]) -> tuple[Replicate, ...]:
     """Return the replicates that have a finite score."""
     return tuple(r for r in replicates if math.isfinite(r.score))
@@ -41,11 +69,8 @@ def bootstrap(
     rows: int,
     seed: int,
     resamples: int = RESAMPLES,
-) -> np.ndarray:
-    """Return the metric of each finalist on each resample: its mean over seeds drawn again.
-
-    Every resample draws the rows once, the same for all finalists and seeds, and then for each
-    finalist as many of its seeds as it has, with replacement.
+) -> Evidence:
+    """Return what is known of the true score of each finalist.
 
     Args:
         replicates: of each finalist, at least one.
@@ -53,34 +78,56 @@ def bootstrap(
         rows: N.
         seed: of the resampling.
         resamples: B.
-
-    Returns:
-        (finalists, B); NaN where the metric is not defined on a resample.
     """
     parts = [
         [[resampled(r.predictions, weights) for r in group] for group in replicates]
         for weights in _weights(rows, resamples, seed)
     ]
-    result = np.empty((len(replicates), resamples))
-    for index, group in enumerate(replicates):
-        count = len(group)
-        scores = np.stack(
-            [np.concatenate([part[index][s] for part in parts]) for s in range(count)]
-        )
-        drawn = np.random.default_rng([seed, 1, index]).integers(0, count, (count, resamples))
-        result[index] = np.take_along_axis(scores, drawn, axis=0).mean(axis=0)
-    return result
+    scores = [
+        np.stack([np.concatenate([part[index][s] for part in parts]) for s in range(len(group))])
+        for index, group in enumerate(replicates)
+    ]
+    between = np.array([_variance([r.score for r in group]) for group in replicates])
+    by_rows = np.array([_of_rows(of) for of in scores])
+    freedom = np.array([len(group) - 1 for group in replicates])
+    by_seeds = moderated(between - by_rows, freedom)
+    noise = np.stack(
+        [
+            np.random.default_rng([seed, 1, index]).standard_normal(resamples)
+            for index in range(len(replicates))
+        ]
+    )
+    spread = np.sqrt(by_seeds / (freedom + 1))
+    return Evidence(
+        draws=np.stack([of.mean(axis=0) for of in scores]) + spread[:, None] * noise,
+        seed_variances=by_seeds,
+        row_variances=by_rows,
+    )
+
+
+def moderated(variances: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """Return variances (k,) drawn towards their pooled value, none below 0.
+
+    Args:
+        variances: estimates, which may be negative where something was taken off.
+        freedom: (k,) degrees of freedom of each; where it is 0 the estimate is the pooled one.
+    """
+    if not freedom.sum():
+        return np.zeros(len(variances))
+    pooled = float(freedom @ variances / freedom.sum())
+    own = (_POOLED_FREEDOM * pooled + freedom * variances) / (_POOLED_FREEDOM + freedom)
+    return np.asarray(np.maximum(own, 0.0))
 
 
 def standard_error(ahead: np.ndarray, behind: np.ndarray) -> float:
-    """Return the standard deviation of the difference over the resamples where both exist."""
+    """Return the standard deviation of the difference over the draws where both exist."""
     difference = ahead - behind
     difference = difference[np.isfinite(difference)]
     return float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
 
 
 def best_shares(gains: np.ndarray) -> np.ndarray:
-    """Return, for gains (finalists, B), the share of resamples that each wins; ties are split."""
+    """Return, for gains (k, B), the share of draws in which each is the best; ties are split."""
     filled = np.where(np.isfinite(gains), gains, -np.inf)
     winners = (filled == filled.max(axis=0)) & np.isfinite(filled)
     counts = winners.sum(axis=0)
@@ -88,6 +135,32 @@ def best_shares(gains: np.ndarray) -> np.ndarray:
     if not decided.any():
         return np.zeros(len(gains))
     return np.asarray((winners[:, decided] / counts[decided]).mean(axis=1))
+
+
+def tied_shares(gains: np.ndarray, margins: np.ndarray, rivals: np.ndarray) -> np.ndarray:
+    """Return the share of draws in which each is the best, or no rival is ahead by its margin.
+
+    Args:
+        gains: (k, B), higher is better.
+        margins: (k,), how far each may be behind.
+        rivals: (k,) whether each is one that could have been taken in its place.
+    """
+    filled = np.where(np.isfinite(gains), gains, -np.inf)
+    best = filled[rivals].max(axis=0)
+    return np.asarray((filled >= best - margins[:, None]).mean(axis=1))
+
+
+def _variance(scores: Sequence[float]) -> float:
+    return float(np.var(scores, ddof=1)) if len(scores) > 1 else 0.0
+
+
+def _of_rows(scores: np.ndarray) -> float:
+    """Return, of scores (S, B), what the rows make of the variance between S seeds."""
+    count = len(scores)
+    if count < 2:
+        return 0.0
+    apart = scores - scores.mean(axis=0)
+    return float(apart.var(axis=1, ddof=1).mean() * count / (count - 1))
 
 
 def _weights(rows: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -44,7 +44,11 @@ class Row:
         spread: their standard deviation; None if there is one seed.
         behind: Δ, how far the mean is behind the best, 0 for the best.
         standard_error: of Δ.
-        best_share: share of resamples in which it is the best.
+        best_share: share of the draws of the true scores in which it is the best.
+        margin: how far below the best counts as tied with it.
+        tied_share: share of the draws in which it is the best, or tied with it.
+        chance: how often chance alone makes a difference as large as that from the chosen one, by a
+            paired test, corrected for the number of finalists; 1 for the chosen.
         admissible: whether it is within the tolerance.
         seed: of its replicate of median score, the lower of the two in the middle where their
             count is even.
@@ -56,8 +60,31 @@ class Row:
     behind: float
     standard_error: float
     best_share: float
+    margin: float
+    tied_share: float
+    chance: float
     admissible: bool
     seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """The score that the delivered model is expected to have on new data of the same kind.
+
+    Args:
+        score: in the middle.
+        low: of an interval that holds the true score in 95 of 100 cases.
+        high: of that interval.
+        optimism: by how much the mean of the selection scores is too good for having been picked;
+            positive whatever the metric's direction.
+        tried: among how many.
+    """
+
+    score: float
+    low: float
+    high: float
+    optimism: float
+    tried: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +96,11 @@ class Choice:
         seed: of the replicate that is delivered: the chosen row's.
         table: one row per finalist, the best first.
         reason: for people.
+        expected: score on new data.
     """
 
     number: int
     seed: int
     table: tuple[Row, ...]
     reason: str
+    expected: Expected

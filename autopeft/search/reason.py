@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from autopeft.search.finalist import Row
+from autopeft.search.finalist import Expected, Row
+from autopeft.search.paired import SIGNIFICANT
 
 
-def reason(chosen: Row, table: Sequence[Row], *, within: str, percent: bool) -> str:
+def reason(
+    chosen: Row, table: Sequence[Row], expected: Expected, *, within: str, percent: bool
+) -> str:
     """Return why `chosen` was chosen.
 
     Args:
         chosen: one of the rows.
         table: all rows, the best first.
+        expected: its score on new data.
         within: the tolerance as it was asked for.
         percent: whether scores are printed as percentages and differences as points.
     """
@@ -22,16 +26,17 @@ def reason(chosen: Row, table: Sequence[Row], *, within: str, percent: bool) -> 
     parts = [f"{_count(chosen)}{_against(chosen, default, percent)}"]
     if chosen is best:
         smaller = any(_params(row) < _params(chosen) and row.finalist.eligible for row in table)
-        near = _tolerance(within)
-        parts.append("the best score" + f", and nothing smaller comes {near} of it" * smaller)
+        near = f"{_tolerance(within)} of it" if within != "0" else "as good"
+        parts.append("the best score" + f", and nothing smaller is {near}" * smaller)
     else:
-        error = f" ({_points(chosen.standard_error, percent)})" if within.endswith("se") else ""
+        error = f" ({_points(chosen.standard_error, percent)})" if "se" in within else ""
         behind = _points(chosen.behind, percent)
         parts.append(f"{behind} below the best (trial {_name(best)}), {_tolerance(within)}{error}")
     why = "it is the best" if chosen is best else "it trains the fewest parameters of those as good"
     return (
         f"Trial {_name(chosen)} was chosen because {why}: {'; '.join(parts)}. "
         f"Score {_score(chosen.mean, percent)}{_beside(chosen, table, percent)}."
+        f"{_sure(chosen, table, percent)}{_alike(chosen, table)}{_promise(expected, percent)}"
     )
 
 
@@ -65,6 +70,59 @@ def _beside(chosen: Row, table: Sequence[Row], percent: bool) -> str:
     return f"; beside it {', '.join(texts)}" if texts else ""
 
 
+def _sure(chosen: Row, table: Sequence[Row], percent: bool) -> str:
+    """Return how likely it is the best that could have been chosen, or tied with it."""
+    if sum(row.finalist.eligible for row in table) < 2:
+        return ""
+    tied = f", or at most {_points(chosen.margin, percent)} behind it" if chosen.margin else ""
+    return f" With {_share(chosen.tied_share)} it is the best of the finalists{tied}."
+
+
+def _alike(chosen: Row, table: Sequence[Row]) -> str:
+    """Return which finalists no test tells apart from it, the two of the extreme sizes at most."""
+    alike = sorted(
+        (
+            row
+            for row in table
+            if row.finalist.number != chosen.finalist.number and row.chance > SIGNIFICANT
+        ),
+        key=_params,
+    )
+    shown = alike if len(alike) < 3 else [alike[0], alike[-1]]
+    texts = [f"trial {_name(row)}, which trains {_more(row, chosen)}" for row in shown]
+    return f" It cannot be told apart from {' or '.join(texts)}." if texts else ""
+
+
+def _more(row: Row, chosen: Row) -> str:
+    """Return how the parameters of another compare with the chosen one's."""
+    theirs, ours = _params(row), _params(chosen)
+    if theirs == ours:
+        return "as many parameters"
+    if 0 in (theirs, ours):
+        return f"{theirs:,} parameters"
+    more = theirs > ours
+    return (
+        f"{_times(max(theirs, ours) / min(theirs, ours))} {'more' if more else 'fewer'} parameters"
+    )
+
+
+def _promise(expected: Expected, percent: bool) -> str:
+    """Return what to expect on new data."""
+    interval = f"{_score(expected.low, percent)} to {_score(expected.high, percent)}"
+    curse = (
+        f", {_points(expected.optimism, percent)} less for its luck in having been picked from "
+        f"{expected.tried}"
+    )
+    if _points(expected.optimism, percent) == _points(0.0, percent) or expected.optimism < 0:
+        curse = ""
+    return f" On new data expect {_score(expected.score, percent)}{curse} ({interval})."
+
+
+def _share(share: float) -> str:
+    """Return a probability, never called certain."""
+    return f"{100 * min(max(share, 0.01), 0.99):.0f} %"
+
+
 def _params(row: Row) -> int:
     return row.finalist.trainable_params
 
@@ -92,10 +150,15 @@ def _points(difference: float, percent: bool) -> str:
 
 
 def _tolerance(within: str) -> str:
-    if within == "1se":
+    """Return a tolerance in words."""
+    return " and ".join(map(_limit, within.split(",")))
+
+
+def _limit(part: str) -> str:
+    if part == "1se":
         return "within one standard error"
-    match = re.fullmatch(r"([\d.]+)(se|pt)", within)
+    match = re.fullmatch(r"([\d.]+)(se|pt)", part)
     if match is None:
-        return "equal to it"
+        return "equal"
     unit = "standard errors" if match[2] == "se" else "points"
     return f"within {match[1]} {unit}"

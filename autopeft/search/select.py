@@ -7,30 +7,17 @@ worse than the best, the simplest.
 from __future__ import annotations
 
 import re
-import statistics
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
 
 from autopeft.errors import ConfigError, NoCandidateError
 from autopeft.records import TrialRecord, TrialState
-from autopeft.search.bootstrap import (
-    RESAMPLES,
-    Replicate,
-    Resampled,
-    best_shares,
-    bootstrap,
-    standard_error,
-    usable,
-)
-from autopeft.search.finalist import Choice, Finalist, Row
+from autopeft.search.bootstrap import RESAMPLES, Resampled, bootstrap, usable
+from autopeft.search.expected import expected
+from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, fronts, gain, size
 from autopeft.search.reason import reason
-
-Tolerance = Callable[[float], float]
-"""From a standard error, how far below the best a candidate may be."""
-
-_ROUNDING = 1e-12
+from autopeft.search.standing import Tolerance, compared, price, ranked
 
 
 def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int = 5) -> list[int]:
@@ -59,12 +46,18 @@ def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int 
 def tolerance(within: str) -> Tolerance:
     """Return the rule that a ``--within`` names: ``0``, ``1se``, ``2se``, ``0.5pt`` …
 
-    A point (``pt``) is 0.01 of the metric.
+    Of several, separated by commas, the narrowest holds: ``1se,0.5pt`` is within one standard error
+    and at most half a point. A point (``pt``) is 0.01 of the metric.
 
     Raises:
         ConfigError: it is none of these.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(se|pt)|0", within.strip())
+    limits = [_limit(part.strip(), within) for part in within.split(",")]
+    return lambda error: min(limit(error) for limit in limits)
+
+
+def _limit(part: str, within: str) -> Tolerance:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(se|pt)|0", part)
     if match is None:
         raise ConfigError(f"--within {within!r}; allowed: 0, 1se, 2se, 0.5pt or the like")
     amount, unit = float(match[1] or 0), match[2]
@@ -80,6 +73,7 @@ def choose(
     within: str = "1se",
     floor: float | None = None,
     percent: bool = True,
+    tried: Sequence[Point] = (),
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Choice:
@@ -97,6 +91,8 @@ def choose(
         within: how far below the best is allowed, see `tolerance`.
         floor: score of a model that learnt nothing (the majority class).
         percent: whether the reason prints scores as percentages.
+        tried: first scores and sizes of all trials that came to their end, from which the finalists
+            were picked; they say how much of the best score is luck.
         seed: of the resampling.
         resamples: B.
 
@@ -107,84 +103,26 @@ def choose(
     measured = [c for c in candidates if usable(c.replicates)]
     if not any(c.eligible for c in measured):
         raise NoCandidateError("no finalist has a score: every training of them failed")
-    drawn = bootstrap(
+    evidence = bootstrap(
         [usable(c.replicates) for c in measured],
         resampled,
         rows=rows,
         seed=seed,
         resamples=resamples,
     )
-    gains = drawn if higher_is_better else -drawn
-    table = _table(measured, gains, higher_is_better, allowed, floor)
-    chosen = min((row for row in table if row.admissible), key=_price)
+    if not higher_is_better:
+        evidence = replace(evidence, draws=-evidence.draws)
+    table = ranked(measured, evidence.draws, higher_is_better, allowed, floor)
+    chosen = min((row for row in table if row.admissible), key=price)
+    table = compared(table, chosen, measured, evidence.draws)
+    chosen = next(row for row in table if row.finalist is chosen.finalist)
+    new = expected(chosen, measured, evidence, tried, higher_is_better, seed)
+    if percent:
+        new = replace(new, low=max(0.0, new.low), high=min(1.0, new.high))
     return Choice(
         number=chosen.finalist.number,
         seed=chosen.seed,
         table=table,
-        reason=reason(chosen, table, within=within, percent=percent),
+        reason=reason(chosen, table, new, within=within, percent=percent),
+        expected=new,
     )
-
-
-def _table(
-    measured: Sequence[Finalist],
-    gains: np.ndarray,
-    higher_is_better: bool,
-    allowed: Tolerance,
-    floor: float | None,
-) -> tuple[Row, ...]:
-    scores = [[r.score for r in usable(c.replicates)] for c in measured]
-    means = [gain(statistics.fmean(of_seeds), higher_is_better) for of_seeds in scores]
-    ranking = sorted(range(len(measured)), key=lambda i: (-means[i], *_order(measured[i])))
-    best = next(i for i in ranking if measured[i].eligible)
-    shares = best_shares(gains)
-
-    def near(reference: int, other: int) -> bool:
-        behind = means[reference] - means[other]
-        return behind <= allowed(standard_error(gains[reference], gains[other])) + _ROUNDING
-
-    def admissible(i: int) -> bool:
-        if i == best:
-            return True
-        references = [j for j, c in enumerate(measured) if c.origin == "default"]
-        heads = [means[j] for j, c in enumerate(measured) if c.origin == "head" and j != i]
-        learnt = [*heads, *([] if floor is None else [gain(floor, higher_is_better)])]
-        return (
-            measured[i].eligible
-            and all(means[i] > level for level in learnt)
-            and all(near(j, i) for j in (best, *references))
-        )
-
-    return tuple(
-        Row(
-            finalist=measured[i],
-            mean=statistics.fmean(scores[i]),
-            spread=statistics.stdev(scores[i]) if len(scores[i]) > 1 else None,
-            behind=means[best] - means[i],
-            standard_error=standard_error(gains[best], gains[i]),
-            best_share=float(shares[i]),
-            admissible=admissible(i),
-            seed=_median(measured[i], higher_is_better).seed,
-        )
-        for i in ranking
-    )
-
-
-def _price(row: Row) -> tuple[float, float, float, str]:
-    return _order(row.finalist)
-
-
-def _order(finalist: Finalist) -> tuple[float, float, float, str]:
-    size_bytes, latency = finalist.artifact_bytes, finalist.latency_seconds
-    return (
-        finalist.trainable_params,
-        float("inf") if size_bytes is None else size_bytes,
-        float("inf") if latency is None else latency,
-        finalist.fingerprint,
-    )
-
-
-def _median(finalist: Finalist, higher_is_better: bool) -> Replicate:
-    ordered = sorted(
-        usable(finalist.replicates), key=lambda r: (gain(r.score, higher_is_better), r.seed)
-    )
-    return ordered[(len(ordered) - 1) // 2]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from autopeft.api.clock import Clock
-from autopeft.api.finals import Finals, decide, untrained_score
+from autopeft.api.finals import MOST_SEEDS, Finals
+from autopeft.api.judge import Judge, untrained_score
 from autopeft.api.pool import Job
 from autopeft.api.record import artifact_folder
 from autopeft.api.sitting import Sitting
@@ -43,26 +45,41 @@ TRIALS = {  # number: (method, parameters, wrong answers, origin)
 
 
 class MadeUpPool:
-    """Trains nothing: writes outputs with as many wrong answers as the trial has."""
+    """Trains nothing: writes outputs with as many wrong answers as the trial has.
 
-    def __init__(self, *, fails: tuple[tuple[int, int], ...] = ()) -> None:
+    Args:
+        fails: trials and seeds of the trainings that fail.
+        further: wrong answers of trials with further seeds, in place of those of the first.
+    """
+
+    def __init__(
+        self,
+        *,
+        fails: tuple[tuple[int, int], ...] = (),
+        further: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:
         self.trained: list[tuple[int, int]] = []
         self._fails = fails
+        self._further = further or {}
 
     def run(self, packs: Iterator[Sequence[Job]], watcher: Finals) -> int:
         for job in itertools.chain.from_iterable(packs):
             key = (job.number, job.seed)
+            wrongs = self._further.get(job.number, ())
             self.trained.append(key)
             watcher.started(job)
             if key in self._fails:
                 watcher.failed(job, Cause.OUT_OF_MEMORY, "made up")
             else:
-                watcher.finished(job, outcome(job.artifact, job.number))
+                shift = job.seed - 6
+                wrong = wrongs[shift] if 0 <= shift < len(wrongs) else None
+                watcher.finished(job, outcome(job.artifact, job.number, wrong))
         return len(self.trained)
 
 
-def outcome(artifact: Path, number: int) -> dict[str, Any]:
-    _, params, wrong, _ = TRIALS[number]
+def outcome(artifact: Path, number: int, wrong: int | None = None) -> dict[str, Any]:
+    _, params, usual, _ = TRIALS[number]
+    wrong = usual if wrong is None else wrong
     artifact.mkdir(parents=True, exist_ok=True)
     right = np.eye(2)[TARGETS]
     right[:wrong] = 1 - right[:wrong]
@@ -83,7 +100,13 @@ def outcome(artifact: Path, number: int) -> dict[str, Any]:
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[tuple[Path, TrialStore]]:
     """Return a run whose four trials are finished."""
-    with RunFolder.open(tmp_path / "run", identity={}) as folder:
+    with finished_run(tmp_path / "run") as made:
+        yield made
+
+
+@contextlib.contextmanager
+def finished_run(path: Path) -> Iterator[tuple[Path, TrialStore]]:
+    with RunFolder.open(path, identity={}) as folder:
         store = folder.trials(higher_is_better=True)
         for number, (method, params, _, origin) in TRIALS.items():
             candidate = Candidate(method=method, learning_rate=1e-3, epochs=1)
@@ -113,126 +136,166 @@ def run(tmp_path: Path) -> Iterator[tuple[Path, TrialStore]]:
         yield folder.path, store
 
 
-def finals(run: tuple[Path, TrialStore], heard: Heard, **limits: float) -> Finals:
+@pytest.fixture
+def judge(run: tuple[Path, TrialStore], tmp_path: Path) -> Judge:
+    file = tmp_path / "space.yaml"
+    file.write_text("methods:\n  lora:\n  ia3:\n  bitfit:\n")
+    return Judge(
+        trials=run[1],
+        folder=run[0],
+        problem=PROBLEM,
+        space=load_space(str(file)),
+        targets=TARGETS,
+        train_targets=TARGETS,
+        within="1se",
+        references_eligible=True,
+        seed=0,
+    )
+
+
+def finals(judge: Judge, heard: Heard | None = None, **limits: float) -> Finals:
     clock = Clock(limit_seconds=limits.get("seconds"), now=lambda: 0.0)
     if limits:
         for method in ("lora", "head_only", "ia3", "bitfit"):
             clock.measured(Candidate(method=method, learning_rate=1.0, epochs=1), 10.0, 1.0)
         clock.delivery_seconds = 0.0
-    folder, store = run
     sitting = Sitting(
-        trials=store,
+        trials=judge.trials,
         clock=clock,
-        screen=heard,
-        folder=folder,
+        screen=heard or Heard(),
+        folder=judge.folder,
         higher_is_better=True,
         save=lambda: None,
     )
-    return Finals(sitting)
+    return Finals(sitting, judge)
 
 
-def chosen(run: tuple[Path, TrialStore], made: Finals, tmp_path: Path, **changes: Any) -> Any:
-    file = tmp_path / "space.yaml"
-    file.write_text("methods:\n  lora:\n  ia3:\n  bitfit:\n")
-    options = {"within": "1se", "references_eligible": True, "seed": 0, **changes}
-    return decide(
-        made.finalists(),
-        run[1],
-        run[0],
-        PROBLEM,
-        load_space(str(file)),
-        targets=TARGETS,
-        train_targets=TARGETS,
-        **options,
-    )
+def raced(judge: Judge, heard: Heard | None = None, **pool: Any) -> list[tuple[int, int]]:
+    """Return the trials and seeds that the finals of a made-up pool train, in order."""
+    made_up = MadeUpPool(**pool)
+    finals(judge, heard).run(made_up)  # type: ignore[arg-type]
+    return made_up.trained
 
 
-def test_every_finalist_gets_its_seeds_and_one_seed_goes_round_first(
-    run: tuple[Path, TrialStore],
-) -> None:
-    pool = MadeUpPool()
-    finals(run, Heard()).run(pool)  # type: ignore[arg-type]
-    assert sorted(pool.trained) == [(number, seed) for number in range(4) for seed in (6, 7)]
-    assert [seed for _, seed in pool.trained] == [6] * 3 + [7] * 3 + [6, 7]
-    assert {number for number, _ in pool.trained[-2:]} == {1}, "the head alone comes last"
-    assert [record.seed for record in run[1].replicates(2)] == [6, 7]
+UNSURE = {0: (4, 5, 4, 5), 2: (9, 4, 8, 4)}
+"""Trial 2, a tenth of the size of trial 0, is as good with some seeds and worse with others."""
 
 
-def test_what_is_done_is_not_done_again(run: tuple[Path, TrialStore]) -> None:
-    finals(run, Heard()).run(MadeUpPool(fails=((3, 6),)))  # type: ignore[arg-type]
-    again = MadeUpPool()
-    finals(run, Heard()).run(again)  # type: ignore[arg-type]
-    assert again.trained == []
+def test_one_seed_goes_round_all_finalists_first_and_the_head_comes_last(judge: Judge) -> None:
+    trained = raced(judge)
+    assert sorted(trained[:3]) == [(0, 6), (2, 6), (3, 6)]
+    assert trained[-2:] == [(1, 6), (1, 7)]
 
 
-def test_smallest_of_the_best_is_chosen(run: tuple[Path, TrialStore], tmp_path: Path) -> None:
-    made = finals(run, Heard())
+def test_the_race_is_over_when_no_seed_can_change_the_choice(judge: Judge) -> None:
+    heard = Heard()
+    trained = raced(judge, heard)
+    assert len(trained) == 3 + 2, "all trainings of a trial scored the same, so two are enough"
+    assert "decided after 2 seeds" in heard.text
+
+
+def test_who_cannot_change_the_choice_leaves_its_seeds_to_the_others(judge: Judge) -> None:
+    heard = Heard()
+    trained = [
+        (number, seed) for number, seed in raced(judge, heard, further=UNSURE) if number != 1
+    ]
+    assert [seed for number, seed in trained if number == 3] == [6]
+    assert {(0, 7), (2, 7)} <= set(trained)
+    assert any(seed == 8 for _, seed in trained), "more than three seeds where it matters"
+    assert len(trained) == 6, "as many as all with three seeds would take"
+    assert max(seed for _, seed in trained) < 5 + MOST_SEEDS
+    assert "2 of 3 finalists can still change it after 2 seeds" in heard.text
+
+
+def test_race_that_was_interrupted_goes_on_as_it_would_have(judge: Judge, tmp_path: Path) -> None:
+    with finished_run(tmp_path / "other") as (folder, store):
+        other = dataclasses.replace(judge, trials=store, folder=folder)
+        uninterrupted = raced(other, further=UNSURE)
+
+    class Ended(BaseException):
+        pass
+
+    class Dying(MadeUpPool):
+        def run(self, packs: Iterator[Sequence[Job]], watcher: Finals) -> int:
+            for pack in packs:
+                if len(self.trained) == 4:
+                    raise Ended
+                super().run(iter([pack]), watcher)
+            return 0
+
+    first = Dying(further=UNSURE)
+    with pytest.raises(Ended):
+        finals(judge).run(first)  # type: ignore[arg-type]
+    rest = raced(judge, further=UNSURE)
+    assert len(first.trained) == 4
+    assert first.trained + rest == uninterrupted
+
+
+def test_what_is_done_is_not_done_again(judge: Judge) -> None:
+    assert (3, 6) in raced(judge, fails=((3, 6),))
+    assert raced(judge) == []
+
+
+def test_smallest_of_the_best_is_chosen(judge: Judge) -> None:
+    made = finals(judge)
     made.run(MadeUpPool())  # type: ignore[arg-type]
-    choice = chosen(run, made, tmp_path)
+    choice = judge.choose(made.finalists())
     assert choice.number == 2
     assert choice.seed in (5, 6, 7)
     assert "200 trained parameters" in choice.reason
+    assert choice.expected.tried == 3, "the head alone does not count"
 
 
-def test_reference_outside_the_methods_asked_for_is_not_chosen(
-    run: tuple[Path, TrialStore], tmp_path: Path
-) -> None:
-    made = finals(run, Heard())
-    choice = chosen(run, made, tmp_path, within="0.5pt", references_eligible=False)
+def test_reference_outside_the_methods_asked_for_is_not_chosen(judge: Judge) -> None:
+    made = finals(judge)
+    strict = dataclasses.replace(judge, within="0.5pt", references_eligible=False)
+    choice = strict.choose(made.finalists())
     rows = {row.finalist.number: row.finalist.eligible for row in choice.table}
     assert rows[1] is False
     assert rows[2] is True
 
 
-def test_replicate_that_failed_counts_for_nothing(
-    run: tuple[Path, TrialStore], tmp_path: Path
-) -> None:
-    made = finals(run, Heard())
+def test_replicate_that_failed_counts_for_nothing(judge: Judge) -> None:
+    made = finals(judge)
     made.run(MadeUpPool(fails=((2, 6), (2, 7))))  # type: ignore[arg-type]
-    rows = {row.finalist.number: row for row in chosen(run, made, tmp_path).table}
+    rows = {row.finalist.number: row for row in judge.choose(made.finalists()).table}
     assert [replicate.seed for replicate in rows[2].finalist.replicates] == [5]
-    assert len(rows[0].finalist.replicates) == 3
+    assert [replicate.seed for replicate in rows[0].finalist.replicates] == [5, 6]
 
 
-def test_weights_that_were_lost_are_trained_again_first(run: tuple[Path, TrialStore]) -> None:
-    folder, store = run
-    (folder / "trials" / "2-5" / "adapter_model.safetensors").write_bytes(b"half")
-    heard, pool = Heard(), MadeUpPool()
-    finals(run, heard).run(pool)  # type: ignore[arg-type]
-    assert pool.trained[0] == (2, 5)
-    assert [record.seed for record in store.replicates(2)] == [6, 7], "its record is the trial's"
+def test_weights_that_were_lost_are_trained_again_first(judge: Judge) -> None:
+    (judge.folder / "trials" / "2-5" / "adapter_model.safetensors").write_bytes(b"half")
+    heard = Heard()
+    assert raced(judge, heard)[0] == (2, 5)
+    assert [r.seed for r in judge.trials.replicates(2)] == [6], "its record is the trial's"
     assert "weights of trial 2 were damaged" in heard.text
 
 
-def test_finalist_without_any_weights_is_left_out(
-    run: tuple[Path, TrialStore], tmp_path: Path
-) -> None:
-    (run[0] / "trials" / "2-5" / "selection.npy").unlink()
-    made = finals(run, Heard())
+def test_finalist_without_any_weights_is_left_out(judge: Judge) -> None:
+    (judge.folder / "trials" / "2-5" / "selection.npy").unlink()
+    made = finals(judge)
     made.run(MadeUpPool(fails=((2, 5), (2, 6), (2, 7))))  # type: ignore[arg-type]
-    assert 2 not in [row.finalist.number for row in chosen(run, made, tmp_path).table]
+    assert 2 not in [row.finalist.number for row in judge.choose(made.finalists()).table]
 
 
-def test_no_weights_at_all_is_an_error(run: tuple[Path, TrialStore], tmp_path: Path) -> None:
+def test_no_weights_at_all_is_an_error(judge: Judge) -> None:
     for number in TRIALS:
-        (run[0] / "trials" / f"{number}-5" / "selection.npy").unlink()
+        (judge.folder / "trials" / f"{number}-5" / "selection.npy").unlink()
     with pytest.raises(NoCandidateError):
-        chosen(run, finals(run, Heard()), tmp_path)
+        judge.choose(finals(judge).finalists())
 
 
-def test_short_time_leaves_replicates_out(run: tuple[Path, TrialStore]) -> None:
-    pool, heard = MadeUpPool(), Heard()
-    made = finals(run, heard, seconds=5.0)
+def test_short_time_leaves_replicates_out(judge: Judge) -> None:
+    pool = MadeUpPool()
+    made = finals(judge, seconds=5.0)
     made.run(pool)  # type: ignore[arg-type]
     assert pool.trained == []
     assert made.skipped > 0
 
 
-def test_further_seeds_of_some_come_before_all_seeds_of_one(
-    run: tuple[Path, TrialStore],
-) -> None:
+def test_further_seeds_of_some_come_before_all_seeds_of_one(judge: Judge) -> None:
     pool = MadeUpPool()
-    made = finals(run, Heard(), seconds=32.0)  # three trainings of ten seconds
+    made = finals(judge, seconds=32.0)  # three trainings of ten seconds
     made.run(pool)  # type: ignore[arg-type]
     assert pool.trained[:2] in ([(0, 6), (2, 6)], [(2, 6), (0, 6)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -12,9 +13,18 @@ from hypothesis import strategies as st
 
 from autopeft.errors import ConfigError, NoCandidateError
 from autopeft.records import Candidate, Cause, Costs, TrialRecord, TrialState
-from autopeft.search.bootstrap import Replicate, best_shares, bootstrap, standard_error
+from autopeft.search.bootstrap import (
+    Replicate,
+    best_shares,
+    bootstrap,
+    moderated,
+    standard_error,
+    tied_shares,
+)
 from autopeft.search.finalist import Choice, Finalist
+from autopeft.search.front import Point
 from autopeft.search.select import choose, finalists, tolerance
+from benchmarks.search.made_up_finals import world
 
 ROWS = 400
 
@@ -96,7 +106,7 @@ def test_the_choice_equals_brute_force(
     choice = pick(table, within)
     groups = [[r for r in c.replicates if not math.isnan(r.score)] for c in table]
     means = [sum(r.score for r in group) / len(group) for group in groups]
-    resamples = bootstrap(groups, accuracy, rows=60, seed=0, resamples=400)
+    resamples = bootstrap(groups, accuracy, rows=60, seed=0, resamples=400).draws
 
     def allowed(ahead: int, behind: int) -> bool:
         error = float(np.std(resamples[ahead] - resamples[behind], ddof=1))
@@ -127,7 +137,7 @@ def test_the_choice_is_within_one_standard_error_of_the_default(
     groups = [[r for r in c.replicates if not math.isnan(r.score)] for c in table]
     means = [sum(r.score for r in group) / len(group) for group in groups]
     chosen = next(i for i, c in enumerate(table) if c.number == pick(table).number)
-    resamples = bootstrap(groups, accuracy, rows=60, seed=0, resamples=400)
+    resamples = bootstrap(groups, accuracy, rows=60, seed=0, resamples=400).draws
     assert means[0] - means[chosen] <= standard_error(resamples[0], resamples[chosen]) + 1e-9
 
 
@@ -168,6 +178,57 @@ def test_more_parameters_than_the_default_say_what_they_buy() -> None:
     choice = pick(table)
     assert choice.number == 2
     assert "4.0× more than the default LoRA, which buy 20.0 points" in choice.reason
+
+
+def test_the_sentence_says_how_sure_it_is_and_who_cannot_be_told_apart() -> None:
+    table = [
+        finalist(0, 73_000, 0.90, 0.91, 0.90, origin="default"),
+        finalist(1, 9_000, 0.89, 0.90, 0.90),
+        finalist(2, 100, 0.5, 0.52, 0.51),
+    ]
+    choice = pick(table)
+    assert choice.number == 1
+    assert (
+        "It cannot be told apart from trial 0 (method-0), which trains 8.1× more parameters."
+        in (choice.reason)
+    )
+    assert "% it is the best of the finalists, or at most" in choice.reason
+    assert "On new data expect 89." in choice.reason
+    chances = {row.finalist.number: row.chance for row in choice.table}
+    assert chances[1] == 1.0
+    assert chances[0] > 0.05 > chances[2]
+
+
+def test_best_or_tied_is_no_less_than_best() -> None:
+    table = [finalist(0, 73_000, 0.90, 0.91), finalist(1, 9_000, 0.89, 0.90), finalist(2, 10, 0.6)]
+    rows = pick(table).table
+    assert all(row.tied_share >= row.best_share for row in rows)
+    assert rows[0].margin > 0
+    assert pick(table, "0").table[0].tied_share == pytest.approx(
+        pick(table, "0").table[0].best_share, abs=0.01
+    )
+
+
+def test_one_finalist_alone_is_not_compared() -> None:
+    reason = pick([finalist(1, 10, 0.8)]).reason
+    assert "With " not in reason
+    assert "told apart" not in reason
+
+
+def test_expected_score_of_an_error_is_higher_than_measured() -> None:
+    table = [
+        dataclasses.replace(c, replicates=tuple(
+            dataclasses.replace(r, score=1 - r.score) for r in c.replicates))
+        for c in (finalist(0, 10, 0.80, 0.81), finalist(1, 1_000, 0.80, 0.82))
+    ]  # fmt: skip
+    tried = [Point(gain=-0.2 - 0.002 * i, size=3.0) for i in range(20)]
+    choice = choose(
+        table, error, rows=ROWS, higher_is_better=False, percent=False, tried=tried, resamples=200
+    )
+    assert choice.expected.optimism > 0
+    mean = next(row.mean for row in choice.table if row.finalist.number == choice.number)
+    assert choice.expected.score == pytest.approx(mean + choice.expected.optimism)
+    assert choice.expected.low < choice.expected.score < choice.expected.high
 
 
 def test_the_default_can_be_the_choice() -> None:
@@ -219,7 +280,7 @@ def test_nothing_measured_is_an_error() -> None:
 
 def test_rows_are_drawn_once_for_all() -> None:
     one = replicate(0.8, 0)
-    drawn = bootstrap([[one], [one]], accuracy, rows=ROWS, seed=3, resamples=300)
+    drawn = bootstrap([[one], [one]], accuracy, rows=ROWS, seed=3, resamples=300).draws
     assert standard_error(drawn[0], drawn[1]) == 0.0
     alone = float(drawn[0].std())
     assert alone == pytest.approx(math.sqrt(0.8 * 0.2 / ROWS), rel=0.2)
@@ -227,15 +288,44 @@ def test_rows_are_drawn_once_for_all() -> None:
 
 def test_seeds_are_drawn_too() -> None:
     spread = [replicate(s, i) for i, s in enumerate((0.6, 0.8, 1.0))]
-    drawn = bootstrap([spread], accuracy, rows=ROWS, seed=3, resamples=500)
+    drawn = bootstrap([spread], accuracy, rows=ROWS, seed=3, resamples=500).draws
     assert drawn.std() > 0.08
+
+
+def test_rows_and_seeds_are_counted_once() -> None:
+    """The pigeonhole bootstrap counts what a seed gets right on just these rows more than once."""
+    generator = np.random.default_rng(0)
+    claimed, actual = [], []
+    for _ in range(60):
+        made = world(generator, tried=2, rows=ROWS, seeds=3)
+        groups = [made.finalist(i, 3).replicates for i in range(2)]
+        draws = bootstrap(groups, accuracy, rows=ROWS, seed=0, resamples=200).draws
+        means = [statistics.fmean(r.score for r in group) for group in groups]
+        claimed.append(standard_error(draws[0], draws[1]) ** 2)
+        actual.append((means[0] - means[1] - (made.true[0] - made.true[1])) ** 2)
+    assert np.mean(claimed) == pytest.approx(np.mean(actual), rel=0.35)
+
+
+def test_variances_are_pooled_where_there_are_few_seeds() -> None:
+    found = moderated(np.array([1.0, 3.0, 0.0]), np.array([2, 2, 0]))
+    assert found[2] == pytest.approx(2.0)
+    assert 1.0 < found[0] < 2.0 < found[1] < 3.0
+    assert moderated(np.array([0.0]), np.array([0])).tolist() == [0.0]
+    assert moderated(np.array([-1.0]), np.array([3])).tolist() == [0.0]
+
+
+def test_ties_are_with_those_that_may_be_chosen() -> None:
+    gains = np.array([[1.0, 2.0], [1.5, 1.5], [9.0, 9.0]])
+    rivals = np.array([True, True, False])
+    assert tied_shares(gains, np.array([0.0, 0.5, 0.0]), rivals).tolist() == [0.5, 1.0, 1.0]
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     group = [[replicate(0.7, 1), replicate(0.8, 2)]]
     whole = bootstrap(group, accuracy, rows=ROWS, seed=1, resamples=50)
     monkeypatch.setattr("autopeft.search.bootstrap._CHUNK", 7 * ROWS)
-    assert np.array_equal(whole, bootstrap(group, accuracy, rows=ROWS, seed=1, resamples=50))
+    again = bootstrap(group, accuracy, rows=ROWS, seed=1, resamples=50)
+    assert np.array_equal(whole.draws, again.draws)
 
 
 def test_shares_split_ties_and_skip_what_is_missing() -> None:
@@ -245,13 +335,22 @@ def test_shares_split_ties_and_skip_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("within", "limit"), [("0", 0.0), ("1se", 2.0), ("2se", 4.0), ("0.5pt", 0.005), ("1.5se", 3.0)]
+    ("within", "limit"),
+    [
+        ("0", 0.0),
+        ("1se", 2.0),
+        ("2se", 4.0),
+        ("0.5pt", 0.005),
+        ("1.5se", 3.0),
+        ("1se,0.5pt", 0.005),
+        ("1se,300pt", 2.0),
+    ],
 )
 def test_tolerances(within: str, limit: float) -> None:
     assert tolerance(within)(2.0) == pytest.approx(limit)
 
 
-@pytest.mark.parametrize("within", ["", "se", "5", "1sd", "-1se", "1 pt x"])
+@pytest.mark.parametrize("within", ["", "se", "5", "1sd", "-1se", "1 pt x", "1se,", "1se,x"])
 def test_an_unknown_tolerance_is_refused(within: str) -> None:
     with pytest.raises(ConfigError, match="allowed: 0, 1se, 2se"):
         tolerance(within)

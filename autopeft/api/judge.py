@@ -1,0 +1,146 @@
+"""What the finalists' outputs on the selection split say: who still races, and who is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autopeft.api.weights import whole
+from autopeft.records import TrialRecord, TrialState
+from autopeft.search.bootstrap import Replicate
+from autopeft.search.finalist import Choice, Finalist
+from autopeft.search.front import Point, gain, size
+from autopeft.search.racing import undecided
+from autopeft.search.select import choose, tolerance
+from autopeft.search.space import Space
+from autopeft.store import TrialStore
+from autopeft.tasks import TASKS
+from autopeft.tasks.metric import METRICS, resampled
+from autopeft.tasks.problem import Problem
+
+PERCENT = ("accuracy", "macro-f1")
+"""Metrics that people read as percentages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Compares finalists by the selection split.
+
+    Args:
+        trials: holds their replicates.
+        folder: the run folder, with every replicate's outputs on the selection split.
+        problem: task and metric.
+        space: what was searched.
+        targets: of the selection split.
+        train_targets: of the training split, for the score of a model that learnt nothing.
+        within: how far below the best the choice may be.
+        references_eligible: whether the default and the head alone may be chosen where the space
+            does not hold their methods.
+        seed: of the resampling.
+    """
+
+    trials: TrialStore
+    folder: Path
+    problem: Problem
+    space: Space
+    targets: np.ndarray
+    train_targets: np.ndarray
+    within: str
+    references_eligible: bool
+    seed: int
+
+    def choose(self, final: Sequence[TrialRecord]) -> Choice:
+        """Choose among the finalists; see `autopeft.search.select.choose`."""
+        return choose(
+            self._measured(final),
+            self._resampled,
+            rows=len(self.targets),
+            higher_is_better=self._higher_is_better,
+            within=self.within,
+            floor=untrained_score(self.problem, self.train_targets, self.targets),
+            percent=self.problem.metric in PERCENT,
+            tried=self._tried(),
+            seed=self.seed,
+        )
+
+    def undecided(self, final: Sequence[TrialRecord], seeds: int) -> list[int]:
+        """Return the numbers of those that may still change the choice, the likeliest first.
+
+        Args:
+            final: the finalists without the head alone.
+            seeds: only the first so many of each are looked at, so that a run that was killed
+                decides as it did.
+        """
+        return undecided(
+            self._measured(final, seeds),
+            self._resampled,
+            rows=len(self.targets),
+            higher_is_better=self._higher_is_better,
+            allowed=tolerance(self.within),
+            seed=self.seed,
+        )
+
+    @property
+    def _higher_is_better(self) -> bool:
+        return METRICS.get(self.problem.metric).higher_is_better
+
+    def _resampled(self, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return resampled(self.problem.metric, self.targets, predicted, weights)
+
+    def _measured(self, final: Sequence[TrialRecord], seeds: int | None = None) -> list[Finalist]:
+        """Return the finalists of which some weights are whole."""
+        made = (self._finalist(record, seeds) for record in final)
+        return [finalist for finalist in made if finalist.replicates]
+
+    def _finalist(self, record: TrialRecord, seeds: int | None) -> Finalist:
+        runs = [record, *self.trials.replicates(record.number)]
+        if seeds is not None:
+            runs = [run for run in runs if run.seed < record.seed + seeds]
+        return Finalist(
+            number=record.number,
+            label=record.candidate.describe(),
+            origin=record.origin,
+            trainable_params=record.costs.trainable_params,
+            fingerprint=record.candidate.fingerprint,
+            artifact_bytes=record.costs.artifact_bytes,
+            latency_seconds=record.costs.latency_seconds,
+            eligible=self.references_eligible or record.candidate.method in self.space.methods,
+            replicates=tuple(map(self._replicate, filter(self._usable, runs))),
+        )
+
+    def _usable(self, run: TrialRecord) -> bool:
+        return run.artifact is not None and whole(self.folder / run.artifact)
+
+    def _replicate(self, run: TrialRecord) -> Replicate:
+        assert run.artifact is not None
+        assert run.score is not None
+        outputs = np.load(self.folder / run.artifact / "selection.npy", allow_pickle=False)
+        predictions = TASKS.get(self.problem.task).predictions(outputs)
+        return Replicate(seed=run.seed, score=run.score, predictions=predictions)
+
+    def _tried(self) -> list[Point]:
+        """Return first scores and sizes of the trials that came to their end, the head apart."""
+        return [
+            Point(
+                gain=gain(record.score, self._higher_is_better),
+                size=size(record.costs.trainable_params),
+            )
+            for record in self.trials.records()
+            if record.state is TrialState.COMPLETE
+            and record.score is not None
+            and record.origin != "head"
+        ]
+
+
+def untrained_score(problem: Problem, train_targets: np.ndarray, targets: np.ndarray) -> float:
+    """Return the score of the majority class, or of the mean, of the training split."""
+    if TASKS.get(problem.task).categorical:
+        constant = np.bincount(train_targets).argmax()
+    else:
+        constant = train_targets.mean()
+    weights = np.ones((1, len(targets)), dtype=np.int64)
+    predicted = np.full(len(targets), constant)
+    return float(resampled(problem.metric, targets, predicted, weights)[0])
