@@ -19,6 +19,9 @@ from autopeft.errors import ConfigError, suggestion
 WITHIN = ("0", "1se", "2se", "0.5pt", "1se,0.5pt")
 """How far below the best the choice may be; see `autopeft.search.select`."""
 
+UNTIL = ("converged",)
+"""What may end a search before its budget does; see `autopeft.search.convergence`."""
+
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 _BYTES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -69,6 +72,12 @@ def _at_least_one(text: str | int) -> int:
 def _within(text: str) -> str:
     if text not in WITHIN:
         raise ValueError(f"{text!r}; {suggestion(text, WITHIN)}")
+    return text
+
+
+def _until(text: str) -> str:
+    if text not in UNTIL:
+        raise ValueError(f"{text!r}; {suggestion(text, UNTIL)}")
     return text
 
 
@@ -140,8 +149,15 @@ class SearchConfig:
     trials: int | None = _setting(
         None,
         "Number of candidates to try, over all resumes. Default: 30, or no limit of their own "
-        "where a time limit is given.",
+        "where a time limit or --until is given.",
         parse=_at_least_one,
+    )
+    until: str | None = _setting(
+        None,
+        "Also end the search when it looks converged: when the next trials are expected to add "
+        "next to nothing. The other limits hold all the same. Allowed: converged.",
+        parse=_until,
+        metavar="STATE",
     )
     max_params: int | None = _setting(
         None,

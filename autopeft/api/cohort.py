@@ -34,6 +34,11 @@ class Cohorts:
         self._search, self._key, self._fits = search, key, fits
         self._waiting: list[Proposal] = []
 
+    @property
+    def begun(self) -> bool:
+        """Whether a cohort was asked for and a part of it still waits to be handed out."""
+        return bool(self._waiting)
+
     def pack(self, size: int) -> list[Proposal]:
         """Return at most `size` proposals that can share a pass; none if there is none left."""
         if not self._waiting:

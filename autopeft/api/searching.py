@@ -25,9 +25,10 @@ from autopeft.api.estimate import (
 )
 from autopeft.api.facts import FACTS, command, facts
 from autopeft.api.finals import Finals
+from autopeft.api.foresight import foresight
 from autopeft.api.handover import FreshProcess, hand_over
 from autopeft.api.interrupt import Interrupt
-from autopeft.api.judge import Judge
+from autopeft.api.judge import PERCENT, Judge
 from autopeft.api.pool import WORK, Job, Pool, Watcher
 from autopeft.api.result import RESULT, ChoiceRecord, SearchResult
 from autopeft.api.sitting import Sitting
@@ -183,9 +184,12 @@ class Searching:
                 pack_key=partial(pack_key, shape=BackboneShape.from_json(about["shape"])),
                 pack_fits=lambda some: self._fit_in_memory(some, space, about),
             )
-            Trials(search, sitting).run(self._pool)
+            until = self.config.until == "converged"
+            Trials(search, sitting, until_converged=until).run(self._pool)
             if search.ended:
                 self.screen.say(f"search  {search.ended}")
+            for line in self._foresight():
+                self.screen.say(f"search  {line}")
             self._refuse_nothing()
             judge = self._judge(space)
             finals = Finals(sitting, judge)
@@ -267,7 +271,8 @@ class Searching:
         return limit is None or pack_bytes(candidates, space, about) <= limit
 
     def _max_trials(self) -> int | None:
-        if self.config.trials is None and self.config.time_limit is None:
+        limits = (self.config.trials, self.config.time_limit, self.config.until)
+        if all(limit is None for limit in limits):
             return DEFAULT_TRIALS
         return self.config.trials
 
@@ -277,6 +282,14 @@ class Searching:
         if not any(record.state is TrialState.COMPLETE for record in records):
             causes = "\n".join(f"  - {line}" for line in self.failures())
             raise NoCandidateError(f"no training came to its end:\n{causes}\nSee {self.path}")
+
+    def _foresight(self) -> list[str]:
+        return foresight(
+            self.trials.records(),
+            higher_is_better=self._higher,
+            percent=self.prepared.problem.metric in PERCENT,
+            workers=self._pool.size,
+        )
 
     def _judge(self, space: Space) -> Judge:
         return Judge(
@@ -342,6 +355,7 @@ class Searching:
             "time_limit": self.config.time_limit,
             "within": self.config.within,
             "merge": self.config.merge,
+            **({"until": self.config.until} if self.config.until else {}),
         }
 
     def _result(self, choice: ChoiceRecord) -> SearchResult:

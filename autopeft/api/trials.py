@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from autopeft.api.cohort import Cohorts
+from autopeft.api.cohort import COHORT, Cohorts
 from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import REPLICATES, Sitting
 from autopeft.api.weights import remove_leftovers
 from autopeft.records import Cause, RungPoint, TrialRecord, TrialState
 from autopeft.report.screen import Screen
+from autopeft.search.convergence import outlook
 from autopeft.search.study import Proposal, Search
 from autopeft.store.trials import PROTECTED
 
@@ -29,10 +30,12 @@ class Trials:
     Args:
         search: proposes and decides.
         sitting: what the phases of a run share.
+        until_converged: whether to end where further trials are expected to add next to nothing.
     """
 
-    def __init__(self, search: Search, sitting: Sitting) -> None:
+    def __init__(self, search: Search, sitting: Sitting, *, until_converged: bool = False) -> None:
         self._search, self._sitting = search, sitting
+        self._until_converged = until_converged
         self._clock, self._screen = sitting.clock, sitting.screen
         self._proposals: dict[int, Proposal] = {}
         self._cohorts = Cohorts(search, sitting.pack_key, sitting.pack_fits)
@@ -52,10 +55,21 @@ class Trials:
             if left is not None and left <= self._least_seconds():
                 self._cohorts.give_up()
                 return
+            if self._until_converged and self._converged():
+                return
             proposals = self._cohorts.pack(self._affordable(left))
             if not proposals:
                 return
             yield [self._job(proposal, left) for proposal in proposals]
+
+    def _converged(self) -> bool:
+        """Return whether to end; looked at between cohorts, lest many looks find it by chance."""
+        if self._cohorts.begun or self._search.queued or self._search.proposed % COHORT:
+            return False
+        found = outlook(
+            self._sitting.trials.records(), higher_is_better=self._sitting.higher_is_better
+        )
+        return found is not None and found.converged
 
     def _job(self, proposal: Proposal, left: float | None) -> Job:
         self._proposals[proposal.number] = proposal

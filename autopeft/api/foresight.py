@@ -1,0 +1,44 @@
+"""What to say of a search that ended: whether it looks converged, and what an hour would buy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autopeft.records import TrialRecord
+from autopeft.search.convergence import COHORT, Outlook, outlook
+
+_HOUR_SECONDS = 3600.0
+
+
+def foresight(
+    records: Sequence[TrialRecord], *, higher_is_better: bool, percent: bool, workers: int
+) -> list[str]:
+    """Return lines on what further trials are expected to add; none where that cannot be said.
+
+    Args:
+        records: of the trials so far.
+        higher_is_better: the metric's direction.
+        percent: whether differences are told in points.
+        workers: training processes.
+    """
+    found = outlook(records, higher_is_better=higher_is_better)
+    if found is None:
+        return []
+    state = "looks converged" if found.converged else "has not converged"
+    lines = [f"{state}: the next {COHORT} trials should {_lift(found, COHORT, percent)}"]
+    spent = sum(record.costs.train_seconds or 0.0 for record in records)
+    if spent > 0:
+        further = max(1, round(_HOUR_SECONDS * workers * len(records) / spent))
+        lines.append(
+            f"another hour, about {further:,} trials, should {_lift(found, further, percent)}"
+        )
+    return lines
+
+
+def _lift(found: Outlook, further: int, percent: bool) -> str:
+    rise, most = (_amount(amount, percent) for amount in found.after(further))
+    return f"lift the front by {rise} on average, by {most} at most"
+
+
+def _amount(rise: float, percent: bool) -> str:
+    return f"{100 * rise:.2f} points" if percent else f"{rise:.2g}"
