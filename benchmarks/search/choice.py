@@ -140,7 +140,7 @@ class Referee:
             rows=len(targets),
             seed=0,
             resamples=RESAMPLES,
-        )
+        ).draws
         return {row.candidate.fingerprint: one for row, one in zip(rows, drawn, strict=True)}
 
 
