@@ -237,6 +237,8 @@ def _band(said: np.ndarray, kept: np.ndarray, low: float, high: float) -> dict[s
 
 def _pooled(bands: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     count = sum(band["count"] for band in bands)
+    if not count:
+        return {"said": None, "kept": None, "count": 0}
     return {
         "count": count,
         **{
