@@ -26,9 +26,9 @@ class Finals:
 
     A round is one seed for all that still race, so that they can share a pass, and so that a short
     time limit costs all of them alike. The first round is for every finalist; who cannot change the
-    choice any more drops out, and those that can share what is left: as many trainings as all
-    finalists with `REPLICATES` seeds each would take. Where not even one further seed of each fits,
-    the best of them get it.
+    choice any more drops out for good, and those that can share what is left: as many trainings as
+    all finalists with `REPLICATES` seeds each would take. Where not even one further seed of each
+    fits, the best of them get it.
 
     Args:
         sitting: what the phases of a run share.
@@ -55,7 +55,7 @@ class Finals:
         racing = rivals
         for seeds in range(1, MOST_SEEDS):
             if seeds > 1:
-                racing = self._racing(rivals, seeds)[:left]
+                racing = [r for r in self._racing(rivals, seeds) if r in racing][:left]
             damaged = list(self._damaged(final)) if seeds == 1 else []
             skipped = self.skipped
             self._train(pool, [*damaged, *self._lacking(racing, seeds)], seeds)

@@ -131,17 +131,19 @@ def race(made: World, finalists: np.ndarray) -> dict[int, int]:
     """Return the seeds that each finalist gets in rounds, at most as many as all with `SEEDS`."""
     seeds = dict.fromkeys(map(int, finalists), 2)
     left = (SEEDS - 2) * len(finalists)
+    racing = list(seeds)
     for round_ in range(2, MOST_SEEDS):
-        racing = undecided(
+        unsure = undecided(
             [made.finalist(number, count) for number, count in seeds.items()],
             accuracy,
             rows=made.right.shape[-1],
             higher_is_better=True,
             allowed=tolerance("1se,0.5pt"),
         )
-        for number in racing[:left]:
+        racing = [number for number in unsure if number in racing][:left]
+        for number in racing:
             seeds[number] = round_ + 1
-        left -= len(racing[:left])
+        left -= len(racing)
         if not racing or not left:
             break
     return seeds
