@@ -105,7 +105,8 @@ class Registry(Generic[InfoT]):
         return isinstance(name, str) and self._find(name) is not None
 
     def _find(self, name: str) -> InfoT | None:
-        self.discover()
+        if name not in self._infos:
+            self.discover()
         if name in self._infos:
             return self._infos[name]
         if name not in self._made:

@@ -77,8 +77,7 @@ def distance(one: Place, other: Place) -> float:
 def _knob(one: Scalar, other: Scalar) -> float:
     if one == other:
         return 0.0
-    words = isinstance(one, bool | str) or isinstance(other, bool | str)
-    if words or one <= -1 or other <= -1:
+    if isinstance(one, bool | str) or isinstance(other, bool | str) or min(one, other) <= -1:
         return OTHER_CHOICE
     return abs(math.log((1 + one) / (1 + other), 4))
 

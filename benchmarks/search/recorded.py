@@ -183,7 +183,9 @@ def read_table(file: Path, *, seeds: int = 1, epochs: int = 5) -> Table:
 
 
 def _row(lines: list[dict[str, Any]], metric: str, trainable_params: int) -> Row:
-    costs = next((line["costs"] for line in lines if line["state"] == "complete"), {})
+    costs: dict[str, Any] = next(
+        (line["costs"] for line in lines if line["state"] == "complete"), {}
+    )
     return Row(
         candidate=Candidate.from_json(lines[0]["candidate"]),
         trainable_params=costs.get("trainable_params", trainable_params),
