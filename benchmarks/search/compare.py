@@ -4,8 +4,9 @@
     python -m benchmarks.search.compare --policies random,tpe,ours --seeds 10 --tasks subj,mr
     python -m benchmarks.search.compare --show
 
-Every policy is replayed on every task under every seed until it has been given the whole table, so
-that no figure depends on where one stops looking. What a policy learns it learns on the other
+Every policy is replayed on every task under every seed until it has found 99 % of the hypervolume,
+and for 200 epochs at least, or has been given the whole table: no figure depends on where one stops
+looking. What a policy learns it learns on the other
 tasks. One JSON line per replay in ``results/search/BACKBONE.jsonl``; a replay of the same table
 that is there is not made again, unless ``--again`` names its policy.
 """
@@ -21,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from autopeft.bench.circumstances import circumstances
+from autopeft.records import TrialState
 from benchmarks import ledger
 from benchmarks.protocol import CELLS, EPOCHS, listed
 from benchmarks.search.choice import Delivered, Referee
-from benchmarks.search.hypervolume import Scale, epochs_to, growth
+from benchmarks.search.hypervolume import NEARLY_ALL, Scale, epochs_to, growth
 from benchmarks.search.policies import ENTRANTS
 from benchmarks.search.policies.learned import Knowledge, learn
 from benchmarks.search.recorded import Table, read_table
@@ -34,8 +36,8 @@ from benchmarks.table.candidates import SEEDS, TASKS
 
 RESULTS = ledger.RESULTS / "search"
 REPLAYS = 30
-BUDGETS = (50, 100, 200, 400)
-"""Epochs after which the choice is looked at, beside the end."""
+BUDGETS = (50, 100, 200)
+"""Epochs after which the choice is looked at."""
 
 Line = Mapping[str, Any]
 
@@ -90,7 +92,7 @@ def _replay_all(options: argparse.Namespace, tables: Sequence[Table], file: Path
             if _key(cell) in known:
                 continue
             began = time.process_time()
-            steps = _replayed(name, table, knowledge, seed)
+            steps = _replayed(name, scale, knowledge, seed)
             line = {
                 **cell,
                 "rows": len(table.rows),
@@ -112,29 +114,37 @@ def _pairs(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
             yield name, seed
 
 
-def _replayed(name: str, table: Table, knowledge: Knowledge, seed: int) -> list[Step]:
+def _replayed(name: str, scale: Scale, knowledge: Knowledge, seed: int) -> list[Step]:
     entrant = ENTRANTS[name]
     given = knowledge if entrant.learns else Knowledge()
-    return replay(entrant.make(table, given, seed), table, seed=seed)
+    policy = entrant.make(scale.table, given, seed)
+    return replay(policy, scale.table, seed=seed, enough=lambda steps: _is_enough(scale, steps))
+
+
+def _is_enough(scale: Scale, steps: Sequence[Step]) -> bool:
+    """Return whether everything that is measured is known."""
+    if not steps or steps[-1].epochs < max(BUDGETS):
+        return False
+    return scale.share_of([s.row for s in steps if s.state is TrialState.COMPLETE]) >= NEARLY_ALL
 
 
 def measured(scale: Scale, referee: Referee, steps: Sequence[Step]) -> dict[str, Any]:
     """Return what is kept of a replay.
 
     ``growth``: [epochs spent, normalised hypervolume], where it grew; ``epochs_to_99``: epochs to
-    99 % of it, None if it never came so far; ``delivered``: per budget in epochs and ``"end"``,
-    what would be delivered.
+    99 % of it, None if it never came so far; ``delivered``: per budget in epochs, what would be
+    delivered.
     """
     points = growth(scale, steps)
     grown = [now for was, now in pairwise(points) if now[1] > was[1]]
-    at = {str(epochs): [s for s in steps if s.epochs <= epochs] for epochs in BUDGETS}
     return {
         "epochs": steps[-1].epochs if steps else 0,
         "trainings": len(steps),
         "epochs_to_99": epochs_to(points),
         "growth": [[epochs, round(share, 4)] for epochs, share in grown],
         "delivered": {
-            budget: _plain(referee.judge(some)) for budget, some in {**at, "end": steps}.items()
+            str(budget): _plain(referee.judge([s for s in steps if s.epochs <= budget]))
+            for budget in BUDGETS
         },
     }
 

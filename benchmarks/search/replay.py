@@ -8,6 +8,7 @@ came was not recorded. Which of a row's recorded seeds is replayed is drawn by t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,7 +88,14 @@ class Untried:
         return self._left.pop(apart.index(min(apart)))[1]
 
 
-def replay(policy: Policy, table: Table, *, seed: int, epochs: int | None = None) -> list[Step]:
+def replay(
+    policy: Policy,
+    table: Table,
+    *,
+    seed: int,
+    epochs: int | None = None,
+    enough: Callable[[Sequence[Step]], bool] = lambda _steps: False,
+) -> list[Step]:
     """Run a search on a table and return what it trained, in order.
 
     Args:
@@ -95,13 +103,14 @@ def replay(policy: Policy, table: Table, *, seed: int, epochs: int | None = None
         table: of a task.
         seed: draws which recorded training of a row is replayed.
         epochs: no training begins once so many are spent; None: until every row was given.
+        enough: from what was trained so far, whether to end before that.
     """
     untried = Untried(table)
     generator, spent, steps = np.random.default_rng(seed), 0, list[Step]()
     seeds = {
         row.candidate.fingerprint: int(generator.integers(len(row.trainings))) for row in table.rows
     }
-    while untried and (epochs is None or spent < epochs):
+    while untried and (epochs is None or spent < epochs) and not enough(steps):
         asked = policy.ask()
         if asked is None:
             break

@@ -12,8 +12,11 @@ from rich.console import Console
 from autopeft.report import table
 
 BASELINE = "random"
+OURS = "ours+both"
+"""Named beforehand: the best of several, seen on the same tasks, would look better than it is."""
+
 HEADLINE = "200"
-"""Epochs after which the delivered choice is told."""
+"""Epochs after which the delivered choice is told; one of `compare.BUDGETS`."""
 
 Line = Mapping[str, Any]
 
@@ -76,3 +79,31 @@ def _row(name: str, lines: Sequence[Line], needed: float, baseline: float | None
         "parameters": round(statistics.median(c["ratio"] for c in made), 3) if made else None,
         "seconds": round(statistics.median(line["cpu_seconds"] for line in lines), 1),
     }
+
+
+def aims(lines: Sequence[Line]) -> list[str]:
+    """Return a sentence per aim: what is aimed at, and what `OURS` does.
+
+    Nothing is said where `OURS` or the generic policies were not replayed.
+    """
+    rows = summary(lines)
+    own = next((row for row in rows if row["policy"] == OURS), None)
+    generic = next((row for row in rows if not row["policy"].startswith("ours")), None)
+    if own is None or generic is None:
+        return []
+    of_generic = own["epochs to 99 %"] / generic["epochs to 99 %"]
+    told = [
+        f"`{own['policy']}` needs {of_generic:.2f} of the epochs of the best generic policy, "
+        f"`{generic['policy']}`; aimed at: at most 0.5"
+    ]
+    if own["of random"] is not None:
+        told.append(f"it needs {own['of random']:.2f} of those of random search; at most 0.2")
+    if own["regret"] is not None:
+        told += [
+            f"its regret is {100 * own['regret']:.2f} points on average; at most 0.5",
+            f"{own['within 1 SE']:.0%} of its choices are within one standard error of the oracle; "
+            "at least 90 %",
+            f"they train {own['parameters']:.2f} of the oracle's parameters in the median; at most "
+            "0.5",
+        ]
+    return told

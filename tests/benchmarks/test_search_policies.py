@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import optuna
 import pytest
 
@@ -10,7 +11,8 @@ from autopeft.search.portfolio import references
 from benchmarks.search.policies import ENTRANTS
 from benchmarks.search.policies.flat import suggest_flat
 from benchmarks.search.policies.generic import OptunaPolicy
-from benchmarks.search.policies.learned import Knowledge, learn
+from benchmarks.search.policies.learned import Knowledge, learn, with_rates
+from benchmarks.search.policies.ours import SearchPolicy
 from benchmarks.search.recorded import Table
 from benchmarks.search.replay import Step, replay
 from benchmarks.table.candidates import table_space
@@ -82,8 +84,11 @@ def test_learnt_rates_move_where_ours_looks(made_up: Table) -> None:
         return 0.9 if one.learning_rate > 0.01 and one.method != "head_only" else 0.6
 
     learnt = learn([table(steep)], places=0)
-    both = [run(name, made_up, learnt, epochs=300) for name in ("ours", "ours+rates")]
-    assert names(both[0]) != names(both[1])
+    spaces = [SPACE, with_rates(SPACE, learnt.rates)]
+    plain, moved = (SearchPolicy(made_up, s, 0, rungs=(5,), first=()) for s in spaces)
+    steps = [replay(policy, made_up, seed=0, epochs=60) for policy in (plain, moved)]
+    rates = [[np.log(s.row.candidate.learning_rate) for s in found] for found in steps]
+    assert np.mean(rates[1]) > np.mean(rates[0])
 
 
 @pytest.mark.parametrize("seed", range(3))

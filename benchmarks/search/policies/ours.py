@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import optuna
 
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
+from autopeft.search.portfolio import hand_made
 from autopeft.search.rungs import SHARES
 from autopeft.search.space import Space
 from autopeft.search.study import Proposal, Search
@@ -25,7 +26,8 @@ class SearchPolicy:
         space: what it may propose.
         seed: of the search.
         rungs: epochs after which trainings are compared, the last one included.
-        first: the portfolio; None for the one that is shipped.
+        first: the portfolio; None for one default per family, and not what is shipped: that may
+            have been learnt on the very task.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class SearchPolicy:
             higher_is_better=higher,
             seed=seed,
             rungs=tuple(epoch / table.epochs for epoch in rungs),
-            first=first,
+            first=list(hand_made(space)) if first is None else first,
         )
 
     def ask(self) -> Candidate | None:
@@ -94,8 +96,8 @@ class SearchPolicy:
         )
 
 
-def shipped(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
-    """As it is."""
+def plain(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Knowing nothing of other tasks."""
     return _policy(table, seed)
 
 

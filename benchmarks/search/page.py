@@ -1,0 +1,116 @@
+"""Write docs/search.md: how searches are compared, and what came of it.
+
+    python -m benchmarks.search.page
+
+The results are those of ``results/search/BACKBONE.jsonl``; see `benchmarks.search.compare`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import ledger
+from benchmarks.search.compare import RESULTS, read_lines
+from benchmarks.search.policies import ENTRANTS
+from benchmarks.search.summary import HEADLINE, aims, summary
+from benchmarks.table.candidates import DRAWN, TASKS
+from docs.pages.markdown import table
+
+PAGE = ledger.ROOT / "docs" / "search.md"
+
+INTRODUCTION = f"""\
+<!-- Written by python -m benchmarks.search.page; do not edit. -->
+
+# Which search is better
+
+A search is judged by what it would have found on trainings that were recorded once: the same
+candidates for everybody, thirty replays of each search in the time of one training.
+
+## The table
+
+Six tasks ({", ".join(TASKS)}); on each the same candidates, trained for five epochs on 1,000 rows
+under two seeds. The candidates are every method with its defaults, and {DRAWN} more drawn from
+[the wide space](spaces.md), spread over methods, sizes, places and learning rates. What is kept of
+each training: the score on the selection split after every epoch, scores on selection and test,
+what was predicted for every row, six costs, and failures as failures.
+`python -m benchmarks.table.record --assets FOLDER` records it, and goes on where it was stopped;
+`benchmarks/table/candidates.py` says how the candidates are drawn.
+
+## A replay
+
+A search proposes what it likes from the wide space. The answer is the nearest candidate of the
+table that this search was not given yet; `benchmarks/search/distance.py` defines near, for every
+search alike. It is told the score epoch by epoch, and pays for each epoch it is told; what it stops
+early costs only that. A failure costs a whole training. Which of the recorded seeds it sees is
+drawn anew in every replay. What a search learns beforehand it learns on the other five tasks.
+
+## What is measured
+
+- **Hypervolume**: the area that the trainings which were completed cover, accuracy against
+  `log10(1 + trained parameters)`, above the head alone and left of the largest candidate; 1 is what
+  the whole table covers. It is computed from means over the seeds, so that luck is not counted.
+- **Epochs to 99 %** of it: the median over replays, the geometric mean over tasks. A replay that
+  never came so far counts as the epochs of the whole table.
+- **Regret**: the program's own choice among what was completed after {HEADLINE} epochs (five
+  finalists, the recorded seeds of each, the one-standard-error rule), and how far its mean test
+  score is below that of the oracle, the candidate of the table with the best mean test score.
+- **Within one standard error** of the oracle, over resamples of test rows and seeds; and the
+  choice's **parameters** as a multiple of the oracle's.
+
+## The searches
+"""
+
+NONE_YET = "There are none yet: the table is still being recorded."
+INCOMPLETE = (
+    "**These are from an incomplete table. They show that the comparison runs, and nothing else.**"
+)
+PICTURES = """\
+![Hypervolume against epochs](pictures/search-hypervolume.svg)
+
+![Regret against epochs](pictures/search-regret.svg)"""
+
+Line = Mapping[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--backbone", default="minilm-l6")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=PAGE)
+    options = parser.parse_args(arguments)
+    lines = read_lines(options.results / f"{options.backbone}.jsonl")
+    options.output.write_text(page(lines), encoding="utf-8")
+    print(f"wrote {options.output}")
+
+
+def page(lines: Sequence[Line]) -> str:
+    """Return the page that tells of some replays."""
+    return "\n".join([*_sections(lines)]) + "\n"
+
+
+def _sections(lines: Sequence[Line]) -> Iterator[str]:
+    yield INTRODUCTION
+    yield from _table(
+        [{"policy": f"`{name}`", "what": one.about} for name, one in ENTRANTS.items()]
+    )
+    yield from ("", "## Results", "")
+    if not lines:
+        yield NONE_YET
+        return
+    if not all(line["complete"] for line in lines):
+        yield from (INCOMPLETE, "")
+    yield from _table(summary(lines))
+    yield from ("", *(f"- {aim}" for aim in aims(lines)), "", PICTURES)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    cells = (["–" if value is None else str(value) for value in row.values()] for row in rows)
+    return table(tuple(rows[0]), cells)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The comparison replays what is missing, sums it up, draws it and writes its page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autopeft.bench.cells import Cell, Cells
+from autopeft.records import Candidate
+from benchmarks.search import compare, learn, page, plot
+from benchmarks.search.page import INCOMPLETE, NONE_YET, PAGE
+from benchmarks.search.policies.learned import LEAST_SPREAD, learn_portfolio, learn_rates
+from benchmarks.search.recorded import Table, read_table
+from benchmarks.search.summary import aims, summary
+from benchmarks.table.candidates import candidates
+from tests.benchmarks.made_up import BACKBONE, Score, table
+from tests.search.made_up import final_score
+
+EVERY = candidates(BACKBONE)
+LORA = [one for one in EVERY if one.method == "lora"]
+
+
+def write(made: Table, folder: Path) -> Path:
+    """Write a table as recorded cells."""
+    BACKBONE.write(folder)
+    about = {
+        "task": made.task,
+        "metric": made.metric,
+        "labels": made.labels,
+        "targets": {name: f"uint8:{_text(values)}" for name, values in made.targets.items()},
+    }
+    cells = Cells(folder / f"{made.task}.jsonl", json.loads(json.dumps(about)))
+    for row in made.rows:
+        for one in row.trainings:
+            line: dict[str, Any] = {"state": "failed", "cause": "bug"}
+            if one.score is not None:
+                line = {
+                    "state": "complete",
+                    "curve": one.curve,
+                    "selection": {"accuracy": one.score},
+                    "test": {"accuracy": one.test},
+                    "predicted": one.predicted,
+                    "costs": {"trainable_params": row.trainable_params, "artifact_bytes": 8},
+                }
+            cells.add(Cell(row.candidate, one.seed), line)
+    return cells.file
+
+
+def _text(values: np.ndarray) -> str:
+    from autopeft.bench.rows import packed
+
+    return packed(values).partition(":")[2]
+
+
+def test_a_table_is_read_as_it_was_recorded(tmp_path: Path) -> None:
+    made = table(lambda one, params, seed: None if seed else 0.75, found=EVERY[:4])
+    read = read_table(write(made, tmp_path))
+    assert [row.candidate for row in read.rows] == [row.candidate for row in made.rows]
+    for was, now in zip(made.rows, read.rows, strict=True):
+        assert (now.trainings, now.trainable_params) == (was.trainings, was.trainable_params)
+        assert (now.score, len(now.complete)) == (None, 1)
+    assert (read.digest, read.higher_is_better) == (made.digest, True)
+    assert np.array_equal(read.targets["test"], made.targets["test"])
+    assert not read.complete
+    assert read_table(tmp_path / "made-up.jsonl", seeds=3).rows == ()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return cells of two small tasks."""
+    folder = tmp_path_factory.mktemp("search")
+    for task in ("one", "two"):
+        write(table(_shifted(task), task=task, found=EVERY[:24]), folder / "cells" / "tiny")
+    return folder
+
+
+def _shifted(task: str) -> Score:
+    return lambda one, params, seed: final_score(one, params, seed + len(task))
+
+
+@pytest.fixture(scope="module")
+def options(folder: Path) -> Callable[..., list[str]]:
+    shared = ["--backbone", "tiny", "--cells", str(folder / "cells")]
+    shared += ["--results", str(folder / "results"), "--tasks", "one,two"]
+    return lambda *more: [*shared, *more]
+
+
+@pytest.fixture(scope="module")
+def lines(folder: Path, options: Callable[..., list[str]]) -> list[dict[str, Any]]:
+    compare.main(options("--policies", "random,random+asha,ours+both", "--seeds", "2"))
+    return compare.read_lines(folder / "results" / "tiny.jsonl")
+
+
+def test_each_policy_is_replayed_once_per_task_and_seed(
+    folder: Path, options: Callable[..., list[str]], lines: list[dict[str, Any]]
+) -> None:
+    assert len(lines) == 3 * 2 * 2
+    file = folder / "results" / "tiny.jsonl"
+    before = file.read_bytes()
+    compare.main(options("--policies", "random,random+asha", "--seeds", "2"))
+    assert file.read_bytes() == before
+    compare.main(options("--policies", "random", "--seeds", "1", "--again", "random"))
+    again = compare.read_lines(file)
+    assert len(again) == len(lines)
+    assert len(file.read_bytes()) > len(before)
+
+
+def test_what_is_learnt_is_learnt_on_the_other_task(lines: list[dict[str, Any]]) -> None:
+    learnt = {(line["task"], tuple(line["learnt_on"])) for line in lines if line["learnt_on"]}
+    assert learnt == {("one", ("two",)), ("two", ("one",))}
+    assert all(not line["learnt_on"] for line in lines if line["policy"] == "random")
+
+
+def test_a_replay_s_line_tells_its_growth_and_its_choices(lines: list[dict[str, Any]]) -> None:
+    whole = [line for line in lines if line["policy"] == "random"]
+    for line in whole:
+        epochs, shares = zip(*line["growth"], strict=True)
+        assert list(epochs) == sorted(epochs)
+        assert list(shares) == sorted(shares)
+        assert shares[-1] >= 0.99 or line["trainings"] == line["rows"]
+        assert line["epochs"] == 5 * line["trainings"]
+        assert dict(line["growth"])[line["epochs_to_99"]] >= 0.99
+        assert all(one["regret"] >= 0 for one in line["delivered"].values())
+
+
+def line_of(policy: str, task: str, epochs: int | None, **choice: Any) -> dict[str, Any]:
+    return {
+        "policy": policy,
+        "task": task,
+        "seed": 0,
+        "rows": 100,
+        "epochs_each": 5,
+        "epochs_to_99": epochs,
+        "growth": [[5, 0.5], [epochs or 500, 0.99]],
+        "delivered": {
+            str(budget): {"regret": 0.01, "within": True, "ratio": 0.5, **choice}
+            for budget in compare.BUDGETS
+        },
+        "cpu_seconds": 1.0,
+        "complete": True,
+    }
+
+
+def test_a_policy_s_row_is_over_tasks_and_replays() -> None:
+    made = [line_of("random", task, epochs) for task, epochs in (("a", 100), ("b", 400))]
+    made += [line_of("ours+both", "a", 50), line_of("ours+both", "b", None, within=False)]
+    ours, random = sorted(summary(made), key=lambda row: row["policy"])
+    assert random["epochs to 99 %"] == pytest.approx(200)
+    assert ours["epochs to 99 %"] == pytest.approx(math.sqrt(50 * 500), abs=0.1)
+    assert ours["of random"] == pytest.approx(math.sqrt(50 * 500) / 200, abs=1e-3)
+    assert (ours["reached"], random["reached"]) == (0.5, 1)
+    assert (ours["within 1 SE"], ours["parameters"], ours["regret"]) == (0.5, 0.5, 0.01)
+    told = aims(made)
+    assert told[0].startswith("`ours+both` needs 0.79 of the epochs of the best generic policy")
+    assert aims(made[:2]) == []
+
+
+def test_curves_are_steps_between_trainings() -> None:
+    grid = np.arange(0, 30, 5)
+    _, mean, deviation = plot.hypervolume_curve([line_of("random", "a", 20)], grid)
+    assert mean.tolist() == [0, 0.5, 0.5, 0.5, 0.99, 0.99]
+    assert not deviation.any()
+
+
+@pytest.mark.usefixtures("lines")
+def test_pictures_and_page_say_that_the_table_is_incomplete(folder: Path) -> None:
+    shared = ["--backbone", "tiny", "--results", str(folder / "results")]
+    plot.main([*shared, "--output", str(folder)])
+    assert "incomplete" in (folder / "search-hypervolume.svg").read_text(encoding="utf-8")
+    page.main([*shared, "--output", str(folder / "search.md")])
+    text = (folder / "search.md").read_text(encoding="utf-8")
+    assert INCOMPLETE in text
+    assert "| ours+both | 2 | 4 |" in text
+
+
+def test_the_committed_page_follows_from_the_committed_results() -> None:
+    lines = compare.read_lines(compare.RESULTS / "minilm-l6.jsonl")
+    assert PAGE.read_text(encoding="utf-8") == page.page(lines)
+    assert (NONE_YET in page.page(lines)) == (not lines)
+
+
+def test_a_portfolio_covers_what_tasks_need_together() -> None:
+    best = {"a": EVERY[20].fingerprint, "b": EVERY[30].fingerprint}
+
+    def scored(task: str) -> Score:
+        return lambda one, params, seed: 0.9 if one.fingerprint == best[task] else 0.6
+
+    tables = [table(scored(task), task=task) for task in best]
+    found = learn_portfolio(tables, places=5)
+    assert {one.fingerprint for one in found} == set(best.values())
+    assert learn_portfolio(tables, places=1)[0] in found
+    assert learn_portfolio([]) == ()
+
+
+def test_a_portfolio_has_no_reference() -> None:
+    found = learn_portfolio([table()], places=8)
+    assert not {one.fingerprint for one in found} & {one.fingerprint for one in EVERY[:2]}
+
+
+def test_a_rate_s_prior_moves_to_where_scores_are_good() -> None:
+    def at(rate: float) -> Candidate:
+        import dataclasses
+
+        return dataclasses.replace(LORA[0], learning_rate=rate)
+
+    found = [at(rate) for rate in (0.0005, 0.002, 0.008)]
+    fast = table(lambda one, params, seed: 0.9 if one.learning_rate > 0.005 else 0.6, found=found)
+    flat = table(lambda one, params, seed: 0.8, found=found)
+    one, many, none = (learn_rates(made)["lora"] for made in ([fast], [fast] * 5, [flat] * 5))
+    assert 0.002 < one.median < many.median < 0.008
+    assert none.median == pytest.approx(0.002)
+    assert LEAST_SPREAD <= many.spread < none.spread
+
+
+def test_nothing_is_shipped_from_an_incomplete_table(folder: Path) -> None:
+    shared = ["--backbone", "tiny", "--cells", str(folder / "cells"), "--tasks", "one,two"]
+    with pytest.raises(SystemExit, match="not all trainings of one, two"):
+        learn.main([*shared, "--output", str(folder / "portfolio.json")])
+    assert not (folder / "portfolio.json").exists()
+
+
+def test_what_is_shipped_is_what_a_search_reads(tmp_path: Path) -> None:
+    from autopeft.search.portfolio import portfolio
+
+    write(table(_shifted("one"), task="one"), tmp_path / "tiny")
+    shared = ["--backbone", "tiny", "--cells", str(tmp_path), "--tasks", "one", "--places", "3"]
+    learn.main([*shared, "--output", str(tmp_path / "portfolio.json")])
+    written = json.loads((tmp_path / "portfolio.json").read_text(encoding="utf-8"))
+    made = read_table(tmp_path / "tiny" / "one.jsonl")
+    assert made.complete
+    found = portfolio(made.space, tmp_path / "portfolio.json")
+    assert [one.to_json() for one in found] == written["portfolio"]
+    assert written["tasks"]["one"]["table"] == made.digest
