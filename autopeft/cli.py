@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
+from autopeft.bench.commands import bench, leaderboard
 from autopeft.config import SearchConfig
-from autopeft.errors import AutoPeftError, ConfigError, RunFolderError, suggestion
+from autopeft.errors import AutoPeftError, ConfigError
+from autopeft.report.console import check_format, exit_codes, terminal, write
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from autopeft.report.screen import Screen
 
 app = typer.Typer(
@@ -143,13 +143,13 @@ def search(
     from autopeft.api.searching import Searching
     from autopeft.report import summary, table
 
-    _check_format(form)
+    check_format(form)
     config = SearchConfig.build(**settings)
     if config.dry_run:
         _dry_run(data, config, form)
         return
     with (
-        _exit_codes(),
+        exit_codes(),
         _screen(config, form) as screen,
         Searching(data, config, screen) as searching,
     ):
@@ -158,7 +158,7 @@ def search(
         except Interrupted as stop:
             screen.say(summary.interrupted(str(stop), searching.rows(), str(searching.path)))
             raise
-    console = _console()
+    console = terminal()
     if form == "table":
         summary.show(
             console,
@@ -184,7 +184,7 @@ def _dry_run(data: str, config: SearchConfig, form: str) -> None:
     if form == "table":
         for name, value in settings.items():
             typer.echo(f"{name:<12} {table.cell(value)}")
-    table.show(rows, form, _console())
+    table.show(rows, form, terminal())
 
 
 @app.command()
@@ -212,14 +212,14 @@ def gates(
     from autopeft.report import gates as report
     from autopeft.report import table
 
-    _check_format(form)
+    check_format(form)
     if output is not None and output.suffix != ".svg":
         raise ConfigError(f"--output {output}; the picture is an SVG: name it FILE.svg")
     config = SearchConfig.build(**settings)
     names = None if parts is None else name_list(parts)
-    with _exit_codes(), _screen(config, form) as screen:
+    with exit_codes(), _screen(config, form) as screen:
         found = train(data, epochs=epochs, parts=names, screen=screen, **settings)
-    console = _console()
+    console = terminal()
     if form == "table":
         table.show(report.grid(found.gates), form, console)
         for line in report.conclusion(
@@ -233,25 +233,11 @@ def gates(
     else:
         table.show(report.rows(found.gates), form, console)
     if output is not None:
-        _write(output, report.svg(found.gates, title=f"Gates after {epochs} epochs on {data}"))
+        write(output, report.svg(found.gates, title=f"Gates after {epochs} epochs on {data}"))
 
 
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunFolderError(f"cannot write {file}: {error.strerror}") from error
-
-
-@app.command()
-def leaderboard(run: RunArgument, form: Format = "table") -> None:
-    """Show the trials of a run, the best first."""
-    from autopeft.api.reading import read_leaderboard
-    from autopeft.report import table
-    from autopeft.report.leaderboard import SHOWN
-
-    _check_format(form)
-    table.show(read_leaderboard(run), form, _console(), columns=SHOWN)
+app.command()(leaderboard)
+app.command()(bench)
 
 
 @app.command()
@@ -287,12 +273,12 @@ def predict(
     from autopeft.api.reading import read_predictions
     from autopeft.report import table
 
-    _check_format(form)
+    check_format(form)
     rows = read_predictions(run, data, model=model)
     if output is None:
-        table.show(rows, form, _console())
+        table.show(rows, form, terminal())
         return
-    _write(output, table.as_csv(rows))
+    write(output, table.as_csv(rows))
     typer.echo(f"{len(rows):,} predictions in {output}")
 
 
@@ -302,7 +288,7 @@ def methods(form: Format = "table") -> None:
     from autopeft.methods import METHODS
     from autopeft.report import table
 
-    _check_format(form)
+    check_format(form)
     own = sorted(METHODS, key=lambda info: (info.family, info.name))
     further = METHODS.further()
     rows = [
@@ -319,7 +305,7 @@ def methods(form: Format = "table") -> None:
         for info in (*own, *map(METHODS.get, further))
     ]
     shown = ("name", "family", "description", "learning_rate", "knobs")
-    table.show(rows, form, _console(), columns=shown)
+    table.show(rows, form, terminal(), columns=shown)
 
 
 @app.command()
@@ -328,12 +314,12 @@ def tasks(form: Format = "table") -> None:
     from autopeft.report import table
     from autopeft.tasks import TASKS
 
-    _check_format(form)
+    check_format(form)
     rows = [
         {"name": info.name, "description": info.description, "metrics": list(info.metrics)}
         for info in TASKS
     ]
-    table.show(rows, form, _console())
+    table.show(rows, form, terminal())
 
 
 @app.command()
@@ -343,7 +329,7 @@ def spaces(form: Format = "table") -> None:
     from autopeft.search.load import load_space
     from autopeft.search.spaces import shipped_spaces
 
-    _check_format(form)
+    check_format(form)
     found = {name: load_space(path) for name, path in shipped_spaces().items()}
     rows = [
         {
@@ -354,7 +340,7 @@ def spaces(form: Format = "table") -> None:
         }
         for name, space in found.items()
     ]
-    table.show(rows, form, _console(), columns=("name", "description", "methods"))
+    table.show(rows, form, terminal(), columns=("name", "description", "methods"))
 
 
 @app.command()
@@ -404,10 +390,10 @@ def list_sources(folder: SourcesOption = Path("sources"), form: Format = "table"
     from autopeft.api.sources import list_sources as find
     from autopeft.report import table
 
-    _check_format(form)
+    check_format(form)
     shown = ("name", "model", "data", "task", "metric", "score", "tokens", "file")
     rows = [dataclasses.asdict(record) for record in find(folder)]
-    table.show(rows, form, _console(), columns=shown)
+    table.show(rows, form, terminal(), columns=shown)
 
 
 @app.command()
@@ -416,30 +402,8 @@ def doctor(form: Format = "table") -> None:
     from autopeft.api.doctor import examine
     from autopeft.report import table
 
-    _check_format(form)
-    table.show(examine(), form, _console())
-
-
-def _check_format(form: str) -> None:
-    from autopeft.report.table import FORMATS
-
-    if form not in FORMATS:
-        raise ConfigError(f"--format {form!r}; {suggestion(form, FORMATS)}")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(soft_wrap=False)
-
-
-@contextlib.contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Let a signal's own exit code through: typer makes 130 of every `KeyboardInterrupt`."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        raise SystemExit(getattr(stop, "exit_code", 130)) from None
+    check_format(form)
+    table.show(examine(), form, terminal())
 
 
 @contextlib.contextmanager

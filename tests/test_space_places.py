@@ -17,6 +17,7 @@ from autopeft.shipped import shipped_folder
 
 ROOT = Path(__file__).parent.parent
 SPACES = sorted(path.stem for path in (ROOT / "search_spaces").glob("*.yaml"))
+SUITES = sorted((ROOT / "benchmarks" / "suites").glob("*.yaml"))
 SHOW = "import autopeft\nfrom autopeft.search.spaces import shipped_spaces\n" + (
     "print(autopeft.__file__)\nfor name, path in shipped_spaces().items(): print(name, path)"
 )
@@ -93,6 +94,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "autopeft").rglob("*.py")}
     spaces = {f"autopeft/search_spaces/{name}.yaml" for name in SPACES}
     page = ROOT / "autopeft" / "report" / "page"
-    pages = [page / "page.css", page / "page.js", *(page / "templates").iterdir()]
+    pages = [*page.glob("*.css"), *page.glob("*.js"), *(page / "templates").iterdir()]
     assets = {str(file.relative_to(ROOT)) for file in pages}
-    assert held == modules | spaces | assets | {"autopeft/py.typed"}
+    suites = {f"autopeft/benchmarks/suites/{path.name}" for path in SUITES}
+    assert held == modules | spaces | suites | assets | {"autopeft/py.typed"}

@@ -54,6 +54,7 @@ class Interrupt:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._received is not None or not self.orderly:
-            raise Interrupted(number)
+        at_once = self._received is not None or not self.orderly
         self._received = number
+        if at_once:
+            raise Interrupted(number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +11,77 @@ from autopeft.api.searching import front_of
 from autopeft.data.cache import quiet
 from autopeft.data.load import load
 from autopeft.delivery import TunedModel, probabilities
-from autopeft.errors import DataError, suggestion
-from autopeft.report.leaderboard import leaderboard
+from autopeft.errors import ConfigError, DataError, UnknownNameError, suggestion
+from autopeft.records import TrialRecord
+from autopeft.report.leaderboard import leaderboard, merged
 from autopeft.store import RunFolder
 from autopeft.tasks import TASKS
 from autopeft.tasks.metric import METRICS
 
 
-def read_leaderboard(run: Path) -> list[dict[str, object]]:
+def read_leaderboard(run: Path, *, metric: str | None = None) -> list[dict[str, object]]:
     """Return one row per trial of a run, the best first.
+
+    Args:
+        run: its folder.
+        metric: of the task, to order by; None for the one that the run went by.
 
     Raises:
         RunFolderError: the folder holds no run.
+        UnknownNameError: the task has no such metric.
     """
     with RunFolder.read(run) as folder:
-        metric = folder.manifest["identity"]["metric"]
-        higher = METRICS.get(metric).higher_is_better
-        records = folder.trials(higher_is_better=higher).records()
-    front = [record.number for record in front_of(records, higher)]
-    return leaderboard(records, metric=metric, higher_is_better=higher, front=front)
+        identity = folder.manifest["identity"]
+        metric = metric or str(identity["metric"])
+        info = TASKS.get(identity["task"])
+        if metric not in info.metrics:
+            raise UnknownNameError("metric", metric, info.metrics, where=f"task {info.name}")
+        own = METRICS.get(identity["metric"]).higher_is_better
+        trials = folder.trials(higher_is_better=own)
+        records = trials.records()
+        replicates = {record.number: trials.replicates(record.number) for record in records}
+    if metric != identity["metric"]:
+        records = [_scored_by(record, metric) for record in records]
+        replicates = {
+            number: [_scored_by(one, metric) for one in further]
+            for number, further in replicates.items()
+        }
+    higher = METRICS.get(metric).higher_is_better
+    return leaderboard(
+        records,
+        metric=metric,
+        higher_is_better=higher,
+        front=[record.number for record in front_of(records, higher)],
+        replicates=replicates,
+    )
+
+
+def read_leaderboards(
+    runs: Sequence[Path], *, metric: str | None = None
+) -> list[dict[str, object]]:
+    """Return the rows of one run, or of several as one board, each with the name of its run.
+
+    Args:
+        runs: their folders.
+        metric: as of `read_leaderboard`.
+
+    Raises:
+        RunFolderError: a folder holds no run.
+        ConfigError: the runs go by different metrics, and none is named.
+    """
+    if len(runs) == 1:
+        return read_leaderboard(runs[0], metric=metric)
+    boards = {str(run): read_leaderboard(run, metric=metric) for run in runs}
+    metrics = sorted({str(row["metric"]) for rows in boards.values() for row in rows})
+    if len(metrics) > 1:
+        raise ConfigError(f"the runs go by {' and '.join(metrics)}; name one with --metric")
+    higher = not metrics or METRICS.get(metrics[0]).higher_is_better
+    return merged(boards, higher_is_better=higher)
+
+
+def _scored_by(record: TrialRecord, metric: str) -> TrialRecord:
+    """Return a record with another score; at rungs only the run's own metric was measured."""
+    return dataclasses.replace(record, score=record.metrics.get(metric), curve=())
 
 
 def read_predictions(run: Path, data: Any, *, model: str | None = None) -> list[dict[str, object]]:

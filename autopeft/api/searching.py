@@ -397,6 +397,7 @@ class Searching:
             metric=self.prepared.problem.metric,
             higher_is_better=self._higher,
             front=[record.number for record in front_of(records, self._higher)],
+            replicates={record.number: self._replicates(record) for record in records},
         )
 
     def failures(self) -> list[str]:

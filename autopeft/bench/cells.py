@@ -1,7 +1,8 @@
-"""Results by cell: one JSON line per training, only ever added to."""
+"""Results by cell: one JSON line per training or search, only ever added to."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 
 from autopeft.errors import UsageError
 from autopeft.records import Candidate
+
+Key = tuple[str, int]
 
 
 class Cell(NamedTuple):
@@ -20,6 +23,20 @@ class Cell(NamedTuple):
     """
 
     candidate: Candidate
+    seed: int
+
+
+class Searched(NamedTuple):
+    """One search on the rows and the backbone of a file.
+
+    Attributes:
+        policy: the name it goes by.
+        space: it searches in.
+        seed: of the search.
+    """
+
+    policy: str
+    space: str
     seed: int
 
 
@@ -38,7 +55,8 @@ class Cells:
 
     def __init__(self, file: Path, about: Mapping[str, Any] | None = None) -> None:
         self.file = file
-        self._found: dict[tuple[str, int], tuple[Cell, dict[str, Any]]] = {}
+        self._trained: dict[Key, tuple[Cell, dict[str, Any]]] = {}
+        self._searched: dict[Searched, dict[str, Any]] = {}
         lines = _whole_lines(file)
         self.about: Mapping[str, Any] = json.loads(lines[0]) if lines else (about or {})
         if about is not None and about != self.about:
@@ -46,36 +64,58 @@ class Cells:
             raise UsageError(f"{file} has results of other {', '.join(other)}; name another file")
         for text in lines[1:]:
             line = json.loads(text)
-            self._keep(Cell(Candidate.from_json(line["candidate"]), line["seed"]), line)
+            self._keep(_cell(line), line)
 
-    def get(self, cell: Cell) -> dict[str, Any] | None:
+    def get(self, cell: Cell | Searched) -> dict[str, Any] | None:
         """Return what is known of a cell."""
-        return self._found.get(_key(cell), (cell, None))[1]
+        if isinstance(cell, Searched):
+            return self._searched.get(cell)
+        return self._trained.get(_key(cell), (cell, None))[1]
 
-    def add(self, cell: Cell, values: Mapping[str, Any]) -> None:
-        """Keep a result, at once."""
-        line = {"seed": cell.seed, "candidate": cell.candidate.to_json(), **values}
+    def add(self, cell: Cell | Searched, values: Mapping[str, Any]) -> None:
+        """Keep a result, at once; several processes may add to one file."""
+        line = {**_said(cell), **values}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        whole = _whole_lines(self.file)
         with self.file.open("ab") as out:
+            fcntl.flock(out, fcntl.LOCK_EX)
+            whole = _whole_lines(self.file)
             out.truncate(sum(len(text.encode()) + 1 for text in whole))
             for entry in [line] if whole else [self.about, line]:
                 out.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
         self._keep(cell, line)
 
-    def _keep(self, cell: Cell, line: dict[str, Any]) -> None:
-        self._found[_key(cell)] = (cell, line)
+    def _keep(self, cell: Cell | Searched, line: dict[str, Any]) -> None:
+        if isinstance(cell, Searched):
+            self._searched[cell] = line
+        else:
+            self._trained[_key(cell)] = (cell, line)
 
     def __iter__(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
-        return iter(self._found.values())
+        """Yield the trainings; searches are asked for with `get`."""
+        return iter(self._trained.values())
 
 
-def _key(cell: Cell) -> tuple[str, int]:
+def _key(cell: Cell) -> Key:
     return cell.candidate.fingerprint, cell.seed
+
+
+def _said(cell: Cell | Searched) -> dict[str, Any]:
+    """Return how a line begins."""
+    if isinstance(cell, Searched):
+        return {"seed": cell.seed, "policy": {"name": cell.policy, "space": cell.space}}
+    return {"seed": cell.seed, "candidate": cell.candidate.to_json()}
+
+
+def _cell(line: Mapping[str, Any]) -> Cell | Searched:
+    """Return what a line is about."""
+    if "policy" in line:
+        return Searched(line["policy"]["name"], line["policy"]["space"], line["seed"])
+    return Cell(Candidate.from_json(line["candidate"]), line["seed"])
 
 
 def _whole_lines(file: Path) -> list[str]:
     """Return the lines that were written to their end: a kill may have cut the last."""
     if not file.is_file():
         return []
-    return file.read_text(encoding="utf-8").rpartition("\n")[0].split("\n")
+    whole = file.read_text(encoding="utf-8").rpartition("\n")[0]
+    return whole.split("\n") if whole else []

@@ -58,14 +58,21 @@ class Bench:
             )
         )
 
-    def train(self, wanted: Iterable[Cell], told: Callable[[Cell, dict[str, Any]], None]) -> None:
+    def train(
+        self,
+        wanted: Iterable[Cell],
+        told: Callable[[Cell, dict[str, Any]], None],
+        *,
+        again: bool = False,
+    ) -> None:
         """Train the cells that have no line yet.
 
         Args:
             wanted: in any order.
             told: gets each cell with its line, once that is kept.
+            again: train also what has one; the new line counts.
         """
-        missing = [cell for cell in wanted if self.cells.get(cell) is None]
+        missing = [cell for cell in wanted if again or self.cells.get(cell) is None]
         for pack in packs(missing, self.session):
             self._train(pack, told)
 

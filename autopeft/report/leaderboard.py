@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 
+from autopeft.errors import UnknownNameError
 from autopeft.records import TrialRecord, TrialState
 
-SHOWN = ("name", "front", "score", "trainable_params", "train_seconds", "state", "candidate")
+SHOWN = (
+    *("name", "front", "score", "seeds", "spread", "trainable_params", "train_seconds"),
+    *("state", "candidate"),
+)
+
+_ORDER = {TrialState.COMPLETE: 0, TrialState.STOPPED: 1, TrialState.FAILED: 2}
 
 
 def leaderboard(
-    records: Sequence[TrialRecord], *, metric: str, higher_is_better: bool, front: Sequence[int]
+    records: Sequence[TrialRecord],
+    *,
+    metric: str,
+    higher_is_better: bool,
+    front: Sequence[int],
+    replicates: Mapping[int, Sequence[TrialRecord]] | None = None,
 ) -> list[dict[str, object]]:
     """Return one row per trial: finished ones by score, then stopped ones, then failures.
 
@@ -19,24 +32,78 @@ def leaderboard(
         metric: its name.
         higher_is_better: its direction.
         front: numbers of the trials on the Pareto front.
+        replicates: further seeds of finalists, by the number of the trial.
     """
-    order = {TrialState.COMPLETE: 0, TrialState.STOPPED: 1, TrialState.FAILED: 2}
+    further = replicates or {}
     sign = -1.0 if higher_is_better else 1.0
 
     def rank(record: TrialRecord) -> tuple[int, float, int, int]:
         score = _last_score(record)
         return (
-            order.get(record.state, 3),
+            _ORDER.get(record.state, 3),
             float("inf") if score is None else sign * score,
             record.costs.trainable_params,
             record.number,
         )
 
-    return [_row(record, metric, front) for record in sorted(records, key=rank)]
+    return [
+        _row(record, metric, front, further.get(record.number, ()))
+        for record in sorted(records, key=rank)
+    ]
 
 
-def _row(record: TrialRecord, metric: str, front: Sequence[int]) -> dict[str, object]:
+def merged(
+    boards: Mapping[str, Sequence[dict[str, object]]], *, higher_is_better: bool
+) -> list[dict[str, object]]:
+    """Return the rows of several runs as one, by state and score; each says its run.
+
+    Args:
+        boards: the rows of each run, by its name.
+        higher_is_better: the direction of the metric that all have.
+    """
+    sign = -1.0 if higher_is_better else 1.0
+    rows = [
+        {"name": row["name"], "run": run, **row} for run, board in boards.items() for row in board
+    ]
+
+    def rank(row: Mapping[str, object]) -> tuple[int, float]:
+        score = row["score"]
+        return (
+            _ORDER.get(TrialState(str(row["state"])), 3),
+            sign * score if isinstance(score, float) else math.inf,
+        )
+
+    return sorted(rows, key=rank)
+
+
+def arranged(
+    rows: Sequence[dict[str, object]], front: bool, sort: str | None
+) -> list[dict[str, object]]:
+    """Return the rows on their run's front only, or in the order of another column.
+
+    Raises:
+        UnknownNameError: there is no such column.
+    """
+    kept = [row for row in rows if row["front"] or not front]
+    if sort is None or not kept:
+        return kept
+    if sort not in kept[0]:
+        raise UnknownNameError("column", sort, list(kept[0]), where="--sort")
+    return sorted(kept, key=lambda row: by_value(row[sort]))
+
+
+def by_value(value: object) -> tuple[int, float, str]:
+    """Return a sorting key: numbers from small to large, then texts, then what is missing."""
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    return (2, 0.0, "") if value in (None, "") else (1, 0.0, str(value))
+
+
+def _row(
+    record: TrialRecord, metric: str, front: Sequence[int], further: Sequence[TrialRecord]
+) -> dict[str, object]:
     candidate, costs = record.candidate, record.costs
+    scores = [one.score for one in (record, *further) if one.score is not None]
     return {
         "name": f"trial {record.number}",
         "method": candidate.method,
@@ -45,6 +112,9 @@ def _row(record: TrialRecord, metric: str, front: Sequence[int]) -> dict[str, ob
         "front": record.number in front,
         "metric": metric,
         "score": _last_score(record),
+        "seeds": len(scores),
+        "mean": statistics.fmean(scores) if scores else None,
+        "spread": statistics.stdev(scores) if len(scores) > 1 else None,
         "share_trained": record.curve[-1].share if record.curve else None,
         "trainable_params": costs.trainable_params,
         "head_params": costs.head_params,

@@ -87,11 +87,11 @@ def _setting(given: object, place: str, knob: Knob) -> Iterator[str]:
         if not given:
             yield f"{place}: an empty list; give at least one value"
         for index, value in enumerate(given):
-            yield from _value(value, f"{place}[{index}]", knob)
+            yield from value_faults(value, f"{place}[{index}]", knob)
             if any(_alike(value, other) for other in given[:index]):
                 yield f"{place}[{index}]: {show(value)} is listed twice"
     else:
-        yield from _value(given, place, knob)
+        yield from value_faults(given, place, knob)
 
 
 def _range(given: Mapping[Any, Any], place: str, knob: Knob) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _range(given: Mapping[Any, Any], place: str, knob: Knob) -> Iterator[str]:
         if end not in given:
             faults.append(f"{place}: a range needs low and high; {end} is missing")
         else:
-            faults += _value(given[end], f"{place}.{end}", knob)
+            faults += value_faults(given[end], f"{place}.{end}", knob)
     yield from faults
     if not isinstance(given.get("log", False), bool):
         yield f"{place}.log: {show(given['log'])}; allowed: true, false"
@@ -114,7 +114,8 @@ def _range(given: Mapping[Any, Any], place: str, knob: Knob) -> Iterator[str]:
         yield f"{place}: a logarithmic range starts above 0, not at {given['low']}"
 
 
-def _value(value: object, place: str, knob: Knob) -> Iterator[str]:
+def value_faults(value: object, place: str, knob: Knob) -> Iterator[str]:
+    """Yield a fault if a value is not one that a knob may have."""
     wrong = f"{place}: {show(value)}; allowed: {_allowed(knob)}"
     if knob.choices is not None:
         if not any(_alike(value, choice) for choice in knob.choices):

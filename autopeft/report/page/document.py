@@ -7,14 +7,11 @@ no sign can end its element.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from autopeft.records import TrialState
@@ -31,6 +28,7 @@ from autopeft.report.page.matter import heat_figure, importance_figure
 from autopeft.report.page.mistakes import confusion_figure
 from autopeft.report.page.parts import gates_figure
 from autopeft.report.page.prices import compared, price_table, prices_figure
+from autopeft.report.page.shell import asset, environment, policy, raw
 from autopeft.report.page.view import RunView
 
 FIGURES = (
@@ -64,9 +62,9 @@ def render(views: Sequence[RunView]) -> str:
     figures = {figure.name: figure.plot() for figure in fronts}
     for part in parts:
         figures |= {part["prefix"] + name: f.plot() for name, f in part["figures"].items()}
-    style, script, library = _asset("page.css"), _asset("page.js"), _library()
+    style, script, library = asset("page.css"), asset("page.js"), _library()
     page: str = (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             parts=parts,
@@ -75,11 +73,11 @@ def render(views: Sequence[RunView]) -> str:
             differences=differences(views),
             fronts=fronts,
             policy=policy(scripts=[library, script], styles=[style, NOTHING]),
-            style=_raw(style),
-            script=_raw(script),
-            library=_raw(library),
+            style=raw(style),
+            script=raw(script),
+            library=raw(library),
             taken=_style_ids(),
-            figures=_raw(harmless_json(figures)),
+            figures=raw(harmless_json(figures)),
             wording=wording,
             data_facts=data_facts,
             again_facts=again_facts,
@@ -87,21 +85,6 @@ def render(views: Sequence[RunView]) -> str:
         )
     )
     return page.encode("utf-8", "replace").decode("utf-8")
-
-
-def policy(*, scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """Return the content security policy that allows these scripts and styles, and nothing else."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src {' '.join(map(_hash, scripts))}",
-            f"style-src {' '.join(map(_hash, styles))}",
-            "img-src data:",
-            "connect-src 'none'",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
 
 
 def harmless_json(values: object) -> str:
@@ -190,15 +173,6 @@ def _failures(view: RunView) -> list[dict[str, Any]]:
     return rows
 
 
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-@cache
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
 @cache
 def _library() -> str:
     """Return plotly's script, as its Python package carries it (MIT licence)."""
@@ -213,21 +187,3 @@ def _style_ids() -> list[str]:
     Maps are not drawn here, and the policy would refuse their styles with an error each.
     """
     return re.findall(r'getElementById\("([0-9a-f]{64})"\)', _library())
-
-
-def _raw(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text)
-
-
-def _environment() -> Any:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

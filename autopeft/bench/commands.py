@@ -1,0 +1,219 @@
+"""The commands ``bench`` and ``leaderboard``; `autopeft.cli` puts them on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autopeft.config import name_list
+from autopeft.errors import UsageError
+from autopeft.report.console import check_format, exit_codes, terminal, write
+
+if TYPE_CHECKING:
+    from autopeft.bench.part import Part
+    from autopeft.bench.suite import Suite
+    from autopeft.report.section import Section
+
+FORMATS = ("table", "csv", "json", "markdown", "html")
+RESULTS = Path("benchmarks/results/cells")
+
+Results = Annotated[
+    Path, typer.Option("--results", metavar="DIR", help="Folder of the recorded cells.")
+]
+Backbones = Annotated[
+    str | None, typer.Option("--backbones", metavar="A,B", help="Only these of the suite.")
+]
+Tasks = Annotated[
+    str | None, typer.Option("--tasks", metavar="A,B", help="Only these of the suite.")
+]
+Methods = Annotated[
+    str | None,
+    typer.Option("--methods", metavar="A,B", help="Only these methods, variants and policies."),
+]
+Examples = Annotated[
+    str | None, typer.Option("--examples", metavar="N,M", help="Only these numbers of rows.")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a leaderboard shows: rows for programs, sections for people."""
+
+    rows: list[dict[str, object]]
+    title: str
+    sections: Sequence[Section]
+    note: str
+
+
+def bench(
+    suite: Annotated[str, typer.Argument(help="A shipped suite or a YAML file.", metavar="SUITE")],
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-root", metavar="DIR", envvar="AUTOPEFT_DATA", help="Has a folder per data set."
+        ),
+    ] = None,
+    model_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-root", metavar="DIR", envvar="AUTOPEFT_MODELS", help="Has a folder per model."
+        ),
+    ] = None,
+    results: Results = RESULTS,
+    backbones: Backbones = None,
+    tasks: Tasks = None,
+    methods: Methods = None,
+    examples: Examples = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="N,M", help="Only these of the suite.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train also what has a result; the new one counts.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is missing, with the command for each.")
+    ] = False,
+) -> None:
+    """Train and search every missing cell of a suite; `leaderboard SUITE` shows them."""
+    from autopeft.bench.places import Places
+    from autopeft.bench.run import Running
+    from autopeft.bench.suite import load_suite
+
+    part = _part(
+        load_suite(suite),
+        backbones=backbones,
+        tasks=tasks,
+        rows=methods,
+        examples=examples,
+        seeds=seeds,
+    )
+    running = Running(
+        part=part,
+        places=Places(results=results, data=data_root, models=model_root),
+        say=_say,
+        again=again,
+    )
+    if dry_run:
+        for line in running.missing():
+            _say(line)
+        return
+    with exit_codes():
+        running.run()
+
+
+def leaderboard(
+    of: Annotated[
+        list[str], typer.Argument(help="Run folders, or suites.", metavar="RUN|SUITE...")
+    ],
+    form: Annotated[
+        str, typer.Option("--format", help="table, csv, json, markdown or html.")
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write a file instead of the screen.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="Rank by this metric, where the task has it.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="COLUMN", help="Sort by another column.")
+    ] = None,
+    front: Annotated[
+        bool, typer.Option("--front", help="Only what nothing smaller is as good as.")
+    ] = False,
+    results: Results = RESULTS,
+    backbones: Backbones = None,
+    tasks: Tasks = None,
+    methods: Methods = None,
+    examples: Examples = None,
+) -> None:
+    """Show the trials of runs, or the board of suites: scores, spread over seeds, six costs."""
+    from autopeft.bench.suite import is_suite
+    from autopeft.report.section import print_sections
+
+    check_format(form, FORMATS)
+    kinds = {is_suite(name) and not Path(name).is_dir() for name in of}
+    if len(kinds) > 1:
+        raise UsageError("name either run folders or suites, not both")
+    if kinds == {True}:
+        parts = {"backbones": backbones, "tasks": tasks, "rows": methods, "examples": examples}
+        shown = _of_suites(of, results, metric, front, sort, parts)
+    else:
+        shown = _of_runs([Path(name) for name in of], metric, front, sort)
+    if form == "table" and output is None:
+        print_sections(shown.sections, terminal())
+    elif output is None:
+        sys.stdout.write(_shown(shown, form))
+    else:
+        write(output, _shown(shown, "markdown" if form == "table" else form))
+
+
+def _of_suites(
+    names: list[str],
+    results: Path,
+    metric: str | None,
+    front: bool,
+    sort: str | None,
+    parts: dict[str, str | None],
+) -> Shown:
+    from autopeft.bench.board import read_board
+    from autopeft.bench.places import Places
+    from autopeft.bench.suite import load_suite
+    from autopeft.report.board import arranged, rows_of
+    from autopeft.report.board_sections import NOTE, TITLE, sections
+
+    places = Places(results=results)
+    boards = [
+        arranged(read_board(_part(load_suite(name), **parts), places, metric=metric), front, sort)
+        for name in names
+    ]
+    return Shown(rows=rows_of(boards), title=TITLE, sections=sections(boards), note=NOTE)
+
+
+def _of_runs(runs: list[Path], metric: str | None, front: bool, sort: str | None) -> Shown:
+    from autopeft.api.reading import read_leaderboards
+    from autopeft.report.leaderboard import SHOWN, arranged
+    from autopeft.report.section import Section
+
+    rows = arranged(read_leaderboards(runs, metric=metric), front, sort)
+    columns = ("name", "run", *SHOWN[1:]) if len(runs) > 1 else SHOWN
+    section = Section(
+        title=", ".join(run.resolve().name for run in runs),
+        columns={key: key.replace("_", " ") for key in columns},
+        rows=rows,
+    )
+    return Shown(rows=rows, title="Leaderboard", sections=[section], note="")
+
+
+def _shown(shown: Shown, form: str) -> str:
+    """Return what is written into a file, or on the screen where it is no table."""
+    import json
+
+    from autopeft.report import table
+    from autopeft.report.section import markdown
+
+    if form == "json":
+        return json.dumps(shown.rows, indent=2, ensure_ascii=False) + "\n"
+    if form == "csv":
+        return table.as_csv(shown.rows)
+    if form == "markdown":
+        return markdown(shown.title, shown.sections, note=shown.note)
+    from autopeft.report.page.sheet import html
+
+    return html(shown.title, shown.sections)
+
+
+def _part(suite: Suite, **names: str | None) -> Part:
+    """Return the part of a suite that options name, each a list with commas or None."""
+    from autopeft.bench.part import Part
+
+    listed = {key: None if text is None else name_list(text) for key, text in names.items()}
+    return Part.of(suite, **listed)
+
+
+def _say(line: str) -> None:
+    typer.echo(line)

@@ -1,0 +1,117 @@
+"""Rows over all tasks: mean ranks, mean normalised scores, and what tests say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from autopeft.bench.ranking import critical_difference, friedman, ranks_of, summary
+from autopeft.report.board import Group, Overall, TaskTable
+from autopeft.search.front import Point, gain, pareto, size
+from autopeft.tasks.metric import METRICS
+
+_FAILED = float("-inf")
+
+
+def group_of(backbone: str, examples: int, epochs: int, tables: Sequence[TaskTable]) -> Group:
+    """Return what can be ranked together: the tables of a backbone and a number of rows.
+
+    A task counts where every method has a result or a reason; a row is ranked where it has a
+    result on every task that counts.
+    """
+    counting = [table for table in tables if table.counts]
+    found = {
+        table.task: {row.name: row for row in table.standings if row.rank is not None}
+        for table in counting
+    }
+    everyone = [row.name for row in tables[0].standings] if tables else []
+    ranked = [name for name in sorted(everyone) if all(name in rows for rows in found.values())]
+    overall = _overall(counting, ranked) if counting and ranked else []
+    started = {row.name for rows in found.values() for row in rows.values()}
+    return Group(
+        backbone=backbone,
+        examples=examples,
+        epochs=epochs,
+        tasks=tuple(tables),
+        overall=tuple(overall),
+        unranked=tuple(sorted(started - set(ranked))),
+        verdict=tuple(_verdict(counting, overall, ranked)) if overall else (),
+    )
+
+
+def _overall(tables: Sequence[TaskTable], names: Sequence[str]) -> list[Overall]:
+    by_task = [{row.name: row for row in table.standings} for table in tables]
+    directions = [METRICS.get(table.metric).higher_is_better for table in tables]
+    gains = [
+        [[gain(v, higher) for v in rows[name].scores.values()] or [_FAILED] for name in names]
+        for rows, higher in zip(by_task, directions, strict=True)
+    ]
+    floors = [gain(t.untrained, higher) for t, higher in zip(tables, directions, strict=True)]
+    found = summary(gains, floors)
+    sizes = [
+        _median(rows[name].costs.get("trainable_params") for rows in by_task) for name in names
+    ]
+    points = [
+        Point(gain=float(share), size=size(int(params or 0)))
+        for share, params in zip(found.normalised, sizes, strict=True)
+    ]
+    front = set(pareto(points))
+    rows = [
+        Overall(
+            name=name,
+            rank=float(found.ranks[at]),
+            rank_interval=_bounds(found.rank_bounds, at),
+            normalised=float(found.normalised[at]),
+            normalised_interval=_bounds(found.normalised_bounds, at),
+            trainable_params=sizes[at],
+            train_seconds=_sum(rows[name].costs.get("train_seconds") for rows in by_task),
+            front=at in front,
+            failed=tuple(
+                table.task
+                for table, rows in zip(tables, by_task, strict=True)
+                if rows[name].state == "failed"
+            ),
+        )
+        for at, name in enumerate(names)
+    ]
+    return sorted(rows, key=lambda row: (row.rank, row.name))
+
+
+def _verdict(
+    tables: Sequence[TaskTable], overall: Sequence[Overall], names: Sequence[str]
+) -> list[str]:
+    """Return what the tests say of the ranks of the same rows on every task."""
+    ranks = np.array(
+        [
+            ranks_of(np.array([gain(rows[n].mean, higher) for n in names]))
+            for table in tables
+            for rows in [{row.name: row for row in table.standings}]
+            for higher in [METRICS.get(table.metric).higher_is_better]
+        ]
+    )
+    tested = friedman(ranks)
+    if tested is None:
+        return ["Too few tasks or rows to test whether the differences are more than chance."]
+    difference = critical_difference(*ranks.shape)
+    alike = [row.name for row in overall[1:] if row.rank - overall[0].rank < difference]
+    return [
+        f"Friedman's test: χ² = {tested[0]:.1f}, p = {tested[1]:.2g} over {ranks.shape[0]} tasks "
+        f"and {ranks.shape[1]} rows.",
+        f"Nemenyi's critical difference of mean ranks at 5 %: {difference:.2f}; not told apart "
+        f"from {overall[0].name}: {', '.join(alike) or 'none'}.",
+    ]
+
+
+def _bounds(bounds: np.ndarray, at: int) -> tuple[float, float]:
+    return float(bounds[0, at]), float(bounds[1, at])
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

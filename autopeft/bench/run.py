@@ -1,0 +1,218 @@
+"""Runs a suite: trains and searches what is missing, cell by cell, and keeps each at once."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autopeft.api.interrupt import Interrupt
+from autopeft.bench.cells import Cell, Cells, Searched
+from autopeft.bench.chosen import missing, repeats, seconds, tries
+from autopeft.bench.circumstances import circumstances
+from autopeft.bench.command import command
+from autopeft.bench.part import Part
+from autopeft.bench.places import Places
+from autopeft.bench.rows import Rows, take
+from autopeft.bench.searched import run_search
+from autopeft.bench.skips import Skips
+from autopeft.bench.suite import Block, Entry, Policy
+from autopeft.bench.training import Bench
+from autopeft.data.cache import quiet
+from autopeft.errors import AutoPeftError, DataError, ModelError
+from autopeft.methods import feasible_methods
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """One call of a suite.
+
+    Args:
+        part: of the suite that is asked for.
+        places: where data, backbones and results are.
+        say: gets a line for everything that happens.
+        again: whether what has a line is trained once more; the new line counts.
+    """
+
+    part: Part
+    places: Places
+    say: Callable[[str], None]
+    again: bool = False
+
+    def run(self) -> None:
+        """Do what is missing, block by block.
+
+        An interruption costs the pass in hand; the same command goes on from there.
+
+        Raises:
+            UsageError: results of other rows are in the way.
+            Interrupted: a signal came.
+        """
+        logging.getLogger("lightning").setLevel(logging.ERROR)
+        for block in self.part.blocks():
+            if not self.again and not self.todo(block):
+                self.say(f"{block}: all there")
+                continue
+            try:
+                self._block(block)
+            except (DataError, ModelError) as error:
+                self._skip(block, None, error)
+            gc.collect()
+
+    def todo(self, block: Block) -> list[tuple[str, int]]:
+        """Return the row and the seed of every cell of a block that is known to be missing."""
+        file, skips = self.places.cells(block), Skips(self.places.cells(block).parent)
+        cells = Cells(file) if file.is_file() else None
+        found: list[tuple[str, int]] = []
+        for entry in self.part.entries:
+            if skips.of_row(block, entry.name):
+                continue
+            tried = tries(self.part.suite, entry, block)
+            if cells is None:
+                found += [(entry.name, seed) for seed in self.part.seeds]
+            else:
+                left = missing(cells, tried, self.part.seeds)
+                found += [(entry.name, seed) for seed in sorted({cell.seed for cell in left})]
+        for policy in self.part.policies:
+            for seed in self.part.seeds:
+                if cells is None or cells.get(_searched(policy, seed)) is None:
+                    found.append((policy.name, seed))
+        return found
+
+    def missing(self) -> list[str]:
+        """Return a line per cell that is to be done, with the command that does it alone."""
+        suite = self.part.suite
+        return [
+            f"{block}, {row}, seed {seed}: {command(suite, block, row, seed, again=False)}"
+            for block in self.part.blocks()
+            for row, seed in self.todo(block)
+        ]
+
+    def _block(self, block: Block) -> None:
+        suite = self.part.suite
+        data = self.places.data_of(suite.tasks[block.task])
+        model = self.places.model_of(suite.backbones[block.backbone])
+        self.say(f"{block}: opening")
+        with quiet():
+            rows = take(
+                block.task,
+                data,
+                examples=block.examples,
+                selection=suite.selection,
+                test=suite.test,
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            with quiet():
+                bench = Bench(
+                    rows,
+                    block.backbone,
+                    model,
+                    Path(folder),
+                    self.places.cells(block),
+                    max_length=suite.max_length,
+                )
+            self._skips(block).note(block, None, None)
+            with _at_once():
+                self._train(block, bench)
+        cells = bench.cells
+        del bench
+        gc.collect()
+        self._search(block, rows, model, cells)
+
+    def _train(self, block: Block, bench: Bench) -> None:
+        """Try every rate under the first seed, then train the best under the others."""
+        suite, seeds, session = self.part.suite, self.part.seeds, bench.session
+        excluded = feasible_methods(session.delivered.shape, int(session.train.lengths.max()))[1]
+        rows: list[tuple[Entry, list[Cell]]] = []
+        for entry in self.part.entries:
+            if entry.method in excluded:
+                self._skip(block, entry.name, ModelError(excluded[entry.method]))
+            else:
+                rows.append((entry, tries(suite, entry, block)))
+        names = {cell.candidate.fingerprint: e.name for e, tried in rows for cell in tried}
+
+        def told(cell: Cell, line: dict[str, Any]) -> None:
+            name = names[cell.candidate.fingerprint]
+            self._tell(block, name, cell.seed, cell.candidate.describe(), line)
+
+        first = suite.seeds[0]
+        tried = [cell for _, tried in rows for cell in tried]
+        bench.train(tried, told, again=self.again and first in seeds)
+        others = [seed for seed in seeds if seed != first]
+        chosen = [cell for _, tried in rows for cell in repeats(bench.cells, tried, others)]
+        bench.train(chosen, told, again=self.again)
+
+    def _search(self, block: Block, rows: Rows, model: str, cells: Cells) -> None:
+        for policy in self.part.policies:
+            for seed in self.part.seeds:
+                cell = _searched(policy, seed)
+                if cells.get(cell) is not None and not self.again:
+                    continue
+                waiting = self._waiting(block, cells, seed)
+                if waiting:
+                    said = f"its time is that of all methods: {', '.join(waiting)} missing"
+                    self._skip(block, policy.name, ModelError(said))
+                    continue
+                self._skips(block).note(block, policy.name, None)
+                limit = seconds(cells, self.part.suite, block, seed)
+                self.say(f"{block}: {policy.name}, seed {seed}, {limit:.0f} s")
+                file = self.places.cells(block)
+                line = run_search(
+                    cell,
+                    rows,
+                    model,
+                    file.parent / f".{policy.name}-{file.stem}-{seed}",
+                    limit_seconds=limit,
+                    max_length=self.part.suite.max_length,
+                )
+                cells.add(cell, {**line, **circumstances()})
+                self._tell(block, policy.name, seed, f"{policy.name} in {policy.space}", line)
+
+    def _waiting(self, block: Block, cells: Cells, seed: int) -> list[str]:
+        """Return the rows whose time is not known yet."""
+        skips, suite = self._skips(block), self.part.suite
+        return [
+            entry.name
+            for entry in suite.entries
+            if not skips.of_row(block, entry.name)
+            and missing(cells, tries(suite, entry, block), [seed])
+        ]
+
+    def _skips(self, block: Block) -> Skips:
+        return Skips(self.places.cells(block).parent)
+
+    def _skip(self, block: Block, row: str | None, reason: AutoPeftError) -> None:
+        said = self.places.private(str(reason))
+        self._skips(block).note(block, row, said)
+        self.say(f"{block}{'' if row is None else f', {row}'}: left out: {said}")
+
+    def _tell(self, block: Block, row: str, seed: int, what: str, line: dict[str, Any]) -> None:
+        if line["state"] == "complete":
+            (score,) = list(line["selection"].values())[:1]
+            self.say(f"{block}, seed {seed}, {row}: {score:.4f} ({what})")
+        else:
+            self.say(f"{block}, seed {seed}, {row}: {line['cause']}: {line['message']} ({what})")
+
+
+def _searched(policy: Policy, seed: int) -> Searched:
+    return Searched(policy.name, policy.space, seed)
+
+
+@contextlib.contextmanager
+def _at_once() -> Iterator[None]:
+    """Let a signal stop a training in this process at once, with the signal's exit code.
+
+    Raises:
+        Interrupted: a signal came; Lightning makes a plain exit of it, which is undone here.
+    """
+    with Interrupt() as interrupt:
+        try:
+            yield
+        except SystemExit:
+            interrupt.check()
+            raise

@@ -1,0 +1,45 @@
+"""What a suite left out and why: lines that are only ever added to, beside the cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from autopeft.bench.suite import Block
+
+FILE = "skipped.jsonl"
+
+
+class Skips:
+    """The reasons of one backbone; the last one of a row counts.
+
+    Args:
+        folder: of the backbone's cells.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE
+        self._reasons: dict[tuple[str, int, str | None], str | None] = {}
+        if self._file.is_file():
+            for text in self._file.read_text(encoding="utf-8").rpartition("\n")[0].splitlines():
+                line = json.loads(text)
+                self._reasons[line["task"], line["examples"], line["row"]] = line["reason"]
+
+    def note(self, block: Block, row: str | None, reason: str | None) -> None:
+        """Keep why a row, or None for every row, was left out; None takes a reason back."""
+        key = (block.task, block.examples, row)
+        if self._reasons.get(key) == reason:
+            return
+        self._reasons[key] = reason
+        line = {"task": block.task, "examples": block.examples, "row": row, "reason": reason}
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def of_row(self, block: Block, row: str) -> str | None:
+        """Return why this very row was left out, if it was."""
+        return self._reasons.get((block.task, block.examples, row))
+
+    def reason(self, block: Block, row: str) -> str | None:
+        """Return why a row, or its whole block, was left out, if it was."""
+        return self.of_row(block, row) or self._reasons.get((block.task, block.examples, None))

@@ -1,0 +1,163 @@
+"""A board as sections: what holds over all tasks, then a table per task, then what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from autopeft.report.board import Board, Group, Overall, Standing, TaskTable
+from autopeft.report.section import Section
+
+TITLE = "Leaderboard"
+NOTE = "Written by autopeft leaderboard from the recorded cells; do not edit."
+
+OVERALL = {
+    "rank": "mean rank",
+    "name": "method",
+    "front": "front",
+    "normalised": "normalised score",
+    "trainable_params": "trained",
+    "train_seconds": "train s",
+    "note": "note",
+}
+STANDING = {
+    "rank": "rank",
+    "name": "method",
+    "front": "front",
+    "score": "test",
+    "seeds": "seeds",
+    "trainable_params": "trained",
+    "head_params": "head",
+    "artifact_bytes": "stored bytes",
+    "peak_memory_bytes": "memory bytes",
+    "train_seconds": "train s",
+    "latency_ms": "latency ms",
+    "cpu_seconds": "core s",
+    "learning_rate": "rate",
+    "note": "note",
+}
+BRIEF = ("rank", "name", "front", "score", "seeds", "trainable_params", "train_seconds", "note")
+READING = (
+    "Scores are those of the test split; every choice was made on the selection split. ± is one "
+    "standard deviation over seeds. A seed that failed counts as a model that learnt nothing; a "
+    "row of which every seed failed has the last rank. Normalised scores have 0 for a model that "
+    "learnt nothing and 1 for the best row of the task. Brackets hold 95 % of 2,000 bootstrap "
+    "resamples of tasks and seeds. On the front is what no row with as few trained parameters "
+    "equals.",
+    "Prices are medians over seeds: trained parameters without the head, those of the head, bytes "
+    "on disk, peak memory above idle, seconds of training (in a pack its share), milliseconds of "
+    "inference per example, seconds of processor cores with saving and testing.",
+)
+
+
+def sections(boards: Sequence[Board]) -> list[Section]:
+    """Return the sections of boards: how to read them, then one board after the other."""
+    found = [Section(title="How to read it", text=READING)]
+    for board in boards:
+        found += _board(board)
+    return found
+
+
+def _board(board: Board) -> Iterator[Section]:
+    said = board.description
+    about = [f"{said[:1].upper()}{said[1:]}."] if said else []
+    yield Section(
+        title=f"Suite {board.suite}",
+        text=[*about, *board.terms, *board.circumstances],
+        commands=[board.command],
+    )
+    for group in board.groups:
+        yield from _group(group)
+
+
+def _group(group: Group) -> Iterator[Section]:
+    counting = [table.task for table in group.tasks if table.counts]
+    done = f"{len(counting)} of {len(group.tasks)} tasks count"
+    lacking = [f"No result on a task that counts: {', '.join(group.unranked)}."]
+    yield Section(
+        title=f"{group.backbone}, {group.examples:,} examples, {group.epochs} epochs",
+        level=3,
+        text=[
+            f"{done}{': ' + ', '.join(counting) if counting else ''}.",
+            *(lacking if group.unranked else []),
+            *group.verdict,
+            *_holes(group),
+        ],
+        columns=OVERALL,
+        rows=[_overall(row) for row in group.overall],
+    )
+    for table in group.tasks:
+        if table.rows:
+            yield _task(group, table)
+
+
+def _holes(group: Group) -> Iterator[str]:
+    """Yield a sentence per task of which nothing was trained."""
+    for table in group.tasks:
+        if not table.rows:
+            reasons = dict.fromkeys(row.note for row in table.standings)
+            yield f"{table.task}: {'; '.join(reasons)}."
+
+
+def _overall(row: Overall) -> dict[str, object]:
+    low, high = row.rank_interval
+    below, above = row.normalised_interval
+    return {
+        "rank": f"{row.rank:.2f} [{low:.1f}, {high:.1f}]",
+        "name": row.name,
+        "front": "yes" if row.front else "",
+        "normalised": f"{row.normalised:.3f} [{below:.2f}, {above:.2f}]",
+        "trainable_params": None if row.trainable_params is None else int(row.trainable_params),
+        "train_seconds": None if row.train_seconds is None else round(row.train_seconds),
+        "note": f"failed on {', '.join(row.failed)}" if row.failed else "",
+    }
+
+
+def _task(group: Group, table: TaskTable) -> Section:
+    split = {"train": "to train on", "selection": "to select by", "test": "to test on"}
+    sizes = ", ".join(f"{count:,} rows {split[name]}" for name, count in table.rows.items())
+    learnt = f"{table.metric}, of a model that learnt nothing {table.untrained:.4f}"
+    rows = [_standing(row) for row in table.standings]
+    return Section(
+        title=f"{table.task} ({group.backbone}, {group.examples:,} examples)",
+        level=4,
+        text=[f"Score: {learnt}. {sizes}. To train a cell once more:"],
+        columns=STANDING,
+        brief=BRIEF,
+        rows=rows,
+        commands=_command(table.standings),
+    )
+
+
+def _command(standings: Sequence[Standing]) -> list[str]:
+    """Return what trains any cell of a task once more."""
+    if not standings:
+        return []
+    first = standings[0]
+    return [first.command.replace(f"--methods {first.name} ", "--methods METHOD ")]
+
+
+def _standing(row: Standing) -> dict[str, object]:
+    latency = row.costs.get("latency_seconds")
+    seconds, core = row.costs.get("train_seconds"), row.costs.get("cpu_seconds")
+    return {
+        "rank": None if row.rank is None else f"{row.rank:g}",
+        "name": row.name,
+        "front": "yes" if row.front else "",
+        "score": _score(row),
+        "seeds": len(row.scores),
+        "trainable_params": row.costs.get("trainable_params"),
+        "head_params": row.costs.get("head_params"),
+        "artifact_bytes": row.costs.get("artifact_bytes"),
+        "peak_memory_bytes": row.costs.get("peak_memory_bytes"),
+        "train_seconds": None if seconds is None else f"{seconds:.1f}",
+        "latency_ms": None if latency is None else f"{1000 * latency:.2f}",
+        "cpu_seconds": None if core is None else f"{core:.1f}",
+        "learning_rate": None if row.learning_rate is None else f"{row.learning_rate:g}",
+        "note": row.note,
+    }
+
+
+def _score(row: Standing) -> str | None:
+    if row.mean is None:
+        return None
+    return f"{row.mean:.4f}" + ("" if row.spread is None else f" ± {row.spread:.4f}")
