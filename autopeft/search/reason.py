@@ -74,8 +74,8 @@ def _sure(chosen: Row, table: Sequence[Row], percent: bool) -> str:
     """Return how likely it is the best that could have been chosen, or tied with it."""
     if sum(row.finalist.eligible for row in table) < 2:
         return ""
-    tied = f", or at most {_points(chosen.margin, percent)} behind it" if chosen.margin else ""
-    return f" With {_share(chosen.tied_share)} it is the best of the finalists{tied}."
+    tied = f", or at most {_points(chosen.margin, percent)} behind it," if chosen.margin else ""
+    return f" The chance that it is the best of the finalists{tied} is {_share(chosen.tied_share)}."
 
 
 def _alike(chosen: Row, table: Sequence[Row]) -> str:
@@ -90,7 +90,7 @@ def _alike(chosen: Row, table: Sequence[Row]) -> str:
     )
     shown = alike if len(alike) < 3 else [alike[0], alike[-1]]
     texts = [f"trial {_name(row)}, which trains {_more(row, chosen)}" for row in shown]
-    return f" It cannot be told apart from {' or '.join(texts)}." if texts else ""
+    return f" It cannot be told apart from {', or '.join(texts)}." if texts else ""
 
 
 def _more(row: Row, chosen: Row) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from autopeft.api.clock import Clock
+from autopeft.api.cohort import COHORT
 from autopeft.api.pool import Job
 from autopeft.api.sitting import Sitting
 from autopeft.api.trials import Trials
@@ -41,18 +42,19 @@ class MadeUpPool:
                 watcher.started(job)
                 self.now += EACH
                 gates = GATES if job.candidate.method == "lora" else []
-                watcher.finished(job, outcome() | {"gates": gates})
+                score = 0.6 if job.candidate.method == "head_only" else 0.7
+                watcher.finished(job, outcome(score) | {"gates": gates})
         return count
 
 
-def outcome() -> dict[str, Any]:
-    point = {"rung": 0, "share": 1.0, "score": 0.7, "wall_seconds": EACH}
+def outcome(score: float) -> dict[str, Any]:
+    point = {"rung": 0, "share": 1.0, "score": score, "wall_seconds": EACH}
     return {
         "stopped": False,
         "message": "",
         "curve": [point],
-        "score": 0.7,
-        "metrics": {"accuracy": 0.7},
+        "score": score,
+        "metrics": {"accuracy": score},
         "costs": {"trainable_params": 5, "train_seconds": EACH},
     }
 
@@ -61,7 +63,9 @@ def key(candidate: Candidate) -> PackKey | None:
     return pack_key(candidate, backbone())
 
 
-def searched(folder: Path, seconds: float, expected: float = EACH) -> tuple[MadeUpPool, TrialStore]:
+def searched(
+    folder: Path, seconds: float, expected: float = EACH, *, until_converged: bool = False
+) -> tuple[MadeUpPool, TrialStore]:
     pool = MadeUpPool()
     store = TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
     clock = Clock(limit_seconds=seconds, now=lambda: pool.now)
@@ -79,7 +83,8 @@ def searched(folder: Path, seconds: float, expected: float = EACH) -> tuple[Made
         pack_size=4,
         pack_key=key,
     )
-    Trials(search, sitting).run(pool)  # type: ignore[arg-type]
+    trials = Trials(search, sitting, until_converged=until_converged)
+    trials.run(pool)  # type: ignore[arg-type]
     return pool, store
 
 
@@ -108,3 +113,19 @@ def test_the_gates_of_a_trial_are_kept_with_it(tmp_path: Path) -> None:
     kept = {trial.number: trial.user_attrs.get("gates") for trial in store.standing()}
     assert kept[0] == GATES
     assert [number for number, gates in kept.items() if gates is not None] == [0]
+
+
+def test_search_ends_between_cohorts_where_it_looks_converged(tmp_path: Path) -> None:
+    """All but the head alone score the same, so nothing adds anything after the first."""
+    _, store = searched(tmp_path, 500.0, until_converged=True)
+    assert len(store.records()) == 3 * COHORT, "the first look after sixteen trials beside the head"
+    assert not {trial.state.name for trial in store.all()} & {"RUNNING", "WAITING"}
+
+
+def test_search_that_looks_converged_goes_on_unless_told_to_end(tmp_path: Path) -> None:
+    assert len(searched(tmp_path, 500.0)[1].records()) > 3 * COHORT
+
+
+def test_time_limit_holds_before_convergence(tmp_path: Path) -> None:
+    pool, _ = searched(tmp_path, 62.0, until_converged=True)
+    assert pool.now <= 62.0 + EACH

@@ -192,7 +192,7 @@ def test_the_sentence_says_how_sure_it_is_and_who_cannot_be_told_apart() -> None
         "It cannot be told apart from trial 0 (method-0), which trains 8.1× more parameters."
         in (choice.reason)
     )
-    assert "% it is the best of the finalists, or at most" in choice.reason
+    assert "The chance that it is the best of the finalists, or at most 1." in choice.reason
     assert "On new data expect 89." in choice.reason
     chances = {row.finalist.number: row.chance for row in choice.table}
     assert chances[1] == 1.0
@@ -211,7 +211,7 @@ def test_best_or_tied_is_no_less_than_best() -> None:
 
 def test_one_finalist_alone_is_not_compared() -> None:
     reason = pick([finalist(1, 10, 0.8)]).reason
-    assert "With " not in reason
+    assert "The chance" not in reason
     assert "told apart" not in reason
 
 
