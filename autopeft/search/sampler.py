@@ -34,16 +34,12 @@ def asking(
     """
     import optuna
 
+    from autopeft.search.by_method import ByMethodSampler
+
     digest = hashlib.sha256(f"{seed}/{proposed}/{attempt}".encode()).digest()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            seed=int.from_bytes(digest[:4], "big"),
-            n_startup_trials=STARTUP_TRIALS,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-        )
+        sampler = ByMethodSampler(seed=int.from_bytes(digest[:4], "big"), startup=STARTUP_TRIALS)
     idle, study.sampler = study.sampler, sampler
     try:
         yield study.ask()
