@@ -1,4 +1,4 @@
-.PHONY: check format lint types layers quick test
+.PHONY: check format lint types layers quick test leaderboard
 
 export OMP_NUM_THREADS = 1
 export OMP_WAIT_POLICY = PASSIVE
@@ -22,3 +22,9 @@ quick:
 
 test: format lint types layers
 	python -m pytest -n 2 --dist loadgroup
+
+leaderboard:
+	python -m autopeft.cli leaderboard quick understanding low_resource \
+		--format markdown --output benchmarks/LEADERBOARD.md
+	python -m autopeft.cli leaderboard quick understanding low_resource \
+		--format html --output benchmarks/leaderboard.html

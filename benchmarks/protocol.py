@@ -2,7 +2,7 @@
 
 1,000 rows to train on, 500 to select by, up to 2,000 to test on, the same for all; texts of at most
 128 tokens; five epochs of batches of 16. Every training is one line of
-``results/cells/BACKBONE/TASK.jsonl``, whoever asked for it, and is not repeated.
+``results/cells/BACKBONE/TASK.jsonl``, whoever asked for it, a suite among them, and not repeated.
 """
 
 from __future__ import annotations
@@ -21,19 +21,10 @@ from autopeft.bench.cells import Cell, Cells
 from autopeft.bench.rows import take
 from autopeft.bench.training import Bench
 from autopeft.data.demo import demo_model
-from autopeft.methods import METHODS
-from autopeft.records import Candidate, Scalar
 from benchmarks import ledger
 
 CELLS = ledger.RESULTS / "cells"
 EPOCHS = 5
-FACTORS = (1 / 3, 1.0, 3.0)
-"""Of the median of a method's prior: the learning rates that it is tried with."""
-
-VARIANTS: dict[str, tuple[str, dict[str, Scalar]]] = {
-    "unipelt_ungated": ("mixture", {"serial": 48, "prefix": 10, "lora": 8, "gates": "none"}),
-}
-"""Further rows of tables: a method with knobs other than its defaults."""
 
 
 def add_options(parser: argparse.ArgumentParser, tasks: tuple[str, ...]) -> None:
@@ -83,23 +74,6 @@ def opened(options: argparse.Namespace, task: str) -> Iterator[Bench]:
 def kept(options: argparse.Namespace, task: str) -> Cells:
     """Return the cells of a task that were trained so far."""
     return Cells(file_of(options, task))
-
-
-def at_rates(name: str, epochs: int) -> list[Candidate]:
-    """Return a method, or one of `VARIANTS`, with its defaults and each of three learning rates."""
-    method, changed = VARIANTS.get(name, (name, {}))
-    info = METHODS.get(method)
-    knobs = {knob: about.default for knob, about in info.knobs.items()}
-    return [
-        Candidate(
-            method=method,
-            learning_rate=float(f"{info.learning_rate.median * factor:.3g}"),
-            epochs=epochs,
-            knobs={**knobs, **changed},
-            placement=info.placement,
-        )
-        for factor in FACTORS
-    ]
 
 
 def tell(cell: Cell, line: dict[str, Any]) -> None:

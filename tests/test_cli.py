@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -215,6 +216,56 @@ def test_leaderboard(finished: Run, command: Command, form: str,
     assert {row["origin"] for row in rows} == {"default", "head", "portfolio"}
     if form == "csv":
         assert done.out == (finished.folder / "leaderboard.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_leaderboard_as_a_file(finished: Run, command: Command, tmp_path: Path, form: str) -> None:
+    file = tmp_path / "board"
+    done = command("leaderboard", finished.folder, "--format", form, "--output", file)
+    assert done == Done(0, "", "")
+    said = file.read_text(encoding="utf-8")
+    assert all(f"trial {number}" in said for number in range(TRIALS))
+
+
+def test_leaderboard_by_another_metric_another_column_and_the_front(
+    finished: Run, command: Command
+) -> None:
+    whole = rows_of(command("leaderboard", finished.folder, "--format", "json"), "json")
+    by = ("--metric", "mcc", "--sort", "trainable_params", "--front", "--format", "json")
+    rows = rows_of(command("leaderboard", finished.folder, *by), "json")
+    assert {row["metric"] for row in rows} == {"mcc"}
+    sizes = [row["trainable_params"] for row in rows]
+    assert sizes == sorted(sizes)
+    assert 0 < len(rows) <= len(whole) and all(row["front"] for row in rows)
+    unknown = command("leaderboard", finished.folder, "--metric", "pearson")
+    assert (unknown.code, "unknown metric 'pearson'" in unknown.err) == (2, True)
+
+
+def test_leaderboard_of_several_runs(finished: Run, command: Command, tmp_path: Path) -> None:
+    other = tmp_path / "copy"
+    shutil.copytree(finished.folder, other)
+    done = command("leaderboard", finished.folder, other, "--format", "json")
+    rows = rows_of(done, "json")
+    assert len(rows) == 2 * TRIALS
+    assert {row["run"] for row in rows} == {str(finished.folder), str(other)}
+    mixed = command("leaderboard", finished.folder, "quick")
+    assert (mixed.code, "not both" in mixed.err) == (2, True)
+
+
+def test_bench_and_leaderboard_of_a_suite(command: Command, tmp_path: Path) -> None:
+    part = ("--tasks", "bbc_news", "--methods", "lora", "--results", tmp_path)
+    said = command("bench", "quick", *part, "--dry-run").out.splitlines()
+    assert said[0] == (
+        "minilm-l6/bbc_news, 300 examples, lora, seed 0: autopeft bench quick --backbones "
+        "minilm-l6 --tasks bbc_news --methods lora --seeds 0"
+    )
+    assert len(said) == 3
+    rows = rows_of(command("leaderboard", "quick", *part, "--format", "json"), "json")
+    assert [(row["name"], row["state"], row["note"]) for row in rows] == [
+        ("lora", "missing", "not trained yet")
+    ]
+    wrong = command("bench", "quick", "--methods", "lorra")
+    assert (wrong.code, "did you mean 'lora'?" in wrong.err) == (2, True)
 
 
 def test_predict_on_screen_and_in_a_file(finished: Run, command: Command, tmp_path: Path) -> None:

@@ -41,20 +41,24 @@ def standing(
         untrained: the score of a model that learnt nothing, for a seed that failed.
     """
     lines: dict[int, Line | None] = {}
-    rate = None
+    rate, untried = None, 0
     if cells is not None and isinstance(row, Policy):
         lines = {seed: cells.get(Searched(row.name, row.space, seed)) for seed in suite.seeds}
     elif cells is not None and isinstance(row, Entry):
-        lines, rate = _of_method(cells, suite, block, row)
+        lines, rate, untried = _of_method(cells, suite, block, row)
     done = {seed: line for seed, line in lines.items() if line and "test" in line}
     failed = {seed: line for seed, line in lines.items() if line and "test" not in line}
     own = skips.of_row(block, row.name)
     reason = skips.reason(block, row.name) or NOT_YET
+    notes = _notes(done, failed, reason, suite.seeds)
+    if untried and (done or failed):
+        notes.append(f"{untried} of {len(suite.rates)} rates {NOT_YET}")
+    ended = len(done) + len(failed) == len(suite.seeds) and not untried
     return Standing(
         name=row.name,
-        state=_state(len(done), len(failed), len(suite.seeds)),
-        note=_note(done, failed, reason, suite.seeds),
-        settled=len(done) + len(failed) == len(suite.seeds) or own is not None,
+        state=_state(len(done), len(failed), whole=ended),
+        note="; ".join(notes),
+        settled=ended or own is not None,
         **_scores(lines, done, metric, untrained),
         **_figures(list(done.values()), metric),
         learning_rate=rate,
@@ -64,31 +68,29 @@ def standing(
 
 def _of_method(
     cells: Cells, suite: Suite, block: Block, entry: Entry
-) -> tuple[dict[int, Line | None], float | None]:
-    """Return a method's lines by seed, and the rate that was chosen.
+) -> tuple[dict[int, Line | None], float | None, int]:
+    """Return a method's lines by seed, the rate that is best so far, and how many are untried.
 
     As long as no rate has a score, failures under the first seed are all there is to show.
     """
     tried = tries(suite, entry, block)
+    first = [cells.get(cell) for cell in tried]
     chosen: Candidate | None = best(cells, tried)
     if chosen is not None:
         found: dict[int, Line | None] = {s: cells.get(Cell(chosen, s)) for s in suite.seeds}
-        return found, chosen.learning_rate
-    first = [cells.get(cell) for cell in tried]
-    return (dict.fromkeys(suite.seeds, first[0]) if all(first) else {}), None
+        return found, chosen.learning_rate, first.count(None)
+    return (dict.fromkeys(suite.seeds, first[0]) if all(first) else {}), None, first.count(None)
 
 
-def _state(done: int, failed: int, wanted: int) -> str:
-    if done == wanted:
-        return "complete"
+def _state(done: int, failed: int, *, whole: bool) -> str:
     if done:
-        return "partial"
-    return "failed" if failed == wanted else "missing"
+        return "complete" if whole and not failed else "partial"
+    return "failed" if failed and whole else "missing"
 
 
-def _note(
+def _notes(
     done: Mapping[int, Line], failed: Mapping[int, Line], reason: str, seeds: Iterable[int]
-) -> str:
+) -> list[str]:
     """Return what a search chose, and what became of the seeds that have no score."""
     picked = {line["chosen"]["method"]: None for line in done.values() if "chosen" in line}
     notes = [f"chose {', '.join(picked)}"] if picked else []
@@ -102,7 +104,7 @@ def _note(
         notes.append(reason)
     elif lacking:
         notes.append(f"seed {', '.join(map(str, lacking))}: {reason}")
-    return "; ".join(notes)
+    return notes
 
 
 def _scores(

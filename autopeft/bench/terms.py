@@ -12,11 +12,12 @@ from autopeft.bench.suite import Suite
 def terms(suite: Suite) -> list[str]:
     """Return what all rows have in common."""
     rates = ", ".join(f"{rate:.3g}" for rate in suite.rates)
+    often = "" if suite.rates == (1.0,) else f"{rates} times "
     tried = (
         f"A method is tried at {rates} times the median of its learning-rate prior under seed "
         f"{suite.seeds[0]}; the rate that is best on the selection rows trains under every seed."
         if len(suite.rates) > 1
-        else f"A method trains at {rates} times the median of its learning-rate prior."
+        else f"A method trains at {often}the median of its learning-rate prior."
     )
     searched = (
         "A search gets as many seconds of wall clock, start and delivery included, as the training "

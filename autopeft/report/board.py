@@ -17,7 +17,8 @@ class Standing:
 
     Args:
         name: of the method, variant or policy.
-        state: ``complete``, ``partial`` (seeds are missing), ``failed`` or ``missing``.
+        state: ``complete``, ``partial`` (seeds or rates are missing, or a seed failed), ``failed``
+            or ``missing``.
         note: why it is no more than that; of a search, what it chose.
         settled: whether nothing is left to do for it.
         scores: on the test split, by seed.

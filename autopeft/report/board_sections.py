@@ -94,8 +94,20 @@ def _holes(group: Group) -> Iterator[str]:
     """Yield a sentence per task of which nothing was trained."""
     for table in group.tasks:
         if not table.rows:
-            reasons = dict.fromkeys(row.note for row in table.standings)
-            yield f"{table.task}: {'; '.join(reasons)}."
+            yield f"{table.task}: {_missing(table, everything=True)}"
+
+
+def _missing(table: TaskTable, *, everything: bool = False) -> str:
+    """Return which rows have no result, by reason; their names are left out where it is all."""
+    reasons: dict[str, list[str]] = {}
+    for row in table.standings:
+        if row.state == "missing":
+            reasons.setdefault(row.note, []).append(row.name)
+    if everything and len(reasons) == 1:
+        return f"{next(iter(reasons))}."
+    return " ".join(
+        f"No result of {', '.join(names)}: {reason}." for reason, names in reasons.items()
+    )
 
 
 def _overall(row: Overall) -> dict[str, object]:
@@ -116,11 +128,15 @@ def _task(group: Group, table: TaskTable) -> Section:
     split = {"train": "to train on", "selection": "to select by", "test": "to test on"}
     sizes = ", ".join(f"{count:,} rows {split[name]}" for name, count in table.rows.items())
     learnt = f"{table.metric}, of a model that learnt nothing {table.untrained:.4f}"
-    rows = [_standing(row) for row in table.standings]
+    rows = [_standing(row) for row in table.standings if row.state != "missing"]
+    missing = _missing(table)
     return Section(
         title=f"{table.task} ({group.backbone}, {group.examples:,} examples)",
         level=4,
-        text=[f"Score: {learnt}. {sizes}. To train a cell once more:"],
+        text=[
+            *([missing] if missing else []),
+            f"Score: {learnt}. {sizes}. To train a cell once more:",
+        ],
         columns=STANDING,
         brief=BRIEF,
         rows=rows,

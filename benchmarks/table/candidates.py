@@ -1,7 +1,7 @@
 """The candidates of the table: the same for every task, drawn once and for all.
 
 First every method of the wide space with its defaults at the median of its learning-rate prior;
-those trainings are shared with `benchmarks.methods.compare`. Then `DRAWN` more, in rounds over the
+those trainings are shared with the suite ``understanding``. Then `DRAWN` more, in rounds over the
 methods: a Latin hypercube for each method, so that its learning rates and its sizes are spread
 whatever their number. Methods with a placement sit in the layers of `ROUNDS`: two thirds of all
 that is drawn is in the top half or the top layer, where the frozen layers below are computed once
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import qmc
 
+from autopeft.bench.suite import Entry
 from autopeft.methods import METHODS
 from autopeft.methods.packing import lowest_layer
 from autopeft.records import BackboneShape, Candidate, Scalar
@@ -28,7 +29,7 @@ from autopeft.search.dimension import Choices, Dimension, Range, ends, fixed
 from autopeft.search.load import load_space
 from autopeft.search.portfolio import DEFAULT_METHOD, HEAD_METHOD
 from autopeft.search.space import MethodSpace, Space
-from benchmarks.protocol import EPOCHS, FACTORS, at_rates
+from benchmarks.protocol import EPOCHS
 from benchmarks.table.backbone import Backbone
 
 TASKS = ("subj", "mr", "tweet_emotion", "tweet_irony", "clinc150_small", "sts15")
@@ -99,7 +100,7 @@ def stages(backbone: Backbone, epochs: int = EPOCHS) -> dict[str, list[Candidate
 
 def _default(name: str, epochs: int) -> Candidate:
     """Return a method with its defaults at the median of its prior."""
-    return at_rates(name, epochs)[FACTORS.index(1.0)]
+    return Entry(name=name, method=name).candidates(epochs, rates=[1.0])[0]
 
 
 def _is_high(candidate: Candidate, shape: BackboneShape) -> bool:

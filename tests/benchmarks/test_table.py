@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autopeft.bench.cells import Cells
+from autopeft.bench.suite import Entry
 from autopeft.methods import METHODS
 from autopeft.records import Candidate
 from autopeft.search.dimension import Choices, Dimension, Range, contains
 from autopeft.search.portfolio import references
-from benchmarks.protocol import at_rates
 from benchmarks.table import record
 from benchmarks.table.backbone import Backbone
 from benchmarks.table.candidates import DRAWN, candidates, stages, table_space, value_at
@@ -46,9 +46,9 @@ def test_the_references_of_a_search_come_first(found: list[Candidate]) -> None:
     assert found[:2] == list(references(table_space(BACKBONE)).values())
 
 
-def test_defaults_are_those_of_the_comparison_of_methods(found: list[Candidate]) -> None:
+def test_defaults_are_those_of_the_suites(found: list[Candidate]) -> None:
     for method in table_space(BACKBONE).methods:
-        assert at_rates(method, 5)[1] in found
+        assert Entry(name=method, method=method).candidates(5)[1] in found
 
 
 def test_two_thirds_of_what_is_drawn_is_placed_high(found: list[Candidate]) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from autopeft.report.page import render
+from autopeft.report.page.sheet import html
+from autopeft.report.section import Section
 from tests.report.page.made_up import view
 from tests.report.page.test_document import figures_of, hostile_view
 
@@ -259,3 +261,21 @@ def test_every_figure_of_the_page_is_known_to_its_script(page: Browser) -> None:
         "return [...document.querySelectorAll('.plot')].map(one => one.dataset.figure)"
     )
     assert set(names) == set(figures_of(render([view()])))
+
+
+def test_a_leaderboard_is_sorted_by_a_click(browser: Browser) -> None:
+    scores = ("0.7", "0.91", None, "10,000 ± 1", "-0.5")
+    rows = [{"name": str(n), "score": score} for n, score in enumerate(scores)]
+    columns = {"name": "method", "score": "test"}
+    browser.open(html("Board", [Section(title="One", columns=columns, rows=rows)]))
+    names = "return [...document.querySelectorAll('tbody th')].map(one => one.textContent)"
+    head = browser.driver.find_element("xpath", "//th/button[text()='test']")
+    head.click()
+    assert browser.ask(names) == ["4", "0", "1", "3", "2"], "what is missing comes last"
+    head.click()
+    assert browser.ask(names) == ["3", "1", "0", "4", "2"]
+    assert browser.ask("return document.querySelectorAll('[aria-sort]').length") == 1
+    browser.driver.find_element("id", "theme").click()
+    assert browser.ask("return document.documentElement.dataset.theme") in ("dark", "light")
+    assert browser.complaints() == []
+    assert browser.requests() == []

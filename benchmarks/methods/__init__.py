@@ -1,1 +1,0 @@
-"""Every method on the same tasks: accuracy, trained and stored size, time."""

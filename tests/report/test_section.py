@@ -1,0 +1,74 @@
+"""Sections as Markdown and as a page: what people wrote stays text."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from autopeft.report.page.sheet import html
+from autopeft.report.section import Section, markdown, numeric
+
+HOSTILE = '<script>alert("x")</script>|&'
+SECTION = Section(
+    title=f"One {HOSTILE}",
+    text=[f"Two\nlines {HOSTILE}"],
+    columns={"name": "method", "front": "front", "score": "test"},
+    rows=[
+        {"name": HOSTILE, "front": "yes", "score": "0.5 ± 0.1", "more": 1},
+        {"name": "b", "front": "", "score": None, "more": 2},
+    ],
+    commands=["autopeft bench quick"],
+)
+
+
+class Tags(HTMLParser):
+    """Collects what a page is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.cells: list[str] = []
+        self.policy = ""
+        self._open = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self._open = tag
+        about = dict(attrs)
+        if about.get("http-equiv") == "Content-Security-Policy":
+            self.policy = about["content"] or ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open in ("td", "th") and data.strip():
+            self.cells.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+
+def test_markdown_keeps_a_table_whatever_its_cells_say() -> None:
+    page = markdown("Title", [SECTION], note="made up")
+    assert page.startswith("<!-- made up -->\n\n# Title\n\n## One ")
+    assert "<script" not in page
+    table = [line for line in page.splitlines() if line.startswith("|")]
+    assert table[:2] == ["| method | front | test |", "|---|---|---:|"]
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 4 for line in table)
+    assert table[3] == "| b | – | – |"
+    assert "```sh\nautopeft bench quick\n```" in page
+
+
+def test_a_page_has_its_own_script_alone_and_a_policy_that_allows_no_other() -> None:
+    tags = Tags()
+    page = html("Title", [SECTION])
+    tags.feed(page)
+    assert tags.names.count("script") == 1
+    assert HOSTILE in tags.cells
+    assert re.search(r"default-src 'none'; script-src 'sha256-[\w+/=]+'; style-src", tags.policy)
+    assert not re.search(r"\b(src|href)=\"(?!#)", page), "nothing is loaded"
+
+
+@pytest.mark.parametrize(("key", "expected"), [("name", False), ("score", True), ("more", True)])
+def test_columns_of_numbers_are_told(key: str, expected: bool) -> None:
+    assert numeric(SECTION, key) is expected
