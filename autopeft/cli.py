@@ -283,6 +283,39 @@ def predict(
 
 
 @app.command()
+def export(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
+        "model.onnx"
+    ),
+    model: Annotated[
+        str | None, typer.Option("--model", help="Where the backbone is now, if it moved.")
+    ] = None,
+) -> None:
+    """Write the merged model of a run as ONNX, and check that it gives the same outputs."""
+    from autopeft.api.onnx import export_onnx
+
+    difference = export_onnx(run, output, model=model)
+    typer.echo(f"wrote {output}; its outputs differ by at most {difference:.1g}")
+
+
+@app.command()
+def push(
+    run: RunArgument,
+    repo: Annotated[str, typer.Argument(help="Name on the hub, such as me/reviews.")],
+    base_model: Annotated[
+        str | None,
+        typer.Option("--base-model", help="What the backbone is called there, if it was a folder."),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Let everybody see it.")] = False,
+) -> None:
+    """Put the model of a run on the hub, for its owner alone unless told otherwise."""
+    from autopeft.api.push import push as upload
+
+    typer.echo(f"pushed to {upload(run, repo, base_model=base_model, private=not public)}")
+
+
+@app.command()
 def methods(form: Format = "table") -> None:
     """List the methods; those of peft's own tuners come last, with knobs as peft names them."""
     from autopeft.methods import METHODS

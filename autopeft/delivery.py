@@ -74,11 +74,7 @@ class TunedModel:
         Raises:
             ModelError: the folder or the backbone is not there.
         """
-        folder = folder if (folder / ABOUT).is_file() else folder / "best"
-        if not (folder / ABOUT).is_file():
-            raise ModelError(f"{folder.parent} holds no tuned model; expected {folder / ABOUT}")
-        values = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        self.about = About(**{**values, "labels": tuple(values["labels"])})
+        folder, self.about = about_of(folder)
         self.model, self.tokenizer = _load(folder, self.about, model or self.about.model)
 
     def outputs(self, rows: datasets.Dataset) -> np.ndarray:
@@ -129,6 +125,22 @@ class TunedModel:
         if not columns["text"]:
             return np.zeros((0, max(1, len(self.about.labels))), dtype=np.float32)
         return self.outputs(Dataset.from_dict(columns))
+
+
+def about_of(folder: Path) -> tuple[Path, About]:
+    """Return the delivered folder and what it says of itself.
+
+    Args:
+        folder: a delivered folder, or the run folder around it.
+
+    Raises:
+        ModelError: there is no tuned model.
+    """
+    folder = folder if (folder / ABOUT).is_file() else folder / "best"
+    if not (folder / ABOUT).is_file():
+        raise ModelError(f"{folder.parent} holds no tuned model; expected {folder / ABOUT}")
+    values = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    return folder, About(**{**values, "labels": tuple(values["labels"])})
 
 
 def probabilities(outputs: np.ndarray) -> np.ndarray:

@@ -13,7 +13,9 @@
     ├── IncompatibleMethodError   a method that cannot run on a backbone, with the reason
     ├── TrialError                a trial that failed; carries its `Cause` as text
     ├── NoCandidateError          nothing feasible, or every trial failed
-    └── DeliveryError             the delivered model does not reproduce what was measured
+    ├── DeliveryError             the delivered model does not reproduce what was measured
+    ├── ExportError               a model that cannot be written in another form
+    └── HubError                  a hub that refuses, or cannot be reached
 
 A message says what was given, what is allowed and what to do.
 """
@@ -118,6 +120,14 @@ class NoCandidateError(AutoPeftError):
 
 class DeliveryError(AutoPeftError):
     """The delivered model does not reproduce what was measured."""
+
+
+class ExportError(AutoPeftError):
+    """A model that cannot be written in another form, or does not come out the same."""
+
+
+class HubError(AutoPeftError):
+    """A hub that refuses, or cannot be reached."""
 
 
 def suggestion(given: str, allowed: Sequence[str]) -> str:

@@ -14,13 +14,10 @@ import pytest
 from datasets import load_from_disk
 
 from autopeft import delivery
-from autopeft.delivery import About, TunedModel, load_code, probabilities, verify, write
+from autopeft.delivery import TunedModel, load_code, probabilities, verify, write
 from autopeft.errors import DeliveryError, ModelError
-from autopeft.records import Candidate
-from autopeft.train.session import Session, open_session
-from tests.train.toy import order, save_splits, table
-
-Delivered = tuple[Session, Path, Path, About]
+from tests.delivered import Delivered, deliver
+from tests.train.toy import table
 
 
 class ChannelClosedError(Exception):
@@ -47,27 +44,6 @@ def ask(**request: Any) -> dict[str, Any]:
     with pytest.raises(ChannelClosedError):
         verify(channel)
     return channel.replies[0]
-
-
-def deliver(folder: Path, model: Path, method: str = "lora", *, numeric: bool = False) -> Delivered:
-    """Train for a moment and write the delivered folder."""
-    data = save_splits(folder / "data", rows=32, numbers=(5e3, 9e2) if numeric else None)
-    session = open_session(order(data, model, numeric=numeric))[0]
-    rate = 1e-3 if method == "full" else 2e-2
-    candidate = Candidate(method=method, learning_rate=rate, epochs=4, batch_size=8)
-    artifact = folder / "artifact"
-    session.trial(candidate, seed=1, artifact=artifact)
-    about = About(
-        model=str(model),
-        task="regression" if numeric else "text-classification",
-        labels=() if numeric else ("bad", "good"),
-        text="review",
-        text_pair=None,
-        max_length=32,
-        method=method,
-    )
-    write(artifact, folder / "best", about)
-    return session, artifact, folder / "best", about
 
 
 @pytest.fixture(scope="module")

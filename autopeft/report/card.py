@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+PIPELINE = "text-classification"
+"""What hubs call the work of every task so far: a number per class, or one number, for a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +55,7 @@ def model_card(facts: CardFacts) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     labels = ", ".join(f"`{_inline(label)}`" for label in facts.labels) or "a number"
     return f"""---
-library_name: {"peft" if facts.adapter else "transformers"}
-base_model: {json.dumps(facts.model)}
-tags: [autopeft, {facts.task}]
+{_front_matter(facts)}
 ---
 
 # {_inline(facts.title)}
@@ -85,6 +85,34 @@ The test split was read once, after the choice.
 
 Made with {versions}.
 """
+
+
+def _front_matter(facts: CardFacts) -> str:
+    """Return what hubs read: how to load it, what it was made from, its results."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    title = _inline(facts.title)
+    results = [
+        EvalResult(
+            task_type=PIPELINE,
+            dataset_type=title,
+            dataset_name=title,
+            dataset_split="test",
+            metric_type=name,
+            metric_value=round(value, 6),
+        )
+        for name, value in facts.test_scores.items()
+    ]
+    about = ModelCardData(
+        library_name="peft" if facts.adapter else "transformers",
+        pipeline_tag=PIPELINE,
+        base_model=facts.model,
+        tags=["autopeft", facts.task],
+        metrics=list(facts.test_scores) or None,
+        model_name=title if results else None,
+        eval_results=results or None,
+    )
+    return str(about.to_yaml())
 
 
 def _inline(text: str) -> str:

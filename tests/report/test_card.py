@@ -28,16 +28,35 @@ FACTS = CardFacts(
 
 
 def front_matter(text: str) -> dict[str, object]:
-    found: dict[str, object] = yaml.safe_load(text.split("---")[1])
+    found: dict[str, object] = yaml.safe_load(text.removeprefix("---\n").split("\n---\n")[0])
     return found
 
 
 def test_front_matter_is_what_model_hubs_read() -> None:
-    assert front_matter(model_card(FACTS)) == {
+    found = front_matter(model_card(FACTS))
+    results = found.pop("model-index")
+    assert found == {
         "library_name": "peft",
         "base_model": "roberta-base",
+        "pipeline_tag": "text-classification",
         "tags": ["autopeft", "text-classification"],
+        "metrics": ["accuracy", "macro-f1"],
     }
+    assert results == [
+        {
+            "name": "reviews",
+            "results": [
+                {
+                    "task": {"type": "text-classification"},
+                    "dataset": {"name": "reviews", "type": "reviews", "split": "test"},
+                    "metrics": [
+                        {"type": "accuracy", "value": 0.9},
+                        {"type": "macro-f1", "value": 0.89},
+                    ],
+                }
+            ],
+        }
+    ]
     whole = model_card(dataclasses.replace(FACTS, adapter=False))
     assert front_matter(whole)["library_name"] == "transformers"
 
