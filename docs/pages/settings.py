@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from autopeft.bench.suite_check import SETTINGS
 from autopeft.config import SearchConfig
 from autopeft.search.space_check import TRAINING
 from docs.pages.markdown import plain, table
@@ -55,6 +56,29 @@ def settings() -> Iterator[str]:
             for name, knob in TRAINING.items()
         ),
     )
+    yield from _suite()
+
+
+def _suite() -> Iterator[str]:
+    yield from (
+        "",
+        "## Settings of a suite",
+        "",
+        "The keys of a suite's YAML file ([suites.md](suites.md)).",
+        "",
+    )
+    yield from table(
+        ("key", "default", "what it is"),
+        (
+            (f"`{name}`", "" if about.default is None else _yaml(about.default), about.help)
+            for name, about in SETTINGS.items()
+        ),
+    )
+
+
+def _yaml(value: object) -> str:
+    listed = isinstance(value, list)
+    return f"`[{', '.join(map(str, value))}]`" if listed else f"`{value}`"
 
 
 def _option(field: dataclasses.Field[object]) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from autopeft.bench.suite import load_suite
 from autopeft.search.load import load_space
 from tests.command import COMMAND, ROOT
 from tests.docs.page import PAGES, Block, blocks, links
@@ -29,6 +30,7 @@ from tests.tiny import WORDS
 LEFT_OUT = ("pip install", "pre-commit install", "make ", "git clone", "cd ")
 INSTEAD = {
     "--time-limit 30m": "--trials 3",
+    "autopeft bench ": "autopeft bench --dry-run ",
     "--space my-space.yaml": "--space my-space.yaml --dry-run",
     "python docs/generate.py": f"python {ROOT}/docs/generate.py --check",
     "python docs/failed_ideas.py": f"python -m py_compile {ROOT}/docs/failed_ideas.py",
@@ -105,10 +107,13 @@ def test_python(block: Block, place: Path) -> None:
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: str(block))
-def test_space(block: Block, tmp_path: Path) -> None:
-    file = tmp_path / "space.yaml"
+def test_space_or_suite(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "example.yaml"
     file.write_text(block.text, encoding="utf-8")
-    assert load_space(file).methods
+    if "\ntasks:" in block.text:
+        assert load_suite(str(file)).blocks()
+    else:
+        assert load_space(file).methods
 
 
 def anchors(page: Path) -> set[str]:
@@ -153,12 +158,12 @@ def test_the_layers_that_are_told_are_those_that_are_checked() -> None:
 
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     checked = config["tool"]["importlinter"]["contracts"][0]["layers"]
-    here = [sorted(r for r in re.findall(r"[a-z]+(?![a-z]*\))", layer)
+    here = [sorted(r for r in re.findall(r"[a-z_]+(?![a-z]*\))", layer)
                    if (ROOT / "autopeft" / r).exists() or (ROOT / f"autopeft/{r}.py").exists())
             for layer in checked]  # fmt: skip
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`[a-z`, ]+`) \| ", text, re.MULTILINE)
-    told = [sorted(re.findall(r"`([a-z]+)`", row)) for row in rows]
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ", text, re.MULTILINE)
+    told = [sorted(re.findall(r"`([a-z_]+)`", row)) for row in rows]
     assert told == [rooms for rooms in here if rooms]
 
 
