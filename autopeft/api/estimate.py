@@ -12,7 +12,7 @@ from autopeft.search.space import Space
 
 _FLOAT_BYTES = 4
 _WITHOUT_BACKWARD = 0.5  # of a training step's time, on the safe side
-_TRAINED_COPIES = 4  # weight, gradient and AdamW's two moments
+_TRAINED_COPIES = 5  # weight, gradient, AdamW's two moments, and the best weights so far
 
 
 def estimate_bytes(candidate: Candidate, space: Space, about: Mapping[str, Any]) -> int:

@@ -41,13 +41,13 @@ def space(tmp_path: Path) -> Space:
 
 def test_estimate_is_idle_and_activations_and_what_trains(space: Space) -> None:
     trained = 6 * 8 * (32 + 32) + 66
-    expected = 1_000_000 + 100 * 16 * 20 + 4 * 4 * trained
+    expected = 1_000_000 + 100 * 16 * 20 + 4 * 5 * trained
     assert estimate_bytes(LORA, space, ABOUT) == expected
 
 
 def test_method_that_trains_base_weights_has_its_own_copy(space: Space) -> None:
     full = Candidate(method="full", learning_rate=1e-3, epochs=1)
-    expected = 1_000_000 + 100 * 16 * 20 + 4 * (4 * (100_000 + 66) + 100_000)
+    expected = 1_000_000 + 100 * 16 * 20 + 4 * (5 * (100_000 + 66) + 100_000)
     assert estimate_bytes(full, space, ABOUT) == expected
 
 

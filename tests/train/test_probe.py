@@ -1,0 +1,59 @@
+"""What is measured before the first trial stands for what a training takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autopeft.backbone.load import Backbone
+from autopeft.tasks import TASKS
+from autopeft.train.probe import Probe
+from autopeft.train.runner import Runner
+from tests.train.toy import encoded
+
+ROWS = 800
+
+
+@pytest.fixture
+def probe(bert: Backbone) -> Probe:
+    return Probe(
+        bert,
+        lambda _: bert,
+        encoded(ROWS),
+        TASKS.get("text-classification").loss,
+        pad_token=0,
+        device=torch.device("cpu"),
+    )
+
+
+def test_memory_of_a_token_is_measured_on_batches_of_many_lengths(
+    probe: Probe, bert: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each twice, the longest rows among them, never more than the first batch may hold."""
+    seen: list[tuple[int, ...]] = []
+    real: Any = Runner.__call__
+
+    def run(runner: Runner, batch: dict[str, torch.Tensor]) -> Any:
+        seen.append(tuple(batch["input_ids"].shape))
+        return real(runner, batch)
+
+    def most(*work: Callable[[], object]) -> int:
+        for each in work:
+            each()
+        return 7_000
+
+    monkeypatch.setattr(Runner, "__call__", run)
+    monkeypatch.setattr(probe, "_most", most)
+    lengths = encoded(ROWS).lengths
+    rows = min(ROWS, 1024 // int(lengths.max()))
+    found = probe._bytes_per_token(bert)
+    assert found == 7_000 / (rows * lengths.max())
+    assert {shape[0] for shape in seen} == {rows}
+    assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+    assert len({shape[1] for shape in seen}) >= 4
+    assert max(shape[1] for shape in seen) == lengths.max()
+    assert np.diff([shape[1] for shape in seen]).min() < 0, "mixed, as in training"
