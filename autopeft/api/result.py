@@ -16,6 +16,7 @@ from autopeft.search.finalist import Expected
 
 if TYPE_CHECKING:
     import numpy as np
+    import plotly.graph_objects
     import torch
 
 RESULT = "result.json"
@@ -151,6 +152,37 @@ class SearchResult:
             metric=self.choice.metric,
             higher_is_better=self.higher_is_better,
             front=[record.number for record in self.front],
+        )
+
+    def plot_front(self) -> plotly.graph_objects.Figure:
+        """Return the front of score and trained parameters, for a notebook to show.
+
+        Every trial is a point, the finalists have error bars over their seeds.
+        """
+        from autopeft.api.page import read_view
+        from autopeft.report.page.front import front_figure
+        from autopeft.report.page.notebook import plotly_figure
+
+        figure = front_figure(read_view(self.folder))
+        assert figure is not None, "a finished search has a score"
+        return plotly_figure(figure)
+
+    def _repr_html_(self) -> str:
+        from autopeft.report.page.notebook import summary_html
+
+        rows = [
+            {
+                "candidate": row.label,
+                "trained parameters": row.trainable_params,
+                "seeds": row.seeds,
+                f"{self.choice.metric} (selection)": row.mean,
+                "±": row.spread,
+                f"{self.choice.metric} (test)": row.test_score,
+            }
+            for row in self.choice.finalists
+        ]
+        return summary_html(
+            title=self.choice.label, reason=self.choice.reason, rows=rows, folder=str(self.folder)
         )
 
     def load_code(self) -> str:

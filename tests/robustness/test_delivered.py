@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import numpy as np
+import optuna_dashboard
 import pytest
 from datasets import Dataset
 from safetensors.numpy import load_file
@@ -104,6 +108,33 @@ def test_card_and_leaderboard_tell_the_same_scores(done: Done) -> None:
     assert f"| accuracy | {done.result.choice.test_scores['accuracy']:.4f} |" in card
     assert done.result.choice.reason in card
     assert len((done.result.folder / "leaderboard.csv").read_text().splitlines()) == 7
+
+
+def test_a_notebook_shows_the_choice_and_the_front(done: Done) -> None:
+    shown = done.result._repr_html_()
+    assert html.escape(done.result.choice.reason) in shown
+    assert shown.count("<tr>") == 1 + len(done.result.choice.finalists)
+    names = [trace.name for trace in done.result.plot_front().data]
+    assert {"front", "the choice"} <= set(names)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the dashboard's own
+def test_the_study_opens_in_optuna_dashboard(done: Done) -> None:
+    app = optuna_dashboard.wsgi(f"sqlite:///{done.result.folder / 'study.db'}")
+
+    def get(path: str) -> Any:
+        environ: dict[str, Any] = {"PATH_INFO": path, "REQUEST_METHOD": "GET"}
+        setup_testing_defaults(environ)
+        said: list[str] = []
+        body = b"".join(app(environ, lambda status, *_: said.append(status)))
+        assert said == ["200 OK"], body
+        return json.loads(body)
+
+    (study,) = get("/api/studies")["study_summaries"]
+    trials = get(f"/api/studies/{study['study_id']}")["trials"]
+    shown = [trial["values"][0] for trial in trials if trial["state"] == "Complete"]
+    finished = [r.score for r in done.result.records if r.state is TrialState.COMPLETE]
+    assert sorted(shown) == pytest.approx(sorted(finished))
 
 
 def test_no_pickle_is_written(done: Done) -> None:
