@@ -16,8 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,12 @@ Line = Mapping[str, Any]
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Replay what is missing, print the summary, return it."""
     options = _parser().parse_args(arguments)
-    tables = _tables(options)
+    scales = _scales(options)
     file = options.results / f"{options.backbone}.jsonl"
     if not options.show:
-        _replay_all(options, tables, file)
-    current = {table.task: table.digest for table in tables}
-    lines = [line for line in read_lines(file) if current.get(line["task"]) == line["table"]]
-    return show([line for line in lines if line["policy"] in options.policies])
+        _replay_all(options, scales, file)
+    lines = [line for line in current_lines(file) if line["policy"] in options.policies]
+    return show([line for line in lines if line["task"] in options.tasks])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,47 +70,57 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tables(options: argparse.Namespace) -> list[Table]:
-    folder = options.cells / options.backbone
-    files = [folder / f"{task}.jsonl" for task in options.tasks]
-    return [
-        read_table(file, seeds=options.recorded, epochs=options.epochs)
-        for file in files
-        if file.is_file()
-    ]
+def _scales(options: argparse.Namespace) -> list[Scale]:
+    """Return the tables that can be searched, and say which cannot yet."""
+    found = []
+    for task in options.tasks:
+        file = options.cells / options.backbone / f"{task}.jsonl"
+        if not file.is_file():
+            print(f"{task}: left out, nothing is recorded")
+            continue
+        try:
+            found.append(Scale.of(read_table(file, seeds=options.recorded, epochs=options.epochs)))
+        except ValueError as error:
+            print(f"{task}: left out, {error}")
+    return found
 
 
-def _replay_all(options: argparse.Namespace, tables: Sequence[Table], file: Path) -> None:
-    known = {_key(line) for line in read_lines(file) if line["policy"] not in options.again}
+def _replay_all(options: argparse.Namespace, scales: Sequence[Scale], file: Path) -> None:
+    lines = read_lines(file)
+    known = {_key(line) for line in lines if line["policy"] not in options.again}
     told = circumstances()
-    for table in tables:
-        knowledge = learn([other for other in tables if other is not table])
-        scale, referee = Scale.of(table), Referee(table)
-        for name, seed in _pairs(options):
-            cell = {"policy": name, "task": table.task, "seed": seed, "table": table.digest}
+    for scale in scales:
+        others = [other.table for other in scales if other is not scale]
+        knowledge, referee = learn(others), Referee(scale.table)
+        for name, seed in product(options.policies, range(options.seeds)):
+            cell = _cell(name, scale.table, seed, others)
             if _key(cell) in known:
                 continue
             began = time.process_time()
             steps = _replayed(name, scale, knowledge, seed)
             line = {
                 **cell,
-                "rows": len(table.rows),
-                "epochs_each": table.epochs,
-                "complete": table.complete,
-                "learnt_on": list(knowledge.tasks) if ENTRANTS[name].learns else [],
                 **measured(scale, referee, steps),
                 "cpu_seconds": round(time.process_time() - began, 1),
                 "commit": told["commit"],
                 "date": told["date"],
             }
             _add(file, line)
-            print(f"{table.task} {name} seed {seed}: {line['epochs_to_99']}", flush=True)
+            print(f"{scale.table.task} {name} seed {seed}: {line['epochs_to_99']}", flush=True)
 
 
-def _pairs(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
-    for name in options.policies:
-        for seed in range(options.seeds):
-            yield name, seed
+def _cell(name: str, table: Table, seed: int, others: Sequence[Table]) -> dict[str, Any]:
+    """Return what a replay is made from."""
+    return {
+        "policy": name,
+        "task": table.task,
+        "seed": seed,
+        "table": table.digest,
+        "learnt_on": {one.task: one.digest for one in others} if ENTRANTS[name].learns else {},
+        "rows": len(table.rows),
+        "epochs_each": table.epochs,
+        "complete": table.complete,
+    }
 
 
 def _replayed(name: str, scale: Scale, knowledge: Knowledge, seed: int) -> list[Step]:
@@ -161,7 +170,12 @@ def _plain(delivered: Delivered | None) -> dict[str, Any] | None:
 
 
 def _key(line: Line) -> tuple[Any, ...]:
-    return line["policy"], line["task"], line["seed"], line["table"]
+    return line["policy"], line["task"], line["seed"], *sorted(_tables_of(line).items())
+
+
+def _tables_of(line: Line) -> dict[str, str]:
+    """Return the digest of every table that a replay has seen, by task."""
+    return {line["task"]: line["table"], **line["learnt_on"]}
 
 
 def _add(file: Path, line: Line) -> None:
@@ -176,6 +190,13 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         return []
     lines = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()]
     return list({_key(line): line for line in lines}.values())
+
+
+def current_lines(file: Path) -> list[dict[str, Any]]:
+    """Return the lines of the tables as they last were; what saw an earlier one is left out."""
+    lines = read_lines(file)
+    last = {line["task"]: line["table"] for line in lines}
+    return [line for line in lines if _tables_of(line).items() <= last.items()]
 
 
 if __name__ == "__main__":

@@ -66,11 +66,11 @@ class Scale:
         heads = [row for row in table.rows if row.candidate.method == HEAD_METHOD]
         floors = [table.gain(row.score) for row in heads if row.score is not None]
         if not floors:
-            raise ValueError(f"{table.task}: the head alone was not recorded")
+            raise ValueError("the head alone is not recorded")
         floor, most = max(floors), max(row.size for row in table.rows)
         whole = area(_points(table, table.rows), floor=floor, most=most)
         if whole <= 0:
-            raise ValueError(f"{table.task}: no row is better than the head alone")
+            raise ValueError("no row is better than the head alone")
         return cls(table=table, floor=floor, most=most, whole=whole)
 
     def share_of(self, rows: Sequence[Row]) -> float:

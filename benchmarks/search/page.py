@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ledger
-from benchmarks.search.compare import RESULTS, read_lines
+from benchmarks.search.compare import RESULTS, current_lines
 from benchmarks.search.policies import ENTRANTS
 from benchmarks.search.summary import HEADLINE, aims, summary
 from benchmarks.table.candidates import DRAWN, TASKS
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--output", type=Path, default=PAGE)
     options = parser.parse_args(arguments)
-    lines = read_lines(options.results / f"{options.backbone}.jsonl")
+    lines = current_lines(options.results / f"{options.backbone}.jsonl")
     options.output.write_text(page(lines), encoding="utf-8")
     print(f"wrote {options.output}")
 

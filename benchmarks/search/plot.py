@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import ledger
-from benchmarks.search.compare import BUDGETS, RESULTS, read_lines
+from benchmarks.search.compare import BUDGETS, RESULTS, current_lines
 
 PICTURES = ledger.ROOT / "docs" / "pictures"
 STEP = 5
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--output", type=Path, default=PICTURES)
     options = parser.parse_args(arguments)
-    lines = read_lines(options.results / f"{options.backbone}.jsonl")
+    lines = current_lines(options.results / f"{options.backbone}.jsonl")
     if not lines:
         raise SystemExit("no replay is kept; first: python -m benchmarks.search.compare")
     options.output.mkdir(parents=True, exist_ok=True)

@@ -111,6 +111,15 @@ def test_each_policy_is_replayed_once_per_task_and_seed(
     assert len(file.read_bytes()) > len(before)
 
 
+def test_what_saw_an_earlier_table_is_left_out(tmp_path: Path) -> None:
+    made = [line_of("random", "a", 100, table="old"), line_of("random", "b", 100)]
+    made += [{**line_of("ours+both", "b", 9), "learnt_on": {"a": "old"}}]
+    made += [line_of("random", "a", 200, table="new")]
+    file = tmp_path / "lines.jsonl"
+    file.write_text("\n".join(json.dumps(line) for line in made), encoding="utf-8")
+    assert compare.current_lines(file) == [made[1], made[3]]
+
+
 def test_what_is_learnt_is_learnt_on_the_other_task(lines: list[dict[str, Any]]) -> None:
     learnt = {(line["task"], tuple(line["learnt_on"])) for line in lines if line["learnt_on"]}
     assert learnt == {("one", ("two",)), ("two", ("one",))}
@@ -129,11 +138,28 @@ def test_a_replay_s_line_tells_its_growth_and_its_choices(lines: list[dict[str, 
         assert all(one["regret"] >= 0 for one in line["delivered"].values())
 
 
-def line_of(policy: str, task: str, epochs: int | None, **choice: Any) -> dict[str, Any]:
+def test_what_cannot_be_searched_yet_is_left_out_by_name(
+    folder: Path, options: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(table(task="headless", found=EVERY[2:4]), folder / "cells" / "tiny")
+    write(table(task="once", found=EVERY[:4], seeds=(0,)), folder / "cells" / "tiny")
+    asked = ["--tasks", "headless,once,none", "--policies", "random", "--seeds", "1"]
+    assert compare.main([*options(), *asked]) == []
+    told = capsys.readouterr().out
+    assert "headless: left out, the head alone is not recorded" in told
+    assert "once: left out, the head alone is not recorded" in told
+    assert "none: left out, nothing is recorded" in told
+
+
+def line_of(
+    policy: str, task: str, epochs: int | None, *, table: str = "same", **choice: Any
+) -> dict[str, Any]:
     return {
         "policy": policy,
         "task": task,
         "seed": 0,
+        "table": table,
+        "learnt_on": {},
         "rows": 100,
         "epochs_each": 5,
         "epochs_to_99": epochs,
@@ -180,7 +206,7 @@ def test_pictures_and_page_say_that_the_table_is_incomplete(folder: Path) -> Non
 
 
 def test_the_committed_page_follows_from_the_committed_results() -> None:
-    lines = compare.read_lines(compare.RESULTS / "minilm-l6.jsonl")
+    lines = compare.current_lines(compare.RESULTS / "minilm-l6.jsonl")
     assert PAGE.read_text(encoding="utf-8") == page.page(lines)
     assert (NONE_YET in page.page(lines)) == (not lines)
 
