@@ -46,7 +46,7 @@ def facts(
             **known,
         },
         "model": {
-            "name": Path(model).name if Path(model).is_dir() else model,
+            "name": "/".join(Path(model).parts[-2:]) if Path(model).is_dir() else model,
             **{key: shape[key] for key in ("architecture", "layers", "hidden", "total_params")},
         },
         "machine": {

@@ -19,8 +19,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 VIEWS = {
-    "light": {"width": 1280, "height": 900, "scheme": "light", "mobile": False},
-    "dark": {"width": 1280, "height": 900, "scheme": "dark", "mobile": False},
+    "light": {"width": 1280, "height": 1500, "scheme": "light", "mobile": False},
+    "dark": {"width": 1280, "height": 1500, "scheme": "dark", "mobile": False},
     "phone": {"width": 390, "height": 844, "scheme": "light", "mobile": True},
 }
 

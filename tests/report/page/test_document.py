@@ -222,6 +222,33 @@ def test_an_older_run_without_facts_has_a_page() -> None:
     assert "75.3 %" in body
 
 
+def test_where_less_is_better_the_front_falls() -> None:
+    made = tuple(
+        dataclasses.replace(record, score=None if record.score is None else 2 - record.score)
+        for record in records(30)
+    )
+    turned = view(records=made, replicates={}, metric="rmse", percent=False, choice=None)
+    figures = figures_of(render([dataclasses.replace(turned, higher_is_better=False)]))
+    line = figures["front"]["data"][0]
+    assert line["y"] == sorted(line["y"], reverse=True) and line["x"] == sorted(line["x"])
+    assert line["y"][-1] == min(r.score for r in made if r.score is not None)
+    assert figures["placement"]["data"][0]["reversescale"] is True
+
+
+def test_a_run_of_failures_alone_lists_them_and_draws_nothing_of_scores() -> None:
+    failed = tuple(record for record in records(30) if record.cause is not None)
+    page = render([view(records=failed, replicates={}, gates={}, choice=None, mistakes=None)])
+    assert set(figures_of(page)) == {"importance", "labels", "lengths"}
+    assert "out-of-memory" in body_of(page)
+
+
+def test_without_a_default_the_prices_are_a_table() -> None:
+    made = tuple(record for record in records(30) if record.number > 1)
+    page = render([view(records=made, choice=None)])
+    assert "prices" not in figures_of(page)
+    assert "The six prices" in body_of(page)
+
+
 def test_numbers_instead_of_classes_are_scattered() -> None:
     pairs = [(row / 10, row / 10 + 0.1) for row in range(50)]
     worst = [
