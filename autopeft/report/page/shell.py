@@ -38,6 +38,7 @@ def raw(text: str) -> Any:
     return Markup(text)
 
 
+@cache
 def environment() -> Any:
     """Return the templates; what they are given is escaped, what they lack is an error."""
     import jinja2
