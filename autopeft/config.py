@@ -19,6 +19,9 @@ from autopeft.errors import ConfigError, suggestion
 WITHIN = ("0", "1se", "2se", "0.5pt", "1se,0.5pt")
 """How far below the best the choice may be; see `autopeft.search.select`."""
 
+LOGGERS = ("tensorboard", "mlflow", "wandb")
+"""Experiment trackers; see `autopeft.api.tracking`."""
+
 UNTIL = ("converged",)
 """What may end a search before its budget does; see `autopeft.search.convergence`."""
 
@@ -72,6 +75,12 @@ def _at_least_one(text: str | int) -> int:
 def _within(text: str) -> str:
     if text not in WITHIN:
         raise ValueError(f"{text!r}; {suggestion(text, WITHIN)}")
+    return text
+
+
+def _logger(text: str) -> str:
+    if text not in LOGGERS:
+        raise ValueError(f"{text!r}; {suggestion(text, LOGGERS)}")
     return text
 
 
@@ -192,6 +201,12 @@ class SearchConfig:
         "Longest input in tokens; longer ones are cut. Default: what the model takes, at most 512.",
         parse=_at_least_one,
         identity=True,
+    )
+    logger: str | None = _setting(
+        None,
+        "Also send every training to an experiment tracker: tensorboard, mlflow or wandb.",
+        parse=_logger,
+        metavar="KIND",
     )
     merge: bool = _setting(False, "Also write the merged model to RUN/merged.", parse=bool)
     fork: bool = _setting(

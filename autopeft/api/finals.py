@@ -187,6 +187,7 @@ class Finals:
         if record.artifact is None:
             shutil.rmtree(job.artifact, ignore_errors=True)
         self._sitting.save()
+        self._sitting.tell(record)
         self._screen.done(_key(job), f"{outcome_line(record)}, seed {job.seed}")
 
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from autopeft import delivery
-from autopeft.api import opening
+from autopeft.api import opening, tracking
 from autopeft.api.clock import Clock
 from autopeft.api.estimate import (
     delivery_seconds,
@@ -74,6 +74,8 @@ class Searching:
         self.screen = LoggedScreen(screen)
         self._command = command(data, config)
         self.config = opening.settle(data, config)
+        if self.config.logger is not None:
+            tracking.require(self.config.logger)
         assert self.config.model is not None
         self.model = opening.model_name(self.config.model)
         self._stack = contextlib.ExitStack()
@@ -180,6 +182,7 @@ class Searching:
                 folder=self.path,
                 higher_is_better=self._higher,
                 save=save,
+                tell=self._tracker(),
                 pack_size=int(about["plan"].get("pack", 1)),
                 pack_key=partial(pack_key, shape=BackboneShape.from_json(about["shape"])),
                 pack_fits=lambda some: self._fit_in_memory(some, space, about),
@@ -259,6 +262,12 @@ class Searching:
             max_params=self.config.max_params,
         )
         return about, space
+
+    def _tracker(self) -> Callable[[TrialRecord], None]:
+        if self.config.logger is None:
+            return lambda _: None
+        metric = self.prepared.problem.metric
+        return tracking.Tracker(self.config.logger, self.path, metric, self.screen.say).record
 
     def train(self, job: Job, watcher: Watcher) -> None:
         """Train one candidate outside any search; `narrowed` comes first."""

@@ -30,6 +30,7 @@ class Sitting:
         folder: the run folder.
         higher_is_better: the direction of the metric.
         save: called after each record is kept, so that the time used survives a crash.
+        tell: gets each record once it is kept.
         pack_size: how many candidates may be trained in one pass.
         pack_key: what candidates of a pack have in common; None for one that goes alone.
         pack_fits: whether candidates fit in memory together.
@@ -41,6 +42,7 @@ class Sitting:
     folder: Path
     higher_is_better: bool
     save: Callable[[], None]
+    tell: Callable[[TrialRecord], None] = lambda _: None
     pack_size: int = 1
     pack_key: Callable[[Candidate], PackKey | None] = lambda _: None
     pack_fits: Callable[[Sequence[Candidate]], bool] = lambda _: True

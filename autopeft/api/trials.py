@@ -141,6 +141,7 @@ class Trials:
     def _keep(self, job: Job, record: TrialRecord) -> None:
         again = self._search.finished(record)
         self._sitting.save()
+        self._sitting.tell(record)
         self._learn(record)
         if record.artifact is None:
             shutil.rmtree(job.artifact, ignore_errors=True)
