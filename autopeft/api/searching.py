@@ -391,12 +391,12 @@ class Searching:
 
     def _write_page(self) -> None:
         """Write the page of the run; whatever is amiss with it, the result stands."""
-        from autopeft.api.page import PAGE, write_page
-
         try:
+            from autopeft.api.page import PAGE, write_page  # a library of the page may be amiss
+
             write_page([self.path], self.path / PAGE)
         except Exception as error:
-            self.screen.say(f"warning: no {PAGE}: {type(error).__name__}: {error}")
+            self.screen.say(f"warning: no report.html: {type(error).__name__}: {error}")
 
     def rows(self) -> list[dict[str, object]]:
         """Return the leaderboard so far."""

@@ -103,6 +103,9 @@ def test_a_page_that_cannot_be_made_costs_a_search_a_warning_and_nothing_else(
     searching = SimpleNamespace(path=run, screen=SimpleNamespace(say=said.append))
     Searching._write_page(searching)
     assert said == ["warning: no report.html: ValueError: no ink"]
+    monkeypatch.setitem(sys.modules, "autopeft.api.page", None)
+    Searching._write_page(searching)
+    assert said[1].startswith("warning: no report.html: ModuleNotFoundError")
 
 
 def test_the_command_writes_one_page_in_the_run_and_several_here(
