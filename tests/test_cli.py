@@ -248,6 +248,8 @@ def test_leaderboard_of_several_runs(finished: Run, command: Command, tmp_path: 
     rows = rows_of(done, "json")
     assert len(rows) == 2 * TRIALS
     assert {row["run"] for row in rows} == {str(finished.folder), str(other)}
+    gone = command("leaderboard", "quik")
+    assert (gone.code, "did you mean 'quick'?" in gone.err) == (2, True)
     mixed = command("leaderboard", finished.folder, "quick")
     assert (mixed.code, "not both" in mixed.err) == (2, True)
 
@@ -256,7 +258,7 @@ def test_bench_and_leaderboard_of_a_suite(command: Command, tmp_path: Path) -> N
     part = ("--tasks", "bbc_news", "--methods", "lora", "--results", tmp_path)
     said = command("bench", "quick", *part, "--dry-run").out.splitlines()
     assert said[0] == (
-        "minilm-l6/bbc_news, 300 examples, lora, seed 0: autopeft bench quick --backbones "
+        "minilm-l6/bbc_news, 200 examples, lora, seed 0: autopeft bench quick --backbones "
         "minilm-l6 --tasks bbc_news --methods lora --seeds 0"
     )
     assert len(said) == 3

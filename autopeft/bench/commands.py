@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autopeft.config import name_list
-from autopeft.errors import UsageError
+from autopeft.errors import UnknownNameError, UsageError
 from autopeft.report.console import check_format, exit_codes, terminal, write
 
 if TYPE_CHECKING:
@@ -132,10 +132,14 @@ def leaderboard(
     examples: Examples = None,
 ) -> None:
     """Show the trials of runs, or the board of suites: scores, spread over seeds, six costs."""
-    from autopeft.bench.suite import is_suite
+    from autopeft.bench.suite import is_suite, shipped_suites
     from autopeft.report.section import print_sections
 
     check_format(form, FORMATS)
+    for name in of:
+        if not is_suite(name) and "/" not in name and not Path(name).exists():
+            known = (*shipped_suites(), "RUN", "FILE.yaml")
+            raise UnknownNameError("run folder or suite", name, known)
     kinds = {is_suite(name) and not Path(name).is_dir() for name in of}
     if len(kinds) > 1:
         raise UsageError("name either run folders or suites, not both")
