@@ -100,6 +100,7 @@ class Tracker:
                 experiment_name=project,
                 run_name=name,
                 tracking_uri=server or f"sqlite:///{self._folder / 'mlflow.db'}",
+                artifact_location=None if server else str(self._folder / "mlruns"),
             )
         return loggers.WandbLogger(
             project=f"autopeft-{project}", name=name, save_dir=str(self._folder), reinit=True
