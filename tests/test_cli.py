@@ -304,6 +304,7 @@ def test_predict_says_what_is_wrong(
     assert said in done.err
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_dry_run_prices_candidates_and_leaves_nothing(
     finished: Run, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     tiny_folder: Callable[[str], Path],
@@ -322,6 +323,7 @@ def test_a_dry_run_prices_candidates_and_leaves_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_nothing_feasible_is_a_failure_that_names_the_limit(
     finished: Run, command: Command, tiny_folder: Callable[[str], Path]
 ) -> None:

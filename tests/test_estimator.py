@@ -31,6 +31,8 @@ from autopeft.errors import ConfigError, NoCandidateError
 from autopeft.estimator import AutoPeftClassifier, AutoPeftRegressor
 from autopeft.tasks.class_label import class_names
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 BOTH = pytest.mark.parametrize("estimator", [AutoPeftClassifier, AutoPeftRegressor])
 SPACE = "epochs: 12\nbatch_size: 8\nmethods:\n  full:\n    learning_rate: 0.005\n"
 PAIRS = [("one", "two"), ("three", "four"), ("five", "six")]

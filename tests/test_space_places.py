@@ -15,6 +15,8 @@ import autopeft
 from autopeft.search.spaces import shipped_spaces
 from autopeft.shipped import shipped_folder
 
+pytestmark = pytest.mark.xdist_group("wheel")
+
 ROOT = Path(__file__).parent.parent
 SPACES = sorted(path.stem for path in (ROOT / "search_spaces").glob("*.yaml"))
 SUITES = sorted((ROOT / "benchmarks" / "suites").glob("*.yaml"))
