@@ -91,10 +91,13 @@ def _group(group: Group) -> Iterator[Section]:
 
 
 def _holes(group: Group) -> Iterator[str]:
-    """Yield a sentence per task of which nothing was trained."""
+    """Yield a sentence per reason why nothing was trained on some tasks."""
+    reasons: dict[str, list[str]] = {}
     for table in group.tasks:
         if not table.rows:
-            yield f"{table.task}: {_missing(table, everything=True)}"
+            reasons.setdefault(_missing(table, everything=True), []).append(table.task)
+    for reason, tasks in reasons.items():
+        yield f"{', '.join(tasks)}: {reason}"
 
 
 def _missing(table: TaskTable, *, everything: bool = False) -> str:

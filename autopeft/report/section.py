@@ -92,7 +92,8 @@ def _terminal_table(section: Section) -> Table:
 
 def numeric(section: Section, key: str) -> bool:
     """Whether a column has numbers, or texts that begin with one."""
-    values = [row[key] for row in section.rows if row[key] not in (None, "", True, False)]
+    values = [row[key] for row in section.rows if not isinstance(row[key], bool)]
+    values = [value for value in values if value not in (None, "")]
     return bool(values) and all(_NUMBER.match(str(value)) for value in values)
 
 

@@ -16,8 +16,8 @@ SECTION = Section(
     text=[f"Two\nlines {HOSTILE}"],
     columns={"name": "method", "front": "front", "score": "test"},
     rows=[
-        {"name": HOSTILE, "front": "yes", "score": "0.5 ± 0.1", "more": 1},
-        {"name": "b", "front": "", "score": None, "more": 2},
+        {"name": HOSTILE, "front": "yes", "score": "-0.5 ± 0.1", "seeds": 1, "flag": True},
+        {"name": "b", "front": "", "score": None, "seeds": 1, "flag": False},
     ],
     commands=["autopeft bench quick"],
 )
@@ -69,6 +69,8 @@ def test_a_page_has_its_own_script_alone_and_a_policy_that_allows_no_other() -> 
     assert not re.search(r"\b(src|href)=\"(?!#)", page), "nothing is loaded"
 
 
-@pytest.mark.parametrize(("key", "expected"), [("name", False), ("score", True), ("more", True)])
+@pytest.mark.parametrize(
+    ("key", "expected"), [("name", False), ("score", True), ("seeds", True), ("flag", False)]
+)
 def test_columns_of_numbers_are_told(key: str, expected: bool) -> None:
     assert numeric(SECTION, key) is expected
