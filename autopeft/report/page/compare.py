@@ -62,7 +62,10 @@ def _fronts(metric: str, placed: Sequence[tuple[int, RunView]]) -> Figure | None
     return Figure(
         name=f"fronts-{placed[0][0]}",
         title=f"The fronts, by {metric}",
-        summary=f"The fronts of {len(fronts)} runs: {metric} against trained parameters.",
+        summary=(
+            f"{metric} against trained parameters: the front of "
+            f"{'one run' if len(fronts) == 1 else f'each of {len(fronts)} runs'}."
+        ),
         data=[_trace(number, view, points, axis) for number, view, points in fronts],
         layout={
             "xaxis": {"title": {"text": f"{PARAMS.title} (log)"}, **axis.layout},
@@ -70,6 +73,7 @@ def _fronts(metric: str, placed: Sequence[tuple[int, RunView]]) -> Figure | None
             | ({"tickformat": ".0%"} if percent else {}),
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "hovermode": "closest",
+            "showlegend": True,
         },
         table=Table(
             caption="The members of the fronts",
