@@ -43,9 +43,10 @@ what was predicted for every row, six costs, and failures as failures.
 
 A search proposes what it likes from the wide space. The answer is the nearest candidate of the
 table that this search was not given yet; `benchmarks/search/distance.py` defines near, for every
-search alike. It is told the score epoch by epoch, and pays for each epoch it is told; what it stops
-early costs only that. A failure costs a whole training. Which of the recorded seeds it sees is
-drawn anew in every replay. What a search learns beforehand it learns on the other five tasks.
+search alike. It is told the trained parameters and, epoch by epoch, the score, as if its proposal
+had them, and pays for each epoch it is told; what it stops early costs only that. A failure costs
+a whole training. Which of the recorded seeds it sees is drawn anew in every replay. What a search
+learns beforehand it learns on the other five tasks.
 
 ## What is measured
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import optuna
 
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
-from autopeft.search.portfolio import hand_made
+from autopeft.search.portfolio import fitted, hand_made
 from autopeft.search.rungs import SHARES
 from autopeft.search.space import Space
 from autopeft.search.study import Proposal, Search
@@ -132,6 +132,8 @@ def _policy(
     space = table.space
     if knowledge is not None:
         space = with_rates(space, knowledge.rates)
+    if first is not None:
+        first = list(fitted(first, space))
     return SearchPolicy(table, space, seed, rungs=whole_epochs(table.epochs), first=first)
 
 
