@@ -80,7 +80,7 @@ def _scales(options: argparse.Namespace) -> list[Scale]:
             continue
         try:
             found.append(Scale.of(read_table(file, seeds=options.recorded, epochs=options.epochs)))
-        except ValueError as error:
+        except (FileNotFoundError, ValueError) as error:
             print(f"{task}: left out, {error}")
     return found
 

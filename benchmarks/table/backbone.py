@@ -45,7 +45,15 @@ class Backbone:
 
     @classmethod
     def read(cls, folder: Path) -> Backbone:
-        """Read it from the folder of its cells."""
+        """Read it from the folder of its cells.
+
+        Raises:
+            FileNotFoundError: it was not written there; `benchmarks.table.record` does that.
+        """
+        if not (folder / FILE).is_file():
+            raise FileNotFoundError(
+                f"{folder / FILE} is missing; python -m benchmarks.table.record --show writes it"
+            )
         values = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return cls(shape=BackboneShape.from_json(values["shape"]), excluded=values["excluded"])
 

@@ -149,6 +149,11 @@ def test_what_cannot_be_searched_yet_is_left_out_by_name(
     assert "headless: left out, the head alone is not recorded" in told
     assert "once: left out, the head alone is not recorded" in told
     assert "none: left out, nothing is recorded" in told
+    bare = folder / "cells" / "bare" / "one.jsonl"
+    bare.parent.mkdir()
+    bare.write_bytes((folder / "cells" / "tiny" / "one.jsonl").read_bytes())
+    compare.main([*options(), "--backbone", "bare", "--tasks", "one", "--policies", "random"])
+    assert "benchmarks.table.record --show writes it" in capsys.readouterr().out
 
 
 def line_of(
