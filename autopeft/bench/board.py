@@ -11,6 +11,7 @@ import numpy as np
 
 from autopeft.bench.cells import Cell, Cells, Searched
 from autopeft.bench.chosen import repeats, tries
+from autopeft.bench.opened import opened
 from autopeft.bench.overall import group_of
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
@@ -40,18 +41,18 @@ def read_board(part: Part, places: Places, *, metric: str | None = None) -> Boar
     Raises:
         UnknownNameError: no task that was trained has the metric.
     """
-    opened = {block: _cells(block, places) for block in part.blocks()}
-    _check_metric(metric, [cells for cells in opened.values() if cells is not None])
+    found = {block: opened(part.suite, block, places) for block in part.blocks()}
+    _check_metric(metric, [cells for cells in found.values() if cells is not None])
     tables = {
         block: _table(part, block, cells, Skips(places.cells(block).parent), metric)
-        for block, cells in opened.items()
+        for block, cells in found.items()
     }
     together: dict[tuple[str, int, int], list[TaskTable]] = {}
     for block, table in tables.items():
         together.setdefault((block.backbone, block.examples, block.epochs), []).append(table)
     lines = [
         line
-        for block, cells in opened.items()
+        for block, cells in found.items()
         if cells is not None
         for line in _lines(part, block, cells)
     ]
@@ -60,17 +61,12 @@ def read_board(part: Part, places: Places, *, metric: str | None = None) -> Boar
         description=part.suite.description,
         terms=tuple(terms(part.suite)),
         groups=tuple(
-            group_of(backbone, examples, epochs, found)
-            for (backbone, examples, epochs), found in together.items()
+            group_of(backbone, examples, epochs, tables)
+            for (backbone, examples, epochs), tables in together.items()
         ),
         circumstances=tuple(circumstances_of(lines)),
         command=shlex.join(["autopeft", "bench", part.suite.source]),
     )
-
-
-def _cells(block: Block, places: Places) -> Cells | None:
-    file = places.cells(block)
-    return Cells(file) if file.is_file() else None
 
 
 def _check_metric(metric: str | None, found: Sequence[Cells]) -> None:

@@ -16,6 +16,7 @@ from autopeft.bench.cells import Cell, Cells, Searched
 from autopeft.bench.chosen import missing, repeats, seconds, tries
 from autopeft.bench.circumstances import circumstances
 from autopeft.bench.command import command
+from autopeft.bench.opened import opened
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
 from autopeft.bench.rows import Rows, take
@@ -66,8 +67,7 @@ class Running:
 
     def todo(self, block: Block) -> list[tuple[str, int]]:
         """Return the row and the seed of every cell of a block that is known to be missing."""
-        file, skips = self.places.cells(block), Skips(self.places.cells(block).parent)
-        cells = Cells(file) if file.is_file() else None
+        cells, skips = opened(self.part.suite, block, self.places), self._skips(block)
         found: list[tuple[str, int]] = []
         for entry in self.part.entries:
             if skips.of_row(block, entry.name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from autopeft.bench.places import Places
 from autopeft.bench.rows import packed
 from autopeft.bench.skips import Skips
 from autopeft.bench.suite import Block, Suite, load_suite
-from autopeft.errors import UnknownNameError
+from autopeft.errors import UnknownNameError, UsageError
 from autopeft.report.board import Standing, arranged, rows_of
 from autopeft.report.board_sections import sections
 from autopeft.report.section import markdown
@@ -76,6 +77,7 @@ def train(suite: Suite, places: Places) -> Callable[..., Cells]:
             "problem": "text-classification",
             "metric": "accuracy",
             "labels": ["no", "yes"],
+            "max_length": 128,
             "rows": {"train": 1_000, "selection": 10, "test": 10},
             "targets": {split: packed(TARGETS) for split in ("selection", "test")},
         }
@@ -211,3 +213,12 @@ def test_rows_for_programs_are_alike_and_name_the_command(
     assert [row["name"] for row in small if row["task"] == "easy"] == ["head_only", "ia3", "lora"]
     with pytest.raises(UnknownNameError, match="did you mean 'trainable_params'"):
         arranged(board, front=False, sort="trainable_param")
+
+
+def test_cells_of_other_rows_than_the_suite_asks_for_are_refused(
+    suite: Suite, places: Places, train: Callable[..., Cells]
+) -> None:
+    train("easy", {"lora": (0.9, 0.9)})
+    smaller = dataclasses.replace(suite, test=5, max_length=64)
+    with pytest.raises(UsageError, match=r"another test, max_length than .* --results"):
+        read_board(Part.of(smaller), places)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from autopeft.bench.cells import Cell, Cells
+from autopeft.bench.cells import Cell, Cells, Searched
 from autopeft.errors import UsageError
 from autopeft.records import Candidate, Placement
 
@@ -56,3 +57,26 @@ def test_a_file_about_something_else_is_refused(tmp_path: Path) -> None:
     Cells(tmp_path / "a.jsonl", ABOUT).add(Cell(LORA, 0), {})
     with pytest.raises(UsageError, match="other backbone"):
         Cells(tmp_path / "a.jsonl", {**ABOUT, "backbone": "mpnet-base"})
+
+
+def test_several_may_add_to_one_file(tmp_path: Path) -> None:
+    files = [Cells(tmp_path / "subj.jsonl", ABOUT) for _ in range(4)]
+
+    def add(number: int) -> None:
+        for seed in range(8):
+            files[number].add(Cell(LORA, 10 * number + seed), {"score": seed})
+
+    with ThreadPoolExecutor(len(files)) as pool:
+        list(pool.map(add, range(len(files))))
+    assert len(list(Cells(tmp_path / "subj.jsonl", ABOUT))) == 32
+
+
+def test_a_search_is_a_line_of_its_own_kind(tmp_path: Path) -> None:
+    cells = Cells(tmp_path / "subj.jsonl", ABOUT)
+    cells.add(Cell(LORA, 0), {"score": 1})
+    cells.add(Searched("search", "default", 0), {"score": 2})
+    again = Cells(cells.file, ABOUT)
+    line = again.get(Searched("search", "default", 0))
+    assert line == {"seed": 0, "policy": {"name": "search", "space": "default"}, "score": 2}
+    assert again.get(Searched("search", "quick", 0)) is None
+    assert [cell.candidate for cell, _ in again] == [LORA], "trainings alone are iterated over"
