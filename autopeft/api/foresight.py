@@ -28,11 +28,20 @@ def foresight(
     lines = [f"{state}: the next {COHORT} trials should {_lift(found, COHORT, percent)}"]
     spent = sum(record.costs.train_seconds or 0.0 for record in records)
     if spent > 0:
-        further = max(1, round(_HOUR_SECONDS * workers * len(records) / spent))
-        lines.append(
-            f"another hour, about {further:,} trials, should {_lift(found, further, percent)}"
-        )
+        lines.append(_ahead(found, workers * len(records) / spent, percent))
     return lines
+
+
+def _ahead(found: Outlook, trials_per_second: float, percent: bool) -> str:
+    """Return what an hour buys, or as many trials again, beyond which it would be a guess."""
+    in_an_hour = max(1, round(_HOUR_SECONDS * trials_per_second))
+    if in_an_hour <= found.trials:
+        more, what = in_an_hour, f"another hour, about {in_an_hour:,} trials,"
+    else:
+        more = found.trials
+        minutes = max(1, round(more / trials_per_second / 60))
+        what = f"as many trials again, about {minutes} {'minute' if minutes == 1 else 'minutes'},"
+    return f"{what} should {_lift(found, more, percent)}"
 
 
 def _lift(found: Outlook, further: int, percent: bool) -> str:

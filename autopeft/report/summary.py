@@ -41,7 +41,7 @@ def show(
     say.title(f"Front: {metric} on the selection split against trained parameters")
     front = sorted((row for row in rows if row["front"]), key=_params)
     show_table(front, "table", console, columns=("name", "candidate", "score", "trainable_params"))
-    say.title(f"Finalists ({metric}; Δ behind the best ± standard error; chance of being the best)")
+    say.title(f"Finalists ({metric}; Δ behind the best ± standard error; chance of best or tied)")
     show_table([_finalist(row) for row in finalists], "table", console)
     say.line(f"A model that learnt nothing scores {untrained_test_score:.4f} on the test split.")
     if lost:
@@ -101,7 +101,6 @@ def _finalist(row: Mapping[str, Any]) -> dict[str, object]:
         "seeds": row["seeds"],
         "selection": f"{row['mean']:.4f}{spread}",
         "Δ": f"{row['behind']:.4f} ± {row['standard_error']:.4f}",
-        "best": f"{row['best_share']:.0%}",
-        "or tied": "" if row["tied_share"] is None else f"{row['tied_share']:.0%}",
+        "best or tied": "" if row["tied_share"] is None else f"{row['tied_share']:.0%}",
         "test": row["test_score"],
     }

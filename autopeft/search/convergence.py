@@ -32,7 +32,7 @@ COHORT = 8
 LEAST_TRIALS = 16
 """Before so many trials nothing is foreseen."""
 
-ENOUGH = 0.005
+ENOUGH = 0.01
 """A rise of this share of what the search gained over the head alone is not worth a cohort."""
 
 BEYOND = 1.0
