@@ -37,7 +37,12 @@ def test_a_search_that_rises_has_not_converged() -> None:
 
 
 def test_more_workers_do_more_in_an_hour() -> None:
-    assert "about 160 trials" in said(*[0.7] * 30, workers=4)
+    assert "about 36 trials" in said(*[0.7] * 200, seconds=100.0)
+    assert "about 144 trials" in said(*[0.7] * 200, seconds=100.0, workers=4)
+
+
+def test_no_more_is_foreseen_than_as_many_trials_again() -> None:
+    assert "as many trials again, about 15 minutes, should" in said(*[0.7] * 30, seconds=30.0)
 
 
 def test_without_times_nothing_is_said_of_an_hour() -> None:
