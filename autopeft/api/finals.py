@@ -58,11 +58,14 @@ class Finals:
                 racing = [r for r in self._racing(rivals, seeds) if r in racing][:left]
             damaged = list(self._damaged(final)) if seeds == 1 else []
             skipped = self.skipped
-            self._train(pool, [*damaged, *self._lacking(racing, seeds)], seeds)
+            jobs = [*damaged, *self._lacking(racing, seeds)]
+            self._train(pool, jobs, f"seed {seeds + 1} of the finalists")
             left -= len(racing)
             if not racing or left <= 0 or self.skipped > skipped:
                 break
-        self._train(pool, self._heads(final[: self._size], rivals), 1)
+        self._train(
+            pool, self._heads(final[: self._size], rivals), "further seeds of the head alone"
+        )
 
     def _racing(self, rivals: list[TrialRecord], seeds: int) -> list[TrialRecord]:
         """Return who still races when all have had so many seeds, the likeliest choice first."""
@@ -77,9 +80,9 @@ class Finals:
             )
         return [by_number[number] for number in undecided]
 
-    def _train(self, pool: Pool, jobs: list[Job], seeds: int) -> None:
+    def _train(self, pool: Pool, jobs: list[Job], phase: str) -> None:
         if jobs:
-            self._screen.phase(f"seed {seeds + 1} of the finalists", len(jobs))
+            self._screen.phase(phase, len(jobs))
             pool.run(self._packs(jobs), self)
 
     def finalists(self) -> list[TrialRecord]:
