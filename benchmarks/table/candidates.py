@@ -82,14 +82,17 @@ def candidates(backbone: Backbone, epochs: int = EPOCHS) -> list[Candidate]:
 def stages(backbone: Backbone, epochs: int = EPOCHS) -> dict[str, list[Candidate]]:
     """Return the candidates in the order of training, so that what there is makes a table.
 
-    The references and all that is placed high, cheap and of nearly every method; the defaults; the
-    rest that can share a pass; what has to be trained alone.
+    The references, without which nothing can be compared; all that is placed high, cheap and of
+    nearly every method; the defaults; the rest that can share a pass; what has to be trained alone.
     """
     every = candidates(backbone, epochs)
     defaults = {_default(one.method, epochs).fingerprint for one in every}
-    found: dict[str, list[Candidate]] = {"cheap": [], "defaults": [], "whole": [], "alone": []}
+    names = ("references", "cheap", "defaults", "whole", "alone")
+    found: dict[str, list[Candidate]] = {name: [] for name in names}
     for number, one in enumerate(every):
-        if number < 2 or _is_high(one, backbone.shape):
+        if number < 2:
+            found["references"].append(one)
+        elif _is_high(one, backbone.shape):
             found["cheap"].append(one)
         elif METHODS.get(one.method).recipe is None:
             found["alone"].append(one)

@@ -74,13 +74,15 @@ def test_methods_are_drawn_alike_and_their_rates_are_spread(found: list[Candidat
         assert max(shares) - min(shares) > (count - 2) / count - 0.05, method
 
 
-def test_stages_hold_every_candidate_once_the_cheap_ones_first(found: list[Candidate]) -> None:
+def test_stages_hold_every_candidate_once_references_and_cheap_ones_first(
+    found: list[Candidate],
+) -> None:
     parts = stages(BACKBONE)
     together = [one.fingerprint for part in parts.values() for one in part]
     assert sorted(together) == sorted(one.fingerprint for one in found)
-    cheap = next(iter(parts.values()))
-    assert cheap[:2] == found[:2]
-    assert len({one.method for one in cheap}) > 20
+    assert list(parts)[:2] == ["references", "cheap"]
+    assert parts["references"] == found[:2]
+    assert len({one.method for one in parts["cheap"]}) > 20
 
 
 @given(
@@ -107,7 +109,7 @@ def options(
     def few(backbone: Backbone, epochs: int) -> dict[str, list[Candidate]]:
         found = candidates(backbone, epochs)
         high = [one for one in found if one.method == "ln_tuning" and one.placement]
-        return {"cheap": found[:2], "defaults": high[:1]}
+        return {"references": found[:2], "cheap": high[:1]}
 
     monkeypatch.setattr(record, "stages", few)
     shared = ["--assets", str(reviews.parent), "--tasks", reviews.name, "--model", model]
@@ -119,7 +121,7 @@ def options(
 def test_recording_goes_on_where_it_was_stopped(
     options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record.main(options("--seeds", "0", "--stages", "cheap"))
+    record.main(options("--seeds", "0", "--stages", "references"))
     file = tmp_path / "cells" / "tiny" / "reviews.csv.jsonl"
     first = file.read_bytes()
     record.main(options())
