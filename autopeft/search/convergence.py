@@ -134,11 +134,14 @@ def _came(
     numbers: Sequence[int], late: int, points: dict[int, Point], floor: float, widest: float
 ) -> list[float]:
     """Return the area that each of the late trials added when it came."""
-    areas = [
-        covered([points[n] for n in numbers[:count] if n in points], floor, widest)
-        for count in range(len(numbers) - late, len(numbers) + 1)
-    ]
-    return [after - before for before, after in itertools.pairwise(areas)]
+    front: list[Point] = []
+    areas = [0.0]
+    for number in numbers:
+        if number in points:
+            members = list(dict.fromkeys([*front, points[number]]))
+            front = [members[i] for i in pareto(members)]
+        areas.append(covered(front, floor, widest))
+    return [after - before for before, after in itertools.pairwise(areas[-late - 1 :])]
 
 
 def _now(count: int, late: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -93,6 +94,19 @@ def test_long_rest_is_convergence() -> None:
     assert not early.converged
     assert late.converged
     assert late.after(COHORT)[1] < ENOUGH * late.height
+
+
+def test_a_long_search_is_looked_at_in_a_moment() -> None:
+    draw = np.random.default_rng(0)
+    records = [HEAD, *(
+        trial(i, float(score), int(params))
+        for i, (score, params) in enumerate(
+            zip(draw.uniform(0.6, 0.9, 1500), 10 ** draw.uniform(2, 6, 1500), strict=True), start=2
+        )
+    )]  # fmt: skip
+    began = time.process_time()
+    assert outlook(records, higher_is_better=True) is not None
+    assert time.process_time() - began < 3.0
 
 
 def test_further_trials_add_less_and_less() -> None:
