@@ -40,10 +40,12 @@ class Finals:
         self._judge = judge
         self._size = FINALISTS
         self._again: set[tuple[int, int]] = set()
+        self._died: set[tuple[int, int]] = set()
+        self._lost: list[Job] = []
         self.skipped = 0
 
     def run(self, pool: Pool) -> None:
-        """Train what is missing; a replicate that failed is not tried again."""
+        """Train what is missing; only one whose worker died is tried again, once."""
         self._size = self._affordable()
         if self._size < min(FINALISTS, len(self._sitting.finalists())):
             self._screen.say(
@@ -83,7 +85,10 @@ class Finals:
     def _train(self, pool: Pool, jobs: list[Job], phase: str) -> None:
         if jobs:
             self._screen.phase(phase, len(jobs))
-            pool.run(self._packs(jobs), self)
+            pool.run(self._packs(jobs, self._sitting.pack_size), self)
+            while self._lost:
+                lost, self._lost = self._lost, []
+                pool.run(self._packs(lost, 1), self)
 
     def finalists(self) -> list[TrialRecord]:
         """Return the finalists, the best score first, the references last."""
@@ -134,8 +139,8 @@ class Finals:
             artifact=self._sitting.folder / artifact_folder(record.number, seed),
         )
 
-    def _packs(self, missing: list[Job]) -> Iterator[Pack]:
-        """Yield what fits in the time left; those of one seed share a pass where they can."""
+    def _packs(self, missing: list[Job], most: int) -> Iterator[Pack]:
+        """Yield what fits in the time left; at most so many of one seed share a pass."""
         waiting = list(missing)
         while waiting:
             first = waiting.pop(0)
@@ -144,7 +149,7 @@ class Finals:
                 continue
             pack = [first]
             for job in list(waiting):
-                if len(pack) < self._sitting.pack_size and self._joins(job, pack):
+                if len(pack) < most and self._joins(job, pack):
                     waiting.remove(job)
                     pack.append(job)
             yield [replace(job, limit_seconds=self._clock.left_seconds) for job in pack]
@@ -178,6 +183,13 @@ class Finals:
             self._keep(job, record_finished(job, outcome, "replicate"))
 
     def failed(self, job: Job, cause: Cause, message: str) -> None:
+        who = (job.number, job.seed)
+        if cause is Cause.WORKER_DIED and who not in self._died:
+            self._died.add(who)
+            self._lost.append(job)
+            again = f"{message} – will be tried once more"
+            self._screen.done(_key(job), f"{job.number:>3}  seed {job.seed}: {again}")
+            return
         self._keep(job, record_failed(job, cause, message, "replicate", 0))
 
     def _keep(self, job: Job, record: TrialRecord) -> None:

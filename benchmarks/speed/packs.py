@@ -8,8 +8,9 @@ of all layers; ``pack``, eight such candidates of different learning rates in on
 and ``top layer``, eight adapters after the feed-forward in so much of the backbone, the frozen
 layers below recycled. The peers are transformers' Trainer with peft and that LoRA, one candidate
 at a time: (a) fp32 with dynamic padding; (b) bf16 with batches grouped by length; (b') the same in
-fp32; (c) fp32 with every text padded to 128 tokens. Contenders take turns in one process, in
-changing order.
+fp32; (c) fp32 with every text padded to 128 tokens. With ``--autogluon PYTHON`` also (d), AutoGluon
+MultiModal with LoRA in fp32, run by the Python of an environment of its own; its evaluations cannot
+be told from its training. Contenders take turns in one process, in changing order.
 
 Candidate-examples per second count rows times epochs times candidates; ratios are taken round by
 round. A first round is thrown away but shown as ``first``: only it computes the states that leave
@@ -39,6 +40,7 @@ from benchmarks.speed.contender import RATES, Contender, Runs, require_equal, ta
 from benchmarks.speed.material import default_lora, save_splits, serial_adapter, with_rates
 from benchmarks.speed.ours import ours
 from benchmarks.speed.peer import GROUPED, STRONG, practitioner
+from benchmarks.speed.peer_autogluon import autogluon
 from benchmarks.spread import spread
 
 FILE = ledger.RESULTS / "speed-packs.json"
@@ -50,11 +52,15 @@ PEERS: dict[str, dict[str, Any]] = {
     "padded (c)": {"pad_to": 128},
 }
 
+AUTOGLUON = "autogluon (d)"
+
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark, keep the result and return it."""
     options = _parser().parse_args(arguments)
-    asked = {name: value for name, value in vars(options).items() if name != "result"}
+    unsaid = ("result", "autogluon")
+    asked = {name: value for name, value in vars(options).items() if name not in unsaid}
+    asked |= {name: asked[name] and Path(asked[name]).name for name in ("data", "model")}
     options.model = options.model or str(demo_model())
     datasets.disable_progress_bars()
     logging.getLogger("lightning").setLevel(logging.ERROR)
@@ -80,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="demo")
     parser.add_argument("--model", help="default: the demo's MiniLM")
     parser.add_argument("--result", type=Path, default=FILE, help="file that the run is added to")
+    parser.add_argument("--autogluon", metavar="PYTHON", help="add (d), run by this Python")
     parser.add_argument("--growth", action="store_true", help="measure what the cost grows with")
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32], help="of packs, for --growth"
@@ -100,6 +107,8 @@ def _beside_peers(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     contenders = _packs(session, options.epochs, options.pack) | {
         name: practitioner(setting, default, **given) for name, given in PEERS.items()
     }
+    if options.autogluon:
+        contenders[AUTOGLUON] = autogluon(options.autogluon, setting, default)
     rounds = take_turns(contenders, range(options.repeats + 1))
     require_equal({name: rounds[name] for name in ("alone", *PEERS)})
     runs = {name: done[1:] for name, done in rounds.items()}
@@ -149,7 +158,8 @@ def summarise(rounds: Runs) -> dict[str, Any]:
                 "first": values[0],
                 "times_faster_than": {
                     peer: spread([a / b for a, b in zip(values[1:], found[peer][1:], strict=True)])
-                    for peer in PEERS
+                    for peer in (*PEERS, AUTOGLUON)
+                    if peer in found
                 },
             }
             for name, values in found.items()

@@ -49,6 +49,7 @@ class MadeUpPool:
 
     Args:
         fails: trials and seeds of the trainings that fail.
+        dies: trials and seeds whose worker dies, once for each time that they are named.
         further: wrong answers of trials with further seeds, in place of those of the first.
     """
 
@@ -56,10 +57,11 @@ class MadeUpPool:
         self,
         *,
         fails: tuple[tuple[int, int], ...] = (),
+        dies: tuple[tuple[int, int], ...] = (),
         further: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
         self.trained: list[tuple[int, int]] = []
-        self._fails = fails
+        self._fails, self._dies = fails, list(dies)
         self._further = further or {}
 
     def run(self, packs: Iterator[Sequence[Job]], watcher: Finals) -> int:
@@ -68,7 +70,10 @@ class MadeUpPool:
             wrongs = self._further.get(job.number, ())
             self.trained.append(key)
             watcher.started(job)
-            if key in self._fails:
+            if key in self._dies:
+                self._dies.remove(key)
+                watcher.failed(job, Cause.WORKER_DIED, "made up")
+            elif key in self._fails:
                 watcher.failed(job, Cause.OUT_OF_MEMORY, "made up")
             else:
                 shift = job.seed - 6
@@ -261,6 +266,17 @@ def test_replicate_that_failed_counts_for_nothing(judge: Judge) -> None:
     rows = {row.finalist.number: row for row in judge.choose(made.finalists()).table}
     assert [replicate.seed for replicate in rows[2].finalist.replicates] == [5]
     assert [replicate.seed for replicate in rows[0].finalist.replicates] == [5, 6]
+
+
+def test_replicate_whose_worker_died_is_tried_once_more(judge: Judge) -> None:
+    heard = Heard()
+    trained = raced(judge, heard, dies=((2, 6), (3, 6), (3, 6)))
+    assert trained.count((2, 6)) == trained.count((3, 6)) == 2
+    assert "tried once more" in heard.text
+    (found,) = judge.trials.replicates(2)[:1]
+    assert (found.seed, found.state) == (6, TrialState.COMPLETE)
+    (lost,) = judge.trials.replicates(3)[:1]
+    assert lost.cause is Cause.WORKER_DIED
 
 
 def test_weights_that_were_lost_are_trained_again_first(judge: Judge) -> None:

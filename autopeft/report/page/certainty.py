@@ -44,10 +44,9 @@ def certainty_figure(view: RunView) -> Figure | None:
                     "color": ["@accent" if mine else "@ink" for mine in chosen],
                     "line": {"width": 1.5, "color": "@paper"},
                 },
-                "customdata": [f"{row['best_share']:.0%}" for row in rows],
+                "customdata": [_likely(row) for row in rows],
                 "hovertemplate": (
-                    "%{y}<br>%{x:.3g} behind the best<br>"
-                    "best in %{customdata} of resamples<extra></extra>"
+                    "%{y}<br>%{x:.3g} behind the best<br>%{customdata}<extra></extra>"
                 ),
             },
         ],
@@ -69,12 +68,19 @@ def _name(row: Mapping[str, Any]) -> str:
     return inert(f"{row['label'].split()[0]} (trial {row['number']})", 40)
 
 
+def _likely(row: Mapping[str, Any]) -> str:
+    """Return how likely a finalist is the best; older runs do not know of ties."""
+    said = f"the best with a probability of {row['best_share']:.0%}"
+    tied = row.get("tied_share")
+    return said if tied is None else f"{said}, the best or tied of {tied:.0%}"
+
+
 def _summary(view: RunView) -> str:
     rows = view.finalists
     assert view.choice is not None
     number = view.choice["number"]
     mine = next(row for row in rows if row["number"] == number)
-    best = f"it was the best in {mine['best_share']:.0%} of 2,000 resamples of rows and seeds"
+    best = f"{_likely(mine)}, as other rows and other seeds would have it"
     if mine["behind"] <= 0:
         return f"The choice has the best mean of {len(rows)} finalists; {best}."
     return (
@@ -87,7 +93,17 @@ def _summary(view: RunView) -> str:
 def _table(view: RunView) -> Table:
     return Table(
         caption="The finalists, the best first; Δ is how far each is behind the best",
-        columns=["trial", "candidate", "trained", "seeds", "selection", "Δ", "best in", "test"],
+        columns=[
+            "trial",
+            "candidate",
+            "trained",
+            "seeds",
+            "selection",
+            "Δ",
+            "best",
+            "or tied",
+            "test",
+        ],
         rows=[
             [
                 str(row["number"]),
@@ -101,9 +117,10 @@ def _table(view: RunView) -> Table:
                 f"{points(row['behind'], view.percent)} ± "
                 f"{points(row['standard_error'], view.percent)}",
                 f"{row['best_share']:.0%}",
+                "–" if row.get("tied_share") is None else f"{row['tied_share']:.0%}",
                 score(row["test_score"], view.percent),
             ]
             for row in view.finalists
         ],
-        numeric=frozenset({0, 2, 3, 4, 5, 6, 7}),
+        numeric=frozenset({0, 2, 3, 4, 5, 6, 7, 8}),
     )
