@@ -106,7 +106,6 @@ class Judge:
             trainable_params=record.costs.trainable_params,
             fingerprint=record.candidate.fingerprint,
             artifact_bytes=record.costs.artifact_bytes,
-            latency_seconds=record.costs.latency_seconds,
             eligible=self.references_eligible or record.candidate.method in self.space.methods,
             replicates=tuple(map(self._replicate, filter(self._usable, runs))),
         )

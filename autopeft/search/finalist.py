@@ -19,7 +19,6 @@ class Finalist:
         fingerprint: of its candidate.
         replicates: one per seed.
         artifact_bytes: size of its adapter; None if it was not measured.
-        latency_seconds: inference time per example; None if it was not measured.
         eligible: whether it may be chosen; False for a reference that was not asked for.
     """
 
@@ -30,7 +29,6 @@ class Finalist:
     fingerprint: str
     replicates: tuple[Replicate, ...]
     artifact_bytes: int | None = None
-    latency_seconds: float | None = None
     eligible: bool = True
 
 

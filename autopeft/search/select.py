@@ -32,10 +32,11 @@ def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int 
         Point(gain=gain(r.score, higher_is_better), size=size(r.costs.trainable_params))
         for r in done
     ]
+    names = [r.candidate.fingerprint for r in done]  # numbers change where a trial is begun again
     ranked = [
         done[i].number
         for front in fronts(points)
-        for i in sorted(front, key=lambda i: (-points[i].gain, points[i].size, done[i].number))
+        for i in sorted(front, key=lambda i: (-points[i].gain, points[i].size, names[i]))
     ]
     chosen = ranked[:k]
     for origin in ("default", "head"):
@@ -81,7 +82,7 @@ def choose(
 
     A candidate is admissible if it is within the tolerance of the best *and* of the default, better
     than the head alone (unless it is the head) and better than `floor`. Ties go to the smaller
-    artifact, the lower latency, the fingerprint. If nothing is admissible it is the best.
+    artifact, then the fingerprint. If nothing is admissible it is the best.
 
     Args:
         candidates: the finalists.

@@ -114,7 +114,6 @@ class Referee:
             trainable_params=row.trainable_params,
             fingerprint=fingerprint,
             artifact_bytes=row.artifact_bytes,
-            latency_seconds=row.latency_seconds,
             replicates=_replicates(row, "selection"),
         )
 

@@ -58,14 +58,12 @@ class Row:
         trainable_params: without the head.
         trainings: one per recorded seed.
         artifact_bytes: size of its adapter; None if it failed.
-        latency_seconds: inference time per example; None if it failed.
     """
 
     candidate: Candidate
     trainable_params: int
     trainings: tuple[Training, ...]
     artifact_bytes: int | None = None
-    latency_seconds: float | None = None
 
     @cached_property
     def size(self) -> float:
@@ -190,7 +188,6 @@ def _row(lines: list[dict[str, Any]], metric: str, trainable_params: int) -> Row
         candidate=Candidate.from_json(lines[0]["candidate"]),
         trainable_params=costs.get("trainable_params", trainable_params),
         artifact_bytes=costs.get("artifact_bytes"),
-        latency_seconds=costs.get("latency_seconds"),
         trainings=tuple(
             _training(line, metric) for line in sorted(lines, key=lambda line: line["seed"])
         ),

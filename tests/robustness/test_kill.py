@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -102,8 +103,19 @@ def test_nothing_is_trained_twice_but_what_was_lost(battered: Battered) -> None:
     assert len(finished) == len(set(finished)) == 6
 
 
+def replicates_in(folder: Path) -> list[tuple[Any, ...]]:
+    with RunFolder.read(folder) as run:
+        found = run.trials(higher_is_better=True).all_replicates()
+    return sorted(
+        (one.candidate.describe(), one.seed, one.state.value, one.score)
+        for records in found.values()
+        for one in records
+    )
+
+
 def test_equals_the_run_that_nobody_interrupted(battered: Battered, done: Done) -> None:
     assert outline(records_in(battered.folder)) == outline(list(done.result.records))
+    assert replicates_in(battered.folder) == replicates_in(done.result.folder)
     assert (battered.folder / "best" / "adapter_model.safetensors").read_bytes() == (
         done.result.best / "adapter_model.safetensors"
     ).read_bytes()

@@ -258,13 +258,15 @@ def test_a_lower_error_is_better() -> None:
     assert choice.table[1].behind == pytest.approx(0.4)
 
 
-def test_ties_go_to_bytes_latency_fingerprint() -> None:
+def test_ties_go_to_bytes_then_to_the_fingerprint() -> None:
     one = finalist(1, 10, 0.8)
     smaller = dataclasses.replace(one, number=2, artifact_bytes=5)
     larger = dataclasses.replace(one, number=3, artifact_bytes=9)
-    faster = dataclasses.replace(smaller, number=4, latency_seconds=0.1)
+    alike = dataclasses.replace(smaller, number=4, fingerprint="0")
+    assert alike.fingerprint < smaller.fingerprint
     assert pick([one, larger, smaller]).number == 2
-    assert pick([one, larger, smaller, faster]).number == 4
+    assert pick([one, larger, smaller, alike]).number == 4
+    assert pick([alike, smaller, larger, one]).number == 4
 
 
 def test_what_may_not_be_chosen_is_only_compared_with() -> None:
