@@ -22,6 +22,7 @@ from autopeft.search.racing import undecided
 from autopeft.search.select import choose, tolerance
 from benchmarks import ledger
 from benchmarks.search.made_up_finals import World, accuracy, world
+from docs.pages.markdown import table
 
 RESULT = ledger.RESULTS / "search-choosing.json"
 
@@ -154,7 +155,7 @@ def tables(run: Mapping[str, Any]) -> Iterator[str]:
     kinds = run["kinds"]
     bands = [f"{_whole(low)}–{_whole(min(high, 1.0))}" for low, high in BANDS]
     yield from ("Said to be best or tied, and how often it was:", "")
-    yield from _table(
+    yield from table(
         ("made-up searches", *bands, "all"),
         (
             (name, *(_said(band) for band in of["bands"]), _said({**of, "count": None}))
@@ -164,7 +165,7 @@ def tables(run: Mapping[str, Any]) -> Iterator[str]:
     together = [_pooled([of["bands"][i] for of in kinds.values()]) for i in range(len(BANDS))]
     yield f"| together | {' | '.join(map(_said, together))} | |"
     yield from ("", "The best score of the finalists against its true score, in points:", "")
-    yield from _table(
+    yield from table(
         ("made-up searches", "too good by", "after the correction", "in the interval"),
         (
             (name, _points(of["curse"]), _points(of["corrected"]), _whole(of["inside"]))
@@ -177,7 +178,7 @@ def tables(run: Mapping[str, Any]) -> Iterator[str]:
         "error, and the mean of log10(parameters):",
         "",
     )
-    yield from _table(
+    yield from table(
         ("made-up searches", *(f"`--within {rule}`" for rule in RULES)),
         ((name, *(_rule(of["rules"][rule]) for rule in RULES)) for name, of in kinds.items()),
     )
@@ -186,7 +187,7 @@ def tables(run: Mapping[str, Any]) -> Iterator[str]:
         "Points behind the best finalist, and further trainings, with `--within 1se,0.5pt`:",
         "",
     )
-    yield from _table(
+    yield from table(
         ("made-up searches", "three seeds each", "race"),
         (
             (name, *(_raced(of["race"][how]) for how in ("equal", "race")))
@@ -271,13 +272,6 @@ def _rule(of: Mapping[str, float]) -> str:
 
 def _raced(of: Mapping[str, float]) -> str:
     return f"{100 * of['regret']:.2f} after {of['trainings']:.1f}"
-
-
-def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 if __name__ == "__main__":

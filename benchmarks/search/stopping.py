@@ -20,6 +20,7 @@ from autopeft.records import Candidate, Costs, TrialRecord, TrialState
 from autopeft.search.convergence import BEYOND, COHORT, LEAST_TRIALS, covered, outlook
 from autopeft.search.front import Point, gain, size
 from benchmarks import ledger
+from docs.pages.markdown import table
 
 RESULT = ledger.RESULTS / "search-stopping.json"
 
@@ -176,7 +177,7 @@ def tables(run: Mapping[str, Any]) -> Iterator[str]:
     yield from ("By how many points the front rises on average: foreseen (at most) → came:", "")
     keys = [f"{look}+{further}" for look in LOOKS for further in FURTHER]
     heads = [f"{look} trials, {further} more" for look in LOOKS for further in FURTHER]
-    yield from _table(
+    yield from table(
         ("search", *heads),
         (
             (name, *(_ahead(of["ahead"].get(key)) for key in keys))
@@ -184,7 +185,7 @@ def tables(run: Mapping[str, Any]) -> Iterator[str]:
         ),
     )
     yield from ("", f"Stopped where it looks converged, of {LONGEST} trials:", "")
-    yield from _table(
+    yield from table(
         ("search", "trials: fewest, median, most", "area missed: median, nine in ten below"),
         (
             (
@@ -202,13 +203,6 @@ def _ahead(of: Mapping[str, float] | None) -> str:
         return "–"
     expected, most, came = (100 * of[key] for key in ("expected", "most", "came"))
     return f"{expected:.2f} ({most:.2f}) → {came:.2f}"
-
-
-def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 if __name__ == "__main__":

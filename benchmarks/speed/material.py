@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ def lengthened(setting: Setting, words: int, folder: Path) -> Setting:
         rows = load_from_disk(str(Path(setting.data) / name))
         rows.map(repeated).save_to_disk(str(folder / name))
     return dataclasses.replace(setting, data=str(folder))
+
+
+def write_lines(setting: Setting, split: str, file: Path) -> int:
+    """Write a split as JSON lines with the names of the classes; return how many rows it has."""
+    rows = load_from_disk(str(Path(setting.data) / split))
+    with file.open("w", encoding="utf-8") as out:
+        for row in rows:
+            line = {"text": row["text"], "label": setting.labels[row["label"]]}
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return len(rows)
 
 
 def default_lora(epochs: int) -> Candidate:

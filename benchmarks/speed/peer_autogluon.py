@@ -7,11 +7,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from datasets import load_from_disk
-
 from autopeft.records import Candidate
 from autopeft.train.session import Setting
 from benchmarks.speed.contender import Contender, Outcome
+from benchmarks.speed.material import write_lines
 
 SCRIPT = Path(__file__).with_name("autogluon_train.py")
 
@@ -30,9 +29,10 @@ def autogluon(python: str, setting: Setting, candidate: Candidate) -> Contender:
 
     def train(seed: int) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
-            files = {s: _written(setting, s, Path(folder)) for s in ("train", "selection")}
+            files = {s: Path(folder) / f"{s}.jsonl" for s in ("train", "selection")}
+            rows = {split: write_lines(setting, split, file) for split, file in files.items()}
             order = {
-                **{split: str(file) for split, (file, _) in files.items()},
+                **{split: str(file) for split, file in files.items()},
                 "model": setting.model,
                 "epochs": candidate.epochs,
                 "batch_size": candidate.batch_size,
@@ -49,7 +49,7 @@ def autogluon(python: str, setting: Setting, candidate: Candidate) -> Contender:
             )
         found = json.loads(done.stdout.strip().splitlines()[-1])
         return Outcome(
-            examples=files["train"][1] * candidate.epochs,
+            examples=rows["train"] * candidate.epochs,
             trained_params=found["trained"],
             train_seconds=found["seconds"],
             evaluation_seconds=0.0,
@@ -57,14 +57,3 @@ def autogluon(python: str, setting: Setting, candidate: Candidate) -> Contender:
         )
 
     return train
-
-
-def _written(setting: Setting, split: str, folder: Path) -> tuple[Path, int]:
-    """Write a split as JSON lines; return where, and how many rows it has."""
-    rows = load_from_disk(str(Path(setting.data) / split))
-    file = folder / f"{split}.jsonl"
-    with file.open("w", encoding="utf-8") as out:
-        for row in rows:
-            label = setting.labels[row["label"]]
-            out.write(json.dumps({"text": row["text"], "label": label}) + "\n")
-    return file, len(rows)

@@ -34,11 +34,12 @@ from autopeft.report import table
 from autopeft.store import RunFolder
 from autopeft.train.session import Setting
 from benchmarks import ledger
-from benchmarks.speed.material import save_splits
+from benchmarks.speed.material import save_splits, write_lines
 from benchmarks.speed.peer_search import Progress, practitioners_search
 
 FILE = ledger.RESULTS / "speed-race.json"
 TASKS = ("subj", "tweet_emotion")
+FILES = {"train": "train", "selection": "validation", "test": "test"}
 _LOOK_SECONDS = 1.0
 
 
@@ -101,7 +102,9 @@ def our_search(setting: Setting, seed: int, seconds: float, goal: float) -> Prog
     """Search by the command line until the goal or the end, and return what was reached when."""
     with tempfile.TemporaryDirectory() as folder:
         data, run = Path(folder) / "data", Path(folder) / "run"
-        _write(setting, data)
+        data.mkdir()
+        for split, name in FILES.items():
+            write_lines(setting, split, data / f"{name}.jsonl")
         command = [sys.executable, "-m", "autopeft.cli", "search", str(data), "-o", str(run)]
         command += ["--model", setting.model, "--time-limit", f"{seconds:.0f}s"]
         command += ["--seed", str(seed), "--metric", setting.metric]
@@ -132,17 +135,6 @@ def _look(run: Path, progress: Progress, seconds: float) -> None:
     for record in records:
         for point in record.curve:
             progress.note(seconds, point.score)
-
-
-def _write(setting: Setting, folder: Path) -> None:
-    """Write the splits as files, with the names of the classes."""
-    folder.mkdir()
-    for split, name in {"train": "train", "selection": "validation", "test": "test"}.items():
-        rows = datasets.load_from_disk(str(Path(setting.data) / split))
-        with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as out:
-            for row in rows:
-                line = {"text": row["text"], "label": setting.labels[row["label"]]}
-                out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _row(race: dict[str, Any]) -> dict[str, Any]:
