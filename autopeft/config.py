@@ -72,22 +72,15 @@ def _at_least_one(text: str | int) -> int:
     return value
 
 
-def _within(text: str) -> str:
-    if text not in WITHIN:
-        raise ValueError(f"{text!r}; {suggestion(text, WITHIN)}")
-    return text
+def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    """Return a parser that takes these words alone."""
 
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{text!r}; {suggestion(text, allowed)}")
+        return text
 
-def _logger(text: str) -> str:
-    if text not in LOGGERS:
-        raise ValueError(f"{text!r}; {suggestion(text, LOGGERS)}")
-    return text
-
-
-def _until(text: str) -> str:
-    if text not in UNTIL:
-        raise ValueError(f"{text!r}; {suggestion(text, UNTIL)}")
-    return text
+    return parse
 
 
 def _setting(
@@ -165,7 +158,7 @@ class SearchConfig:
         None,
         "Also end the search when it looks converged: when the next trials are expected to add "
         "next to nothing. The other limits hold all the same. Allowed: converged.",
-        parse=_until,
+        parse=_one_of(UNTIL),
         metavar="STATE",
     )
     max_params: int | None = _setting(
@@ -185,7 +178,7 @@ class SearchConfig:
     within: str = _setting(
         "1se",
         "How far below the best the choice may be: 0, 1se, 2se, 0.5pt, or 1se,0.5pt for both.",
-        parse=_within,
+        parse=_one_of(WITHIN),
         metavar="RULE",
     )
     workers: int | None = _setting(
@@ -205,7 +198,7 @@ class SearchConfig:
     logger: str | None = _setting(
         None,
         "Also send every training to an experiment tracker: tensorboard, mlflow or wandb.",
-        parse=_logger,
+        parse=_one_of(LOGGERS),
         metavar="KIND",
     )
     merge: bool = _setting(False, "Also write the merged model to RUN/merged.", parse=bool)

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from autopeft.methods.packing import PackKey
 from autopeft.records import Candidate
+from autopeft.search.convergence import COHORT
 from autopeft.search.study import Proposal, Search
-
-COHORT = 8
-"""Proposals between two looks at what was learnt: enough for a pack, few enough to learn from."""
 
 
 class Cohorts:

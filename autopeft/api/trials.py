@@ -6,14 +6,14 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from autopeft.api.cohort import COHORT, Cohorts
+from autopeft.api.cohort import Cohorts
 from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import REPLICATES, Sitting
 from autopeft.api.weights import remove_leftovers
 from autopeft.records import Cause, RungPoint, TrialRecord, TrialState
 from autopeft.report.screen import Screen
-from autopeft.search.convergence import outlook
+from autopeft.search.convergence import COHORT, outlook
 from autopeft.search.study import Proposal, Search
 from autopeft.store.trials import PROTECTED
 

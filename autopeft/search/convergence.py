@@ -27,7 +27,8 @@ from autopeft.records import TrialRecord, TrialState
 from autopeft.search.front import Point, gain, pareto, size
 
 COHORT = 8
-"""Trials of which the next few are foreseen."""
+"""Trials between two looks at what was learnt: enough for a pack, few enough to learn from. What so
+many more will add is foreseen."""
 
 LEAST_TRIALS = 16
 """Before so many trials nothing is foreseen."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import optuna
 import pytest
 
-from autopeft.api.cohort import COHORT, Cohorts
+from autopeft.api.cohort import Cohorts
 from autopeft.methods.packing import PackKey, pack_key
 from autopeft.records import Candidate
+from autopeft.search.convergence import COHORT
 from autopeft.search.load import load_space
 from autopeft.search.study import Proposal, Search
 from autopeft.store import TrialStore

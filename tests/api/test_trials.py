@@ -9,13 +9,13 @@ from typing import Any
 import optuna
 
 from autopeft.api.clock import Clock
-from autopeft.api.cohort import COHORT
 from autopeft.api.pool import Job
 from autopeft.api.sitting import Sitting
 from autopeft.api.trials import Trials
 from autopeft.methods.packing import PackKey, pack_key
 from autopeft.records import Candidate
 from autopeft.report.screen import SilentScreen
+from autopeft.search.convergence import COHORT
 from autopeft.search.load import load_space
 from autopeft.search.study import Search
 from autopeft.store import TrialStore

@@ -73,16 +73,19 @@ class Price:
     Args:
         name: its field in `Costs`.
         title: what it is called.
-        of: from costs, its value.
         show: from a value, its text in full.
         tick: from a value, its text on an axis.
     """
 
     name: str
     title: str
-    of: Callable[[Costs], float | None]
     show: Callable[[float | None], str]
     tick: Callable[[float], str]
+
+    def of(self, costs: Costs) -> float | None:
+        """Return its value; None where it was not measured."""
+        value: float | None = getattr(costs, self.name)
+        return value
 
 
 PRICES: Mapping[str, Price] = {
@@ -91,42 +94,36 @@ PRICES: Mapping[str, Price] = {
         Price(
             name="trainable_params",
             title="trained parameters",
-            of=lambda costs: costs.trainable_params,
             show=count,
             tick=short_count,
         ),
         Price(
             name="head_params",
             title="head parameters",
-            of=lambda costs: costs.head_params,
             show=count,
             tick=short_count,
         ),
         Price(
             name="artifact_bytes",
             title="size on disk",
-            of=lambda costs: costs.artifact_bytes,
             show=size,
             tick=size,
         ),
         Price(
             name="peak_memory_bytes",
             title="peak memory",
-            of=lambda costs: costs.peak_memory_bytes,
             show=size,
             tick=size,
         ),
         Price(
             name="train_seconds",
             title="training time",
-            of=lambda costs: costs.train_seconds,
             show=seconds,
             tick=seconds,
         ),
         Price(
             name="latency_seconds",
             title="latency",
-            of=lambda costs: costs.latency_seconds,
             show=seconds,
             tick=seconds,
         ),
