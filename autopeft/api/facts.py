@@ -52,7 +52,7 @@ def facts(
         "machine": {
             "device": about["device"],
             "precision": f"{plan['dtype']} backbone, {plan['attention']} attention",
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "memory_bytes": psutil.virtual_memory().total,
             "system": f"{platform.system()} {platform.release()}",
@@ -87,7 +87,7 @@ def _said(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the processor's name as the system knows it."""
     lines = _CPU.read_text(encoding="utf-8").splitlines() if _CPU.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import os
-import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from autopeft.api.facts import processor
 from autopeft.api.opening import versions
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -28,21 +28,13 @@ def hardware() -> dict[str, Any]:
 
     cuda = torch.cuda.is_available()
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "load_per_core": round(os.getloadavg()[0] / (os.cpu_count() or 1), 2),
     }
-
-
-def _processor() -> str:
-    """Return the processor's name as Linux tells it."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _commit() -> str | None:
