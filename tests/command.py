@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,3 +60,12 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         return Done(code, said.out, said.err)
 
     return run
+
+
+def rows_of(done: Done, form: str) -> list[dict[str, Any]]:
+    """Return the rows of what was printed as json or csv."""
+    assert done.code == 0, done.err
+    if form == "json":
+        rows: list[dict[str, Any]] = json.loads(done.out)
+        return rows
+    return list(csv.DictReader(io.StringIO(done.out)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import Command, in_this_process
 from tests.nursery import Nursery
 
 # Threads that wait for each other make tiny models fifty times slower on busy cores.
@@ -42,3 +43,9 @@ def nursery() -> Iterator[Nursery]:
 def forked_workers(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test's searches have their workers forked."""
     nursery.fork_workers(monkeypatch)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return a function that runs a command line in this process."""
+    return in_this_process(monkeypatch, capsys)

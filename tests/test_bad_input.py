@@ -17,18 +17,13 @@ import pytest
 
 from autopeft.store import RunFolder
 from autopeft.store import write as write_module
-from tests.command import Command, in_this_process
+from tests.command import Command
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 TEXTS = [f"w{row % 90} w{row % 7} good" for row in range(60)]
 LABELS = ["yes", "no"] * 30
 GARBAGE = random.Random(0).randbytes(4000)
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return in_this_process(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ class Bias(Delta):
 
     name = "bias"
     linear = True
+    low_precision = True
 
     def __init__(self, width: int, *, places: int = 0) -> None:
         super().__init__()

@@ -31,6 +31,7 @@ class Bottleneck(Delta):
     """
 
     name = "bottleneck"
+    low_precision = True
 
     def __init__(
         self,
@@ -51,8 +52,10 @@ class Bottleneck(Delta):
         self.up_bias = nn.Parameter(torch.zeros(fan_out))
 
     def forward(self, h: Tensor) -> Tensor:
-        inner = self._activation(nn.functional.linear(h, self.down, self.down_bias))
-        return nn.functional.linear(inner, self.up, self.up_bias) * self.scale
+        down, down_bias = self.down.to(h.dtype), self.down_bias.to(h.dtype)
+        up, up_bias = (self.up * self.scale).to(h.dtype), (self.up_bias * self.scale).to(h.dtype)
+        inner = self._activation(nn.functional.linear(h, down, down_bias))
+        return nn.functional.linear(inner, up, up_bias)
 
 
 DELTAS.register(Bottleneck)

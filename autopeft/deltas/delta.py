@@ -22,6 +22,8 @@ class Delta(nn.Module):
             as its keyword ``weight``.
         reads_mask: whether ``forward`` takes the mask (B, S) too, 1 for real tokens, or None where
             all are real, as its keyword ``mask``.
+        low_precision: whether ``forward`` takes states in the backbone's dtype and computes in it,
+            with weights that stay float32; to others they come in float32.
     """
 
     name: ClassVar[str]
@@ -29,6 +31,7 @@ class Delta(nn.Module):
     folds: ClassVar[tuple[tuple[str, str], ...]] = (("input", "output"),)
     reads_weight: ClassVar[bool] = False
     reads_mask: ClassVar[bool] = False
+    low_precision: ClassVar[bool] = False
 
     @classmethod
     def of(cls, part: Part, base: nn.Module) -> Self:

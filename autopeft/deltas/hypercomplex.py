@@ -46,6 +46,7 @@ class Hypercomplex(Delta):
     """
 
     name = "hypercomplex"
+    low_precision = True
 
     def __init__(
         self, fan_in: int, fan_out: int, *, width: int, n: int = 4, activation: str = "gelu"
@@ -62,10 +63,10 @@ class Hypercomplex(Delta):
         return Rules(int(part.settings["n"]))
 
     def forward(self, h: Tensor, *, shared: Rules) -> Tensor:
-        down = weight(shared.factors, self.down_s, self.down_t)
-        up = weight(shared.factors, self.up_s, self.up_t)
-        inner = self._activation(nn.functional.linear(h, down, self.down_bias))
-        return nn.functional.linear(inner, up, self.up_bias)
+        down = weight(shared.factors, self.down_s, self.down_t).to(h.dtype)
+        up = weight(shared.factors, self.up_s, self.up_t).to(h.dtype)
+        inner = self._activation(nn.functional.linear(h, down, self.down_bias.to(h.dtype)))
+        return nn.functional.linear(inner, up, self.up_bias.to(h.dtype))
 
 
 def weight(factors: Tensor, s: Tensor, t: Tensor) -> Tensor:

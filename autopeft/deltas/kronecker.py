@@ -46,6 +46,7 @@ class Kronecker(Delta):
 
     name = "kronecker"
     linear = True
+    low_precision = True
 
     def __init__(
         self, fan_in: int, fan_out: int, *, terms: int, side: int, scale: float = 160.0
@@ -62,8 +63,8 @@ class Kronecker(Delta):
 
     def forward(self, x: Tensor, *, shared: SlowFactors) -> Tensor:
         left, right = _rows(shared.a, self.u), _rows(shared.b, self.v)
-        inner = nn.functional.linear(x, right)
-        return nn.functional.linear(inner, left.mT) * self.scale
+        inner = nn.functional.linear(x, right.to(x.dtype))
+        return nn.functional.linear(inner, (left.mT * self.scale).to(x.dtype))
 
     def folded(
         self, weight: Tensor, bias: Tensor | None, *, shared: nn.Module | None = None

@@ -25,6 +25,7 @@ class LowRank(Delta):
 
     name = "low_rank"
     linear = True
+    low_precision = True
 
     def __init__(
         self,
@@ -45,7 +46,8 @@ class LowRank(Delta):
         self.b = nn.Parameter(torch.zeros(fan_out, r))
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.linear(nn.functional.linear(x, self.a), self.b) * self.scale
+        a, b = self.a.to(x.dtype), (self.b * self.scale).to(x.dtype)
+        return nn.functional.linear(nn.functional.linear(x, a), b)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return weight + self.scale * self.b @ self.a, bias

@@ -29,6 +29,7 @@ class Norm(Delta):
 
     name = "norm"
     linear = True
+    low_precision = True
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
@@ -45,11 +46,13 @@ class Norm(Delta):
         return cls(base)
 
     def forward(self, x: Tensor) -> Tensor:
-        changed = _normed(self._base[0], x, self.gain, self.offset)
+        gain = self.gain.to(x.dtype)
+        offset = None if self.offset is None else self.offset.to(x.dtype)
+        changed = _normed(self._base[0], x, gain, offset)
         if not self._from_one:
             return changed
-        offset = None if self.offset is None else torch.zeros_like(self.offset)
-        return changed - _normed(self._base[0], x, torch.zeros_like(self.gain), offset)
+        nothing = None if offset is None else torch.zeros_like(offset)
+        return changed - _normed(self._base[0], x, torch.zeros_like(gain), nothing)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         offset = None if bias is None or self.offset is None else bias + self.offset

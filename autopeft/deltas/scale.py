@@ -27,6 +27,7 @@ class Scale(Delta):
 
     name = "scale"
     linear = True
+    low_precision = True
     folds = (("input", "input"), ("output", "output"))
 
     def __init__(self, width: int, *, on_input: bool) -> None:
@@ -40,7 +41,7 @@ class Scale(Delta):
         return cls(part.fan_out, on_input=part.changes == "input")
 
     def forward(self, h: Tensor) -> Tensor:
-        return (self.factors - 1) * h
+        return (self.factors - 1).to(h.dtype) * h
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if self._on_input:

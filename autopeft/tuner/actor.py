@@ -36,7 +36,6 @@ class Actor(nn.Module):
 
     def forward(
         self,
-        target: Tensor,
         h: Tensor,
         gate_h: Tensor,
         *,
@@ -45,20 +44,19 @@ class Actor(nn.Module):
         weight: Tensor | None = None,
         room: Room | None = None,
     ) -> Any:
-        """Return `target` with the change, or what stands for a prefix.
+        """Return what the part makes, for `put`.
 
         Args:
-            target: the state (B, …) that changes; not read for a prefix.
-            h: what the delta reads.
+            h: what the delta reads (B, …); of a prompt, the embeddings that it is put among.
             gate_h: what the gate reads.
             kept: factors of dropout, of the shape of `h`; None to drop nothing.
             mask: real tokens (B, S); None where all are real.
             weight: of the frozen module, for a delta that reads it.
-            room: where a prompt stands in `target`.
+            room: where a prompt stands.
 
         Returns:
-            The changed `target`, in its dtype; of a prefix, keys and values (tokens, kv_width) and,
-            with a gate, its value (B, 1, 1).
+            A change of a state; the embeddings of a prompt, (tokens, width) or (B, …); of a prefix,
+            keys and values (tokens, kv_width) and, with a gate, its value (B, 1, 1).
         """
         gate = () if self.gate is None else (self.gate(gate_h.float(), mask),)
         if self.part.changes == "attention":
@@ -66,15 +64,22 @@ class Actor(nn.Module):
         if self.part.changes == "prompt":
             assert room is not None
             real = None if mask is None else room.narrow(mask)
-            return room.fill(target, self.delta(room.narrow(target).float(), real))
-        h = h.float()
+            return self.delta(room.narrow(h).float(), real)
+        h = h if self.delta.low_precision else h.float()
         extra: dict[str, Any] = {} if self.shared is None else {"shared": self.shared}
         if self.delta.reads_weight:
             extra["weight"] = weight
         if self.delta.reads_mask:
             extra["mask"] = mask
-        change = self.delta(h if kept is None else h * kept, **extra)
-        return target + (gate[0] * change if gate else change).to(target.dtype)
+        change = self.delta(h if kept is None else h * kept.to(h.dtype), **extra)
+        return gate[0].to(change.dtype) * change if gate else change
+
+    def put(self, made: Tensor, target: Tensor, room: Room | None) -> Tensor:
+        """Return the state `target` (B, …), in its dtype, with what the part makes of it."""
+        if self.part.changes != "prompt":
+            return target + made.to(target.dtype)
+        assert room is not None
+        return room.fill(target, made)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return a projection's weight and bias with the part folded in, see `Delta.folded`."""

@@ -84,35 +84,34 @@ class ActingLayer(nn.Module):
         """Return what changes one thing now, in the order in which it acts; see `Part.changes`."""
         raise NotImplementedError
 
-    def act(self, actor: Any, target: Tensor, x: Tensor, y: Tensor) -> Any:
-        """Return `target` with the change, or what stands for a prefix."""
-        return self._run(actor, target, x, y)
+    def make(self, actor: Any, x: Tensor, y: Tensor) -> Any:
+        """Return what an actor makes of the module's input and output, for its `put`."""
+        return self._run(actor, x, y)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.recorded:
             self._call.inputs[self.name] = x
         for actor in self.acting("input"):
-            x = self.act(actor, x, x, x)
+            x = actor.put(self.make(actor, x, x), x, None)
         y: Tensor = self.base_layer(x, *args, **kwargs)
         for actor in self.acting("attention"):
             attention = self.name.rpartition(".")[0]
-            prefix = self.act(actor, x, x, x)
+            prefix = self.make(actor, x, x)
             self._call.prefixes.setdefault(attention, []).append(prefix)
         for actor in self.acting("prompt"):
             if self._call.room is None:
                 raise RuntimeError(
                     "a soft prompt needs a pass through the adapted model, not around it"
                 )
-            y = self.act(actor, y, x, y)
+            y = actor.put(self.make(actor, x, y), y, self._call.room)
         for actor in self.acting("output"):
-            y = self.act(actor, y, x, y)
+            y = actor.put(self.make(actor, x, y), y, None)
         return y
 
-    def _run(self, actor: Actor | Group, target: Tensor, x: Tensor, y: Tensor) -> Any:
+    def _run(self, actor: Actor | Group, x: Tensor, y: Tensor) -> Any:
         part, call = actor.part, self._call
-        h = self._read(part.reads, x, y)
+        h = self._read("output" if part.changes == "prompt" else part.reads, x, y)
         return actor(
-            target,
             h,
             self._read(part.gate_reads or part.reads, x, y),
             kept=actor.kept(h, call.generators) if self.training else None,

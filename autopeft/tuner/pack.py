@@ -3,7 +3,8 @@
 The batch is repeated for every candidate, the frozen products run once on the whole, and at every
 site the parts of all candidates act at once: those of one form with their weights stacked, under
 `torch.vmap`. Each candidate keeps its own parameters, its own head and its own random numbers, so
-in a pack it learns what it would learn alone.
+in a pack it learns what it would learn alone. Candidates alike stand side by side in the batch, so
+that what they read need not be gathered.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from autopeft.deltas import Part
 from autopeft.tuner import attention
 from autopeft.tuner.actor import Actor, drawn
 from autopeft.tuner.call import Call
+from autopeft.tuner.change import changed
 from autopeft.tuner.layer import ActingLayer, DeltaLayer
 from autopeft.tuner.prompt import Room, room_for
+from autopeft.tuner.runs import Runs, shares
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,7 +55,10 @@ class Pack(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.size = model, len(members)
-        self._call = Call(generators=generators)
+        order = _alike_side_by_side(members)
+        members = [members[number] for number in order]
+        self._call = Call(generators=[generators[number] for number in order if generators])
+        self._places = sorted(range(len(order)), key=order.__getitem__)
         placed, trained = _gathered(members, heads)
         layers = [layer for found in placed.values() for layer in found.values()]
         parts = [part for layer in layers for part in layer.deltas().parts]
@@ -82,7 +88,7 @@ class Pack(nn.Module):
                 for name, value in wide.items()
             }
             logits: Tensor = self.model(**repeated).logits
-        return _shares(logits, self.size)
+        return shares(logits, self.size)[self._places]
 
 
 class PackLayer(ActingLayer):
@@ -122,15 +128,15 @@ class PackLayer(ActingLayer):
         """Return the turns that change one thing, one after the other."""
         return self._turns[changes]
 
-    def act(self, turn: Turn, target: Tensor, x: Tensor, y: Tensor) -> Any:
-        """Let the groups of a turn act, each for its own members."""
+    def make(self, turn: Turn, x: Tensor, y: Tensor) -> Any:
+        """Return what the groups of a turn make, each for its own members; or a prefix."""
         try:
-            own = [self._run(group, target, x, y) for group in turn.groups]
-            if turn.groups[0].part.changes == "attention":
-                return turn.prefix(own[0], examples=len(x) // turn.splitter.size)
-            return turn.joined(own, target)
+            own = [self._run(group, x, y) for group in turn.groups]
         finally:
-            turn.splitter.forget()
+            turn.runs.forget()
+        if turn.changes == "attention":
+            return turn.prefix(own[0], examples=len(x) // turn.runs.size)
+        return own
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if len(x) != self._call.rows:
@@ -138,59 +144,26 @@ class PackLayer(ActingLayer):
         return super().forward(x, *args, **kwargs)
 
 
-class Splitter:
-    """Takes states of a pack apart by member; what was taken apart once is not again.
-
-    So all groups of a turn look at the same pieces, and their gradients are joined once.
-
-    Args:
-        size: how many members the pack has.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._known: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}
-
-    def pieces(self, state: Tensor) -> tuple[Tensor, ...]:
-        """Return each member's rows (B, …) of those of the pack (n·B, …)."""
-        if id(state) not in self._known:
-            self._known[id(state)] = (state, _shares(state, self.size).unbind(0))
-        return self._known[id(state)][1]
-
-    def of(self, state: Tensor, members: Sequence[int]) -> Tensor:
-        """Return the rows (m, B, …) of some members."""
-        if len(members) == self.size:
-            return _shares(state, self.size)
-        return torch.stack([self.pieces(state)[member] for member in members])
-
-    def forget(self) -> None:
-        """Let go of all states."""
-        self._known.clear()
-
-
 class Group:
     """Parts of one form, one of each of some members, that act at once.
 
     Args:
         actors: by member.
-        splitter: of the turn.
+        runs: of the turn.
     """
 
-    def __init__(self, actors: Mapping[int, Actor], splitter: Splitter) -> None:
+    def __init__(self, actors: Mapping[int, Actor], runs: Runs) -> None:
         self.members, self._actors = tuple(actors), tuple(actors.values())
         self.part, self.delta = self._actors[0].part, self._actors[0].delta
         self._weights = _weights(self._actors)
-        self._splitter = splitter
+        self._runs = runs
 
-    def __call__(
-        self, target: Tensor, h: Tensor, gate_h: Tensor, *, kept: Tensor | None, **common: Any
-    ) -> Any:
+    def __call__(self, h: Tensor, gate_h: Tensor, *, kept: Tensor | None, **common: Any) -> Any:
         """Return what `Actor.forward` does, for the m members of the group (m, …).
 
         Args:
-            target: of the whole pack (n·B, …), as `h` and `gate_h`.
-            h: what the deltas read.
-            gate_h: what the gates read.
+            h: what the deltas read, of the whole pack (n·B, …).
+            gate_h: what the gates read, likewise.
             kept: factors of dropout (m, B, …).
             common: to all members.
         """
@@ -201,15 +174,20 @@ class Group:
             named = {"kept": kept, **common}
             return torch.func.functional_call(self._actors[0], weights, own, named)
 
-        states = tuple(self._splitter.of(state, self.members) for state in (target, h, gate_h))
+        states = tuple(self._runs.of(state, self.members) for state in (h, gate_h))
         drops = () if kept is None else (kept,)
-        return torch.vmap(one)(_stacked(self._weights), states, *drops)
+        if len(self.members) > 1:
+            return torch.vmap(one)(_stacked(self._weights), states, *drops)
+        made = self._actors[0](
+            *(s[0] for s in states), kept=drops[0][0] if drops else None, **common
+        )
+        return tuple(m[None] for m in made) if isinstance(made, tuple) else made[None]
 
     def kept(self, h: Tensor, generators: Sequence[torch.Generator]) -> Tensor | None:
         """Draw the factors of dropout (m, B, …), each member's from its own generator."""
         if not self.part.dropout:
             return None
-        shape = torch.Size((len(h) // self._splitter.size, *h.shape[1:]))
+        shape = torch.Size((len(h) // self._runs.size, *h.shape[1:]))
         own = (generators[member] if generators else None for member in self.members)
         factors = [drawn(shape, self.part.dropout, h.device, generator) for generator in own]
         return torch.stack([f for f in factors if f is not None])
@@ -220,20 +198,24 @@ class Turn:
 
     Args:
         groups: prefixes have a turn for each group.
-        splitter: that the groups share.
+        runs: that the groups share.
     """
 
-    def __init__(self, groups: Sequence[Group], splitter: Splitter) -> None:
-        self.groups, self.splitter = groups, splitter
+    def __init__(self, groups: Sequence[Group], runs: Runs) -> None:
+        self.groups, self.runs = groups, runs
+        self.changes = groups[0].part.changes
 
-    def joined(self, own: Sequence[Tensor], target: Tensor) -> Tensor:
-        """Return the pack's rows (n·B, …): of each group its own (m, B, …), of others `target`."""
-        if len(self.groups[0].members) == self.splitter.size:
-            return own[0].flatten(0, 1)
-        pieces = dict(enumerate(self.splitter.pieces(target)))
-        for group, results in zip(self.groups, own, strict=True):
-            pieces.update(zip(group.members, results.unbind(0), strict=True))
-        return torch.cat([pieces[member] for member in range(self.splitter.size)])
+    def put(self, made: Sequence[Tensor], target: Tensor, room: Room | None) -> Tensor:
+        """Return the pack's rows (n·B, …) of `target` with what each group made of its own."""
+        if self.changes != "prompt":
+            return changed(target, self.runs, [group.members for group in self.groups], made)
+        assert room is not None
+        own: dict[int, Tensor] = {}
+        for group, prompts in zip(self.groups, made, strict=True):
+            own |= dict(zip(group.members, prompts, strict=True))
+        rows = len(target) // self.runs.size
+        inorder = [own[member].expand(rows, -1, -1) for member in range(self.runs.size)]
+        return room.fill(target, torch.cat(inorder))
 
     def prefix(self, own: Sequence[Tensor], *, examples: int) -> tuple[Tensor, ...]:
         """Return a prefix of the whole pack: outside the group its gate is 0, which hides it.
@@ -243,7 +225,7 @@ class Turn:
             examples: B.
         """
         keys, values, *gate = own
-        size, members = self.splitter.size, self.groups[0].members
+        size, members = self.runs.size, self.groups[0].members
         if not gate and len(members) < size:
             gate = [keys.new_ones(len(members), examples, 1, 1)]
         place = torch.tensor(members, device=keys.device)
@@ -275,14 +257,9 @@ class PackedHead(nn.Module):
         def one(weights: dict[str, Tensor], *own: Tensor) -> Any:
             return torch.func.functional_call(self._heads[0], weights, own, common)
 
-        split = [_shares(state, len(self._heads)) for state in states]
+        split = [shares(state, len(self._heads)) for state in states]
         result: Tensor = torch.vmap(one)(_stacked(self._weights), *split)
         return result.flatten(0, 1)
-
-
-def _shares(state: Tensor, size: int) -> Tensor:
-    """Return (n, B, …) from the rows (n·B, …) of a pack."""
-    return state.reshape(size, -1, *state.shape[1:])
 
 
 def _weights(modules: Sequence[nn.Module]) -> list[dict[str, Tensor]]:
@@ -338,11 +315,25 @@ def _turns(members: Mapping[int, DeltaLayer], changes: str, size: int) -> list[T
         for member, actors in acting.items():
             if turn < len(actors):
                 alike.setdefault(_form(actors[turn].part), {})[member] = actors[turn]
-        splitter = Splitter(size)
-        groups = [Group(group, splitter) for group in alike.values()]
+        runs = Runs(size, list(alike.values()))
+        groups = [Group(group, runs) for group in alike.values()]
         together = [[group] for group in groups] if changes == "attention" else [groups]
-        found += [Turn(some, splitter) for some in together]
+        found += [Turn(some, runs) for some in together]
     return found
+
+
+def _alike_side_by_side(members: Sequence[nn.Module]) -> list[int]:
+    """Return the numbers of the members, ordered so that those with parts alike are neighbours."""
+    forms = [
+        [
+            _form(part)
+            for module in member.modules()
+            if isinstance(module, DeltaLayer)
+            for part in module.deltas().parts
+        ]
+        for member in members
+    ]
+    return sorted(range(len(members)), key=forms.__getitem__)
 
 
 def _form(part: Part) -> str:

@@ -13,7 +13,7 @@ import pytest
 from autopeft.api.gates import gates
 from autopeft.errors import ConfigError, IncompatibleMethodError
 from autopeft.methods import METHODS
-from tests.command import Command, in_this_process
+from tests.command import Command
 from tests.tiny import WORDS
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
@@ -29,11 +29,6 @@ def reviews(tmp_path: Path) -> Path:
     file = tmp_path / "reviews.csv"
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return in_this_process(monkeypatch, capsys)
 
 
 def test_gates_of_every_layer_are_told_and_drawn(

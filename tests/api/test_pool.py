@@ -221,6 +221,7 @@ def test_session_that_is_refused_is_the_error_that_the_worker_named(opened: Open
         pool.open()
 
 
+@pytest.mark.slow
 def test_check_ends_everything(opened: Opened) -> None:
     checks: list[int] = []
 

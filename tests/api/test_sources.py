@@ -12,17 +12,12 @@ import pytest
 from safetensors.torch import load_file
 
 from autopeft.backbone.checkpoint import digest
-from tests.command import Command, in_this_process
+from tests.command import Command
 from tests.tiny import HIDDEN, WORDS
 
 TOKENS, ROWS, EPOCHS = 4, 80, 4
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return in_this_process(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -92,6 +87,7 @@ def test_what_cannot_be_done_is_said_before_training(
     assert not (place / "sources").exists()
 
 
+@pytest.mark.slow
 def test_texts_that_leave_no_room_are_refused(command: Command, place: Path) -> None:
     draw = random.Random(0)
     texts = [f"{WORDS[r % 2]} {' '.join(draw.choices(WORDS[2:], k=90))}" for r in range(ROWS)]

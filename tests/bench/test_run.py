@@ -23,7 +23,7 @@ from autopeft.bench.run import Running
 from autopeft.bench.suite import Block
 from tests.bench.conftest import Ran
 
-pytestmark = pytest.mark.xdist_group("suite")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("suite")]
 FINE = Block(backbone="tiny", task="fine", examples=40, epochs=1)
 
 

@@ -22,6 +22,8 @@ from benchmarks.table.candidates import candidates
 from tests.benchmarks.made_up import BACKBONE, Score, table
 from tests.search.made_up import final_score
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compare")]
+
 EVERY = candidates(BACKBONE)
 LORA = [one for one in EVERY if one.method == "lora"]
 

@@ -18,6 +18,8 @@ from benchmarks.search.replay import Step, replay
 from benchmarks.table.candidates import table_space
 from tests.benchmarks.made_up import BACKBONE, table
 
+pytestmark = pytest.mark.slow
+
 SPACE = table_space(BACKBONE)
 
 

@@ -118,6 +118,7 @@ def options(
     return lambda *more: [*shared, *more]
 
 
+@pytest.mark.slow
 def test_recording_goes_on_where_it_was_stopped(
     options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def test_reviews_are_balanced_sentences() -> None:
     assert max(len(text.split()) for text in train["text"]) < 100
 
 
+@pytest.mark.slow
 @installed
 def test_whole_reviews_are_of_another_source_than_the_sentences() -> None:
     whole, sentences = (

@@ -19,6 +19,7 @@ def generate(*arguments: str, script: Path = GENERATE) -> subprocess.CompletedPr
     return subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_committed_pages_are_up_to_date() -> None:
     done = generate("--check")
     assert (done.returncode, done.stderr) == (0, "")

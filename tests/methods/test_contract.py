@@ -92,6 +92,7 @@ def test_exclusions_are_said_beforehand(
     assert all(architecture in reason for reason in reasons.values() if reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", in_fresh_processes)
 def test_plain_peft_loads_every_native_adapter(
     tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
@@ -102,6 +103,7 @@ def test_plain_peft_loads_every_native_adapter(
     check_plain_peft_loads(contracts, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", in_fresh_processes)
 def test_peft_loads_every_other_adapter_after_importing_autopeft(
     tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str

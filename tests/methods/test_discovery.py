@@ -107,6 +107,7 @@ def test_space_may_name_it_and_its_knobs(crossing: str, tmp_path: Path) -> None:
         load_space(place)
 
 
+@pytest.mark.slow
 def test_keeps_the_contract(
     crossing: str, tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:

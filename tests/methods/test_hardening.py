@@ -116,6 +116,7 @@ def test_a_hardened_candidate_trains_saves_and_loads(bert: Backbone, tmp_path: P
         assert (loaded - model(**toy.inputs).logits).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_where_only_updates_are_left_plain_peft_loads_them(bert: Backbone, tmp_path: Path) -> None:
     parts = parts_of(adapt(bert, UNIPELT, seed=0))
     means = all_off(parts) | {(0, "lora_q"): 0.8, (1, "lora_q"): 0.6, (1, "lora_v"): 0.6}

@@ -79,6 +79,7 @@ def test_contract_with_words(
     getattr(contracts(architecture), check)(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", architectures)
 def test_peft_loads_it_in_a_fresh_process(
     contracts: Callable[[str], MethodContract], tmp_path: Path, architecture: str

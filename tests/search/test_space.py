@@ -100,6 +100,7 @@ def test_the_space_of_the_autopeft_paper_has_five_million_points() -> None:
         assert space.count(candidate) == len(layers) * (adapters + 64 * k["prefix"])
 
 
+@pytest.mark.slow
 def test_a_mixture_of_nothing_is_never_proposed(tmp_path: Path, write: Write) -> None:
     file = write(
         "methods:\n  mixture:\n    serial: [0, 3]\n    prefix: [0, 3]\n    gates: none\n"

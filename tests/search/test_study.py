@@ -93,6 +93,7 @@ def test_the_total_holds_over_resumes(tmp_path: Path, space: Space) -> None:
             assert search.ended == f"all {total} trials are done"
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(
     tmp_path: Path, space: Space
 ) -> None:

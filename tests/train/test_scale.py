@@ -103,6 +103,7 @@ def test_prices_in_the_thousands_train_and_are_delivered_as_prices(
     assert np.allclose(np.load(tmp_path / "artifact" / "selection.npy"), values, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [(5_000.0, 900.0), (-0.02, 0.001)])
 def test_learning_does_not_depend_on_the_unit(
     tiny_folder: Callable[[str], Path], tmp_path: Path, numbers: tuple[float, float]

@@ -35,6 +35,7 @@ assert not any(name in sys.modules for name in heavy), "looking for peft has loa
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ORDERS)
 def test_peft_knows_our_type(order: str) -> None:
     code = ORDERS[order] + "\n" + KNOWN
