@@ -1,4 +1,4 @@
-"""Write the pages that follow from the registries.
+"""Write the pages that follow from the registries and from the recorded cells.
 
 python docs/generate.py          writes them
 python docs/generate.py --check  tells whether they are up to date
@@ -12,6 +12,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
+from docs.pages.comparison import comparison  # noqa: E402
 from docs.pages.exclusions import exclusions  # noqa: E402
 from docs.pages.methods import methods  # noqa: E402
 from docs.pages.settings import settings  # noqa: E402
@@ -21,6 +22,7 @@ NOTE = "<!-- Written by docs/generate.py; do not edit. -->"
 PAGES = {
     "methods/README.md": methods,
     "methods/exclusions.md": exclusions,
+    "methods/comparison.md": comparison,
     "tasks.md": tasks,
     "settings.md": settings,
 }

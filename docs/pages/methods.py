@@ -43,7 +43,8 @@ def methods() -> Iterator[str]:
     )
     yield from (
         "",
-        "What cannot run on which backbone: [exclusions.md](exclusions.md).",
+        "What cannot run on which backbone: [exclusions.md](exclusions.md). How they do on",
+        "real data: [comparison.md](comparison.md).",
         "",
         "## Further tuners of peft",
         "",

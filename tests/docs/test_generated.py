@@ -1,4 +1,4 @@
-"""Pages that follow from the registries follow them."""
+"""Pages that follow from the registries and from recorded cells follow them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_committed_pages_are_up_to_date() -> None:
 
 @pytest.mark.slow
 def test_a_stale_page_is_told_and_renewed(tmp_path: Path) -> None:
-    for name in ("autopeft", "tests", "search_spaces"):
+    for name in ("autopeft", "benchmarks", "tests", "search_spaces"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "pages").symlink_to(ROOT / "docs" / "pages")
@@ -36,8 +36,8 @@ def test_a_stale_page_is_told_and_renewed(tmp_path: Path) -> None:
     stale = generate("--check", script=script)
     assert stale.returncode == 1
     assert stale.stderr == (
-        "stale: methods/README.md, methods/exclusions.md, tasks.md, settings.md; "
-        "run: python docs/generate.py\n"
+        "stale: methods/README.md, methods/exclusions.md, methods/comparison.md, tasks.md, "
+        "settings.md; run: python docs/generate.py\n"
     )
     assert generate(script=script).returncode == 0
     assert generate("--check", script=script).returncode == 0

@@ -1,0 +1,249 @@
+"""The page that compares all methods on three real tasks, made of the recorded cells."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from autopeft.bench.board import read_board
+from autopeft.bench.part import Part
+from autopeft.bench.places import Places
+from autopeft.bench.suite import load_suite
+from autopeft.methods import METHODS
+from autopeft.report.board import Standing, TaskTable
+from autopeft.tasks.metric import METRICS
+from docs.pages.markdown import table
+
+CELLS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "cells"
+SUITE, BACKBONE = "understanding", "minilm-l6"
+TASKS = ("subj", "tweet_emotion", "clinc150_small")
+GATED, UNGATED = "unipelt", "unipelt_ungated"
+PARTS = ("lora", "prefix", "pfeiffer")
+"""Of UniPELT: low-rank updates, a prefix, and an adapter after the feed-forward."""
+
+BLANK = "–"
+WIDTH = 100
+
+Rows = Mapping[str, Mapping[str, Standing]]
+"""By method and task."""
+
+
+def comparison(cells: Path = CELLS) -> Iterator[str]:
+    """Yield the lines of methods/comparison.md."""
+    suite = load_suite(SUITE)
+    part = Part.of(
+        suite,
+        backbones=[BACKBONE],
+        tasks=TASKS,
+        examples=[1_000],
+        rows=[entry.name for entry in suite.entries],
+    )
+    board = read_board(part, Places(results=cells))
+    (group,) = board.groups
+    rows: dict[str, dict[str, Standing]] = {entry.name: {} for entry in part.entries}
+    for one in group.tasks:
+        for standing in one.standings:
+            rows[standing.name][one.task] = standing
+    rates = ", ".join(f"{rate:.3g}" for rate in suite.rates)
+    yield from ("# Methods compared", "")
+    yield from textwrap.wrap(
+        f"Every method on {BACKBONE} and {len(TASKS)} tasks, {', '.join(TASKS)}: {group.epochs} "
+        f"epochs over {group.examples:,} rows, {suite.selection} to select by, at most "
+        f"{suite.test:,} to test on. A method is tried at {rates} times the median of its "
+        f"learning-rate prior under seed {suite.seeds[0]}; the rate that is best on the selection "
+        f"rows trains under {len(suite.seeds)} seeds. Each training is a line of "
+        "`benchmarks/results/cells/`.",
+        WIDTH,
+    )
+    yield from (
+        "",
+        "```sh",
+        f"autopeft bench {SUITE} --backbones {BACKBONE} --tasks {','.join(TASKS)}",
+        "python docs/generate.py",
+        "```",
+        "",
+    )
+    yield from textwrap.wrap(
+        "Scores are those of the test split, in percent: mean ± standard deviation over seeds. "
+        "Trained parameters are without the head; bytes are those of the saved adapter with its "
+        "head; seconds are of one training, in a pack its share, summed over the tasks.",
+        WIDTH,
+    )
+    yield ""
+    yield from _scores(rows, group.tasks)
+    yield from ("", "## UniPELT, its parts, and their sum without gates", "")
+    yield from _unipelt(rows, group.tasks)
+    yield from ("", "## Learning rates", "")
+    yield from _rates(rows, suite.rates)
+
+
+def _scores(rows: Rows, tasks: Sequence[TaskTable]) -> Iterator[str]:
+    """Yield the table, the best first; what lacks a task comes last, with the reason."""
+
+    def place(name: str) -> tuple[int, float, str]:
+        shares = [s.normalised for s in rows[name].values() if s.normalised is not None]
+        return len(TASKS) - len(shares), -sum(shares), name
+
+    names = sorted(rows, key=place)
+    yield from table(
+        (
+            "method",
+            *(f"{t.task} ({t.metric or 'not yet'})" for t in tasks),
+            "trained",
+            "bytes",
+            "s",
+        ),
+        (
+            (
+                f"`{name}`",
+                *(_percent(rows[name].get(task.task)) for task in tasks),
+                _whole(_cost(rows[name], "trainable_params", statistics.median)),
+                _whole(_cost(rows[name], "artifact_bytes", statistics.median)),
+                _whole(_cost(rows[name], "train_seconds", sum)),
+            )
+            for name in names
+        ),
+    )
+    notes = [
+        f"- `{name}`, {task}: {standing.note}"
+        for name in names
+        for task, standing in rows[name].items()
+        if standing.note and standing.state != "missing"
+    ]
+    missing = Counter(
+        task for name in names for task, s in rows[name].items() if s.state == "missing"
+    )
+    if notes or missing:
+        yield ""
+        yield from notes
+        yield from (f"- {task}: {count} methods not trained yet" for task, count in missing.items())
+
+
+def _unipelt(rows: Rows, tasks: Sequence[TaskTable]) -> Iterator[str]:
+    """Yield UniPELT's differences to its best part and to the ungated sum."""
+    compared = [(t, _best_part(rows, t)) for t in tasks]
+    whole = [
+        (t, best) for t, best in compared if best and _all_seeds(rows, t.task, (GATED, UNGATED))
+    ]
+    if not whole:
+        yield "Not trained yet."
+        return
+    yield from table(
+        ("task", GATED, "its best part", "UniPELT ahead by", UNGATED, "UniPELT ahead by"),
+        (
+            (
+                t.task,
+                _percent(rows[GATED][t.task]),
+                f"{_percent(rows[best][t.task])} (`{best}`)",
+                _points(_ahead(rows, t, best)),
+                _percent(rows[UNGATED][t.task]),
+                _points(_ahead(rows, t, UNGATED)),
+            )
+            for t, best in whole
+        ),
+    )
+    yield from (
+        "",
+        "The best part is the one with the best test score, so the comparison favours it.",
+    )
+    yield "Differences are in points, taken seed by seed: mean ± standard error."
+    against_part = [_ahead(rows, t, best) for t, best in whole]
+    against_sum = [_ahead(rows, t, UNGATED) for t, _ in whole]
+    yield f"{_verdict('its best part', against_part)} {_verdict('the ungated sum', against_sum)}"
+
+
+def _best_part(rows: Rows, task: TaskTable) -> str | None:
+    if not _all_seeds(rows, task.task, PARTS):
+        return None
+    sign = 1 if METRICS.get(task.metric).higher_is_better else -1
+    return max(PARTS, key=lambda name: sign * (rows[name][task.task].mean or 0.0))
+
+
+def _all_seeds(rows: Rows, task: str, names: Sequence[str]) -> bool:
+    found = [rows[name].get(task) for name in names]
+    return all(standing is not None and standing.state == "complete" for standing in found)
+
+
+def _ahead(rows: Rows, task: TaskTable, other: str) -> list[float]:
+    """Return by how many points UniPELT is ahead of another row, seed by seed."""
+    ours, theirs = rows[GATED][task.task].scores, rows[other][task.task].scores
+    sign = 1 if METRICS.get(task.metric).higher_is_better else -1
+    return [sign * 100 * (ours[seed] - theirs[seed]) for seed in ours]
+
+
+def _points(differences: Sequence[float]) -> str:
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return f"{statistics.fmean(differences):+.1f} ± {error:.1f}"
+
+
+def _verdict(what: str, by_task: Sequence[Sequence[float]]) -> str:
+    """Return a sentence: on how many tasks UniPELT is ahead by more than a standard error."""
+    means = [statistics.fmean(own) for own in by_task]
+    errors = [statistics.stdev(own) / math.sqrt(len(own)) for own in by_task]
+    pairs = list(zip(means, errors, strict=True))
+    ahead = sum(mean > error for mean, error in pairs)
+    behind = sum(mean < -error for mean, error in pairs)
+    return (
+        f"Against {what} UniPELT is ahead by more than a standard error on {ahead} of "
+        f"{len(means)} tasks and behind on {behind}; on average "
+        f"{statistics.fmean(means):+.1f} points."
+    )
+
+
+def _rates(rows: Rows, factors: Sequence[float]) -> Iterator[str]:
+    """Yield which multiple of its prior's median each method was best at."""
+    chosen = {
+        name: [_factor(name, standing, factors) for standing in own.values()]
+        for name, own in rows.items()
+        if name in METHODS
+    }
+    counts = Counter(factor for own in chosen.values() for factor in own if factor is not None)
+    if not counts:
+        yield "Not trained yet."
+        return
+    said = ", ".join(f"{factor:.3g} times in {counts[factor]} cases" for factor in factors)
+    yield f"Chosen on the selection rows, as a multiple of the prior's median: {said}."
+    yield "A method that takes the same end on every task has a prior that wants moving."
+    yield ""
+    yield from table(
+        ("method", "prior", *TASKS),
+        (
+            (
+                f"`{name}`",
+                f"{METHODS.get(name).learning_rate.median:g}",
+                *(BLANK if factor is None else f"× {factor:.3g}" for factor in own),
+            )
+            for name, own in sorted(chosen.items())
+        ),
+    )
+
+
+def _factor(name: str, standing: Standing, factors: Sequence[float]) -> float | None:
+    """Return the multiple of the prior's median that was chosen, once every rate was tried."""
+    rate = standing.learning_rate
+    if rate is None:
+        return None
+    median = METHODS.get(name).learning_rate.median
+    return min(factors, key=lambda factor: abs(math.log(rate / (median * factor))))
+
+
+def _percent(standing: Standing | None) -> str:
+    if standing is None or standing.mean is None:
+        return BLANK
+    spread = "" if standing.spread is None else f" ± {100 * standing.spread:.1f}"
+    return f"{100 * standing.mean:.1f}{spread}"
+
+
+def _cost(
+    own: Mapping[str, Standing], name: str, of: Callable[[list[float]], float]
+) -> float | None:
+    known = [cost for s in own.values() if (cost := s.costs.get(name)) is not None]
+    return of(known) if known else None
+
+
+def _whole(value: float | None) -> str:
+    return BLANK if value is None else f"{value:,.0f}"

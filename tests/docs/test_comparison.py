@@ -1,0 +1,84 @@
+"""The comparison of methods says what the cells say, and of what is missing that it is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from autopeft.bench.cells import Cell, Cells
+from autopeft.bench.chosen import tries
+from autopeft.bench.rows import packed
+from autopeft.bench.suite import Block, load_suite
+from docs.pages.comparison import TASKS, comparison
+
+TARGETS = packed(np.array([0] * 6 + [1] * 4))
+SUITE = load_suite("understanding")
+
+
+def write(cells: Path, task: str, scores: dict[str, tuple[float, float, float]]) -> None:
+    """Write what methods scored under three seeds; the lowest rate was the best."""
+    block = Block(backbone="minilm-l6", task=task, examples=1_000, epochs=5)
+    about = {
+        "task": task,
+        "problem": "text-classification",
+        "metric": "accuracy",
+        "labels": ["no", "yes"],
+        "max_length": 128,
+        "targets": {"selection": TARGETS, "test": TARGETS},
+        "rows": {"train": 1_000, "selection": 10, "test": 10},
+    }
+    kept = Cells(cells / block.backbone / f"{task}.jsonl", about)
+    for entry in SUITE.entries:
+        if entry.name in scores:
+            low, *others = tries(SUITE, entry, block)
+            own = scores[entry.name]
+            for cell in others:
+                kept.add(cell, line(0.99, selection=0.1))
+            for seed, score in zip(SUITE.seeds, own, strict=True):
+                kept.add(Cell(low.candidate, seed), line(score, selection=0.9))
+
+
+def line(score: float, *, selection: float) -> dict[str, object]:
+    return {
+        "state": "complete",
+        "selection": {"accuracy": selection},
+        "test": {"accuracy": score},
+        "costs": {"trainable_params": 1_000, "artifact_bytes": 4_000, "train_seconds": 2.0},
+        "versions": {"autopeft": "1"},
+        "hardware": {"processor": "made up", "cores": 2, "gpu": None},
+        "date": "2026-01-01T00:00:00+00:00",
+    }
+
+
+def test_nothing_trained_is_said() -> None:
+    text = "\n".join(comparison(Path("nowhere")))
+    assert text.count("Not trained yet.") == 2
+    assert f"- {TASKS[0]}: {len(SUITE.entries)} methods not trained yet" in text
+
+
+def test_scores_unipelt_and_rates_are_told(tmp_path: Path) -> None:
+    scores = {
+        "lora": (0.80, 0.82, 0.84),
+        "prefix": (0.60, 0.60, 0.60),
+        "pfeiffer": (0.70, 0.70, 0.70),
+        "unipelt": (0.85, 0.86, 0.90),
+        "unipelt_ungated": (0.90, 0.90, 0.90),
+    }
+    write(tmp_path, "subj", scores)
+    lines = list(comparison(tmp_path))
+    rows = [line for line in lines if line.startswith("| `")]
+    assert rows[0] == "| `unipelt_ungated` | 90.0 ± 0.0 | – | – | 1,000 | 4,000 | 2 |"
+    assert rows[1].startswith("| `unipelt` | 87.0 ± 2.6 | – | – |")
+    best = next(line for line in lines if line.startswith("| subj"))
+    assert best == (
+        "| subj | 87.0 ± 2.6 | 82.0 ± 2.0 (`lora`) | +5.0 ± 0.6 | 90.0 ± 0.0 | -3.0 ± 1.5 |"
+    )
+    said = " ".join(lines)
+    assert "Against its best part UniPELT is ahead by more than a standard error on 1 of 1" in said
+    assert (
+        "Against the ungated sum UniPELT is ahead by more than a standard error on 0 of 1" in said
+    )
+    assert "behind on 1; on average -3.0 points" in said
+    assert "0.333 times in 4 cases, 1 times in 0 cases" in said  # a variant has no prior of its own
+    assert "| `lora` | 0.002 | × 0.333 | – | – |" in lines
