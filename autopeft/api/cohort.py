@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from autopeft.methods.packing import PackKey
 from autopeft.records import Candidate
 from autopeft.search.convergence import COHORT
+from autopeft.search.portfolio import HEAD_METHOD
 from autopeft.search.study import Proposal, Search
 
 
@@ -14,7 +15,8 @@ class Cohorts:
     """Takes proposals from a search and hands them out as packs.
 
     A cohort ends where the number of proposals is a multiple of `COHORT`, so that a run that was
-    killed asks the same questions with the same knowledge as one that was not.
+    killed asks the same questions with the same knowledge as one that was not. The head alone comes
+    first: it costs next to nothing, and the others have to beat it at their first rung.
 
     Args:
         search: proposes.
@@ -40,7 +42,8 @@ class Cohorts:
     def pack(self, size: int) -> list[Proposal]:
         """Return at most `size` proposals that can share a pass; none if there is none left."""
         if not self._waiting:
-            self._waiting = list(self._ask(max(size, 1)))
+            asked = self._ask(max(size, 1))
+            self._waiting = sorted(asked, key=lambda one: one.candidate.method != HEAD_METHOD)
         if not self._waiting:
             return []
         first = self._waiting.pop(0)

@@ -10,6 +10,9 @@ from autopeft.methods.packing import lowest_layer
 from autopeft.records import BackboneShape, Candidate
 from autopeft.search.space import Space
 
+PACK_BYTES = 1_200_000_000
+"""What the candidates of a pack may take together, on a processor."""
+
 _FLOAT_BYTES = 4
 _WITHOUT_BACKWARD = 0.5  # of a training step's time, on the safe side
 _TRAINED_COPIES = 5  # weight, gradient, AdamW's two moments, and the best weights so far
@@ -42,6 +45,19 @@ def pack_bytes(candidates: Sequence[Candidate], space: Space, about: Mapping[str
     each = [estimate_bytes(candidate, space, about) for candidate in candidates]
     common = about["idle_bytes"] + about["evaluation_bytes"]
     return int(sum(each) - (len(each) - 1) * common)
+
+
+def fit_in_memory(
+    candidates: Sequence[Candidate], space: Space, about: Mapping[str, Any], max_memory: int | None
+) -> bool:
+    """Return whether candidates may be trained in one pass.
+
+    On a processor, where larger packs hardly train faster, several together may take `PACK_BYTES`.
+    """
+    needed = pack_bytes(candidates, space, about)
+    alone = len(candidates) == 1 or about["device"] != "cpu"
+    small = alone or needed - about["idle_bytes"] <= PACK_BYTES
+    return small and (max_memory is None or needed <= max_memory)
 
 
 def memory_limit(

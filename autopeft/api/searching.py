@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +20,8 @@ from autopeft.api.clock import Clock
 from autopeft.api.estimate import (
     delivery_seconds,
     expected_seconds,
+    fit_in_memory,
     memory_limit,
-    pack_bytes,
 )
 from autopeft.api.facts import FACTS, command, facts
 from autopeft.api.finals import Finals
@@ -40,7 +40,7 @@ from autopeft.data.source import Source
 from autopeft.errors import AutoPeftError, NoCandidateError
 from autopeft.methods import feasible_methods
 from autopeft.methods.packing import pack_key
-from autopeft.records import BackboneShape, Candidate, TrialRecord, TrialState
+from autopeft.records import BackboneShape, TrialRecord, TrialState
 from autopeft.report.failures import failures
 from autopeft.report.leaderboard import leaderboard
 from autopeft.report.screen import LoggedScreen, Screen
@@ -185,7 +185,7 @@ class Searching:
                 tell=self._tracker(),
                 pack_size=int(about["plan"].get("pack", 1)),
                 pack_key=partial(pack_key, shape=BackboneShape.from_json(about["shape"])),
-                pack_fits=lambda some: self._fit_in_memory(some, space, about),
+                pack_fits=lambda some: fit_in_memory(some, space, about, self.config.max_memory),
             )
             until = self.config.until == "converged"
             Trials(search, sitting, until_converged=until).run(self._pool)
@@ -272,12 +272,6 @@ class Searching:
     def train(self, job: Job, watcher: Watcher) -> None:
         """Train one candidate outside any search; `narrowed` comes first."""
         self._pool.run(iter([[job]]), watcher)
-
-    def _fit_in_memory(
-        self, candidates: Sequence[Candidate], space: Space, about: Mapping[str, Any]
-    ) -> bool:
-        limit = self.config.max_memory
-        return limit is None or pack_bytes(candidates, space, about) <= limit
 
     def _max_trials(self) -> int | None:
         limits = (self.config.trials, self.config.time_limit, self.config.until)

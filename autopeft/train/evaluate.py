@@ -14,7 +14,7 @@ from autopeft.train.shortage import is_out_of_memory, release
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
 
-MAX_TOKENS = 4096
+MAX_TOKENS = 2048
 
 
 def outputs(

@@ -12,6 +12,7 @@ from autopeft.methods.packing import PackKey, pack_key
 from autopeft.records import Candidate
 from autopeft.search.convergence import COHORT
 from autopeft.search.load import load_space
+from autopeft.search.portfolio import DEFAULT_METHOD, HEAD_METHOD
 from autopeft.search.study import Proposal, Search
 from autopeft.store import TrialStore
 from tests.search.made_up import backbone, evaluate
@@ -56,6 +57,14 @@ def test_every_proposal_is_in_one_pack_of_its_own_key() -> None:
         assert len(keys) == 1
         assert len(pack) <= (1 if keys == {None} else 4)
     assert max(map(len, packs)) == 4
+
+
+def test_the_head_alone_comes_first_and_the_default_is_trial_0() -> None:
+    search = search_of()
+    made = cohorts(search)
+    (first,), then = made.pack(4), made.pack(4)
+    assert (first.number, first.candidate.method) == (1, HEAD_METHOD)
+    assert (then[0].number, then[0].candidate.method) == (0, DEFAULT_METHOD)
 
 
 def test_a_cohort_is_asked_only_when_the_one_before_is_handed_out() -> None:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from autopeft.api.estimate import estimate_bytes, expected_seconds, memory_limit
+from autopeft.api.estimate import (
+    PACK_BYTES,
+    estimate_bytes,
+    expected_seconds,
+    fit_in_memory,
+    memory_limit,
+    pack_bytes,
+)
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import with_defaults
 from autopeft.records import Candidate, Placement
@@ -64,6 +71,22 @@ def test_limit_says_how_far_over_it_is(space: Space) -> None:
     assert below is not None
     assert at(LORA) is None
     assert "GB of memory of" in (below(LORA) or "")
+
+
+def test_packs_are_bounded_on_a_processor_and_by_the_limit_everywhere(space: Space) -> None:
+    one = LORA
+    large = {**ABOUT, "bytes_per_token": 1e6}
+    cpu, gpu = {**large, "device": "cpu"}, {**large, "device": "NVIDIA"}
+    each = pack_bytes([one, one], space, cpu) - pack_bytes([one], space, cpu)
+    many = [one] * (PACK_BYTES // each + 1)
+    assert not fit_in_memory(many, space, cpu, None)
+    assert fit_in_memory(many[:-2], space, cpu, None)
+    assert fit_in_memory(many, space, gpu, None)
+    needed = pack_bytes([one, one], space, gpu)
+    assert fit_in_memory([one, one], space, gpu, needed)
+    assert not fit_in_memory([one, one], space, gpu, needed - 1)
+    huge = {**cpu, "longest": 10**6}
+    assert fit_in_memory([one], space, huge, None)
 
 
 def test_replayed_layers_cost_one_pass_and_the_backbones_own_weights_half_as_much_again() -> None:
