@@ -177,7 +177,6 @@ def test_a_dry_run_prices_candidates_and_leaves_nothing(
     assert sorted(finished.start.rglob("*")) == before
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("forked_workers")
 def test_nothing_feasible_is_a_failure_that_names_the_limit(
     finished: Run, command: Command, tiny_folder: Callable[[str], Path]

@@ -55,9 +55,10 @@ def fit_in_memory(
     On a processor, where larger packs hardly train faster, several together may take `PACK_BYTES`.
     """
     needed = pack_bytes(candidates, space, about)
-    alone = len(candidates) == 1 or about["device"] != "cpu"
-    small = alone or needed - about["idle_bytes"] <= PACK_BYTES
-    return small and (max_memory is None or needed <= max_memory)
+    bounded = len(candidates) > 1 and about["device"] == "cpu"
+    if bounded and needed - about["idle_bytes"] > PACK_BYTES:
+        return False
+    return max_memory is None or needed <= max_memory
 
 
 def memory_limit(

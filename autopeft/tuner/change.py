@@ -7,71 +7,57 @@ concatenations, each would be copied several times at every site.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autopeft.tuner.runs import Runs, shares
+from autopeft.tuner.runs import Runs
 
 
-def changed(
-    target: Tensor, runs: Runs, groups: Sequence[Collection[int]], changes: Sequence[Tensor]
-) -> Tensor:
+def changed(target: Tensor, runs: Runs, changes: Sequence[Tensor]) -> Tensor:
     """Return the states (n·B, …) with the changes added, in their dtype.
 
     Args:
         target: of the whole pack (n·B, …).
-        runs: made of these groups.
-        groups: the members of each.
+        runs: of the groups.
         changes: by group (m, B, …); without dimensions that are the same for all rows, tokens and
             so on, such as (m, width) for (m, B, S, width).
     """
-    places = [runs.within(members) for members in groups]
-    result: Tensor = _Changed.apply(target, runs, places, *changes)  # type: ignore[no-untyped-call]
+    result: Tensor = _Changed.apply(target, runs, *changes)  # type: ignore[no-untyped-call]
     return result
 
 
 class _Changed(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, target: Tensor, runs: Runs, places: list[list[int]], *changes: Tensor
-    ) -> Tensor:
-        ctx.runs, ctx.places = runs, places
-        ctx.like = [(change.shape, change.dtype) for change in changes]
-        whole = shares(target, runs.size)
-        result = torch.empty_like(whole)
-        before, after = _split(whole, runs), _split(result, runs)
-        untouched = set(range(len(runs.bounds)))
-        for own, change in zip(places, changes, strict=True):
-            aligned = change.to(whole.dtype).reshape(_aligned(change.shape, whole.dim()))
-            lengths = [len(before[run]) for run in own]
-            for run, piece in zip(own, torch.split(aligned, lengths), strict=True):
+    def forward(ctx: Any, target: Tensor, runs: Runs, *changes: Tensor) -> Tensor:
+        ctx.runs, ctx.like = runs, [(change.shape, change.dtype) for change in changes]
+        result = torch.empty_like(target, memory_format=torch.contiguous_format)
+        before, after = runs.split(target), runs.split(result)
+        untouched = set(range(len(runs.lengths)))
+        for own, change in zip(runs.places, changes, strict=True):
+            aligned = change.to(target.dtype).reshape(_aligned(change.shape, before[0].dim()))
+            pieces = torch.split(aligned, [runs.lengths[run] for run in own])
+            for run, piece in zip(own, pieces, strict=True):
                 torch.add(before[run], piece, out=after[run])
             untouched.difference_update(own)
         for run in untouched:
             after[run].copy_(before[run])
-        return result.view(target.shape)
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        pieces = _split(shares(gradient, ctx.runs.size), ctx.runs)
+        pieces = ctx.runs.split(gradient)
         found: list[Tensor | None] = []
-        needed = ctx.needs_input_grad[3:]
-        for own, (shape, dtype), asked in zip(ctx.places, ctx.like, needed, strict=True):
-            if not asked:
+        for group, (shape, dtype) in enumerate(ctx.like):
+            if not ctx.needs_input_grad[2 + group]:
                 found.append(None)
                 continue
-            mine = pieces[own[0]] if len(own) == 1 else torch.cat([pieces[run] for run in own])
+            mine = ctx.runs.joined(pieces, group)
             summed = mine.sum_to_size(_aligned(shape, mine.dim()))
             found.append(summed.reshape(shape).to(dtype))
-        return (gradient, None, None, *found)
-
-
-def _split(whole: Tensor, runs: Runs) -> list[Tensor]:
-    """Return the runs (r, B, …) of a state (n, B, …)."""
-    return [whole[first:end] for first, end in runs.bounds]
+        return (gradient, None, *found)
 
 
 def _aligned(shape: torch.Size, dims: int) -> tuple[int, ...]:

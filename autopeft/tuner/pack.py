@@ -150,13 +150,14 @@ class Group:
     Args:
         actors: by member.
         runs: of the turn.
+        number: of the group among those of the runs.
     """
 
-    def __init__(self, actors: Mapping[int, Actor], runs: Runs) -> None:
+    def __init__(self, actors: Mapping[int, Actor], runs: Runs, number: int) -> None:
         self.members, self._actors = tuple(actors), tuple(actors.values())
         self.part, self.delta = self._actors[0].part, self._actors[0].delta
         self._weights = _weights(self._actors)
-        self._runs = runs
+        self._runs, self._number = runs, number
 
     def __call__(self, h: Tensor, gate_h: Tensor, *, kept: Tensor | None, **common: Any) -> Any:
         """Return what `Actor.forward` does, for the m members of the group (m, …).
@@ -174,13 +175,12 @@ class Group:
             named = {"kept": kept, **common}
             return torch.func.functional_call(self._actors[0], weights, own, named)
 
-        states = tuple(self._runs.of(state, self.members) for state in (h, gate_h))
-        drops = () if kept is None else (kept,)
+        states = tuple(self._runs.of(state, self._number) for state in (h, gate_h))
         if len(self.members) > 1:
+            drops = () if kept is None else (kept,)
             return torch.vmap(one)(_stacked(self._weights), states, *drops)
-        made = self._actors[0](
-            *(s[0] for s in states), kept=drops[0][0] if drops else None, **common
-        )
+        own_kept = None if kept is None else kept[0]
+        made = self._actors[0](*(state[0] for state in states), kept=own_kept, **common)
         return tuple(m[None] for m in made) if isinstance(made, tuple) else made[None]
 
     def kept(self, h: Tensor, generators: Sequence[torch.Generator]) -> Tensor | None:
@@ -208,7 +208,7 @@ class Turn:
     def put(self, made: Sequence[Tensor], target: Tensor, room: Room | None) -> Tensor:
         """Return the pack's rows (n·B, …) of `target` with what each group made of its own."""
         if self.changes != "prompt":
-            return changed(target, self.runs, [group.members for group in self.groups], made)
+            return changed(target, self.runs, made)
         assert room is not None
         own: dict[int, Tensor] = {}
         for group, prompts in zip(self.groups, made, strict=True):
@@ -316,7 +316,7 @@ def _turns(members: Mapping[int, DeltaLayer], changes: str, size: int) -> list[T
             if turn < len(actors):
                 alike.setdefault(_form(actors[turn].part), {})[member] = actors[turn]
         runs = Runs(size, list(alike.values()))
-        groups = [Group(group, runs) for group in alike.values()]
+        groups = [Group(own, runs, number) for number, own in enumerate(alike.values())]
         together = [[group] for group in groups] if changes == "attention" else [groups]
         found += [Turn(some, runs) for some in together]
     return found

@@ -17,28 +17,36 @@ class Runs:
         groups: the members of each group; a member is in one group or in none.
 
     Attributes:
-        bounds: of each run, the first member and the one after the last.
+        lengths: of each run, how many members it has.
+        places: of each group, the numbers of the runs that it is made of.
     """
 
     def __init__(self, size: int, groups: Sequence[Collection[int]]) -> None:
         self.size = size
         group_of = {member: number for number, own in enumerate(groups) for member in own}
-        same = (list(run) for _, run in groupby(range(size), key=group_of.get))
-        self.bounds = [(run[0], run[-1] + 1) for run in same]
+        same = [(owner, len(list(run))) for owner, run in groupby(range(size), key=group_of.get)]
+        self.lengths = [length for _, length in same]
+        owners = [owner for owner, _ in same]
+        self.places = [
+            [number for number, owner in enumerate(owners) if owner == group]
+            for group in range(len(groups))
+        ]
         self._known: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}
 
-    def within(self, members: Collection[int]) -> list[int]:
-        """Return the numbers of the runs that a group is made of."""
-        return [number for number, (first, _) in enumerate(self.bounds) if first in members]
+    def split(self, state: Tensor) -> tuple[Tensor, ...]:
+        """Return the runs (r, B, …) of the rows (n·B, …) of the pack, as views."""
+        whole = shares(state, self.size)
+        return (whole,) if len(self.lengths) == 1 else torch.split(whole, self.lengths)
 
-    def of(self, state: Tensor, members: Collection[int]) -> Tensor:
-        """Return a group's rows (m, B, …) of those of the pack (n·B, …)."""
-        if len(members) == self.size:
-            return shares(state, self.size)
+    def of(self, state: Tensor, group: int) -> Tensor:
+        """Return the rows (m, B, …) of the group of that number, of those of the pack (n·B, …)."""
         if id(state) not in self._known:
-            lengths = [end - first for first, end in self.bounds]
-            self._known[id(state)] = (state, torch.split(shares(state, self.size), lengths))
-        own = [self._known[id(state)][1][number] for number in self.within(members)]
+            self._known[id(state)] = (state, self.split(state))
+        return self.joined(self._known[id(state)][1], group)
+
+    def joined(self, runs: Sequence[Tensor], group: int) -> Tensor:
+        """Return the rows (m, B, …) of a group, of all runs."""
+        own = [runs[number] for number in self.places[group]]
         return own[0] if len(own) == 1 else torch.cat(own)
 
     def forget(self) -> None:

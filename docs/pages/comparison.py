@@ -15,7 +15,9 @@ from autopeft.bench.places import Places
 from autopeft.bench.suite import load_suite
 from autopeft.methods import METHODS
 from autopeft.report.board import Standing, TaskTable
+from autopeft.search.front import gain
 from autopeft.tasks.metric import METRICS
+from benchmarks.spread import paired
 from docs.pages.markdown import table
 
 CELLS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "cells"
@@ -139,9 +141,9 @@ def _unipelt(rows: Rows, tasks: Sequence[TaskTable]) -> Iterator[str]:
                 t.task,
                 _percent(rows[GATED][t.task]),
                 f"{_percent(rows[best][t.task])} (`{best}`)",
-                _points(_ahead(rows, t, best)),
+                _points(*_ahead(rows, t, best)),
                 _percent(rows[UNGATED][t.task]),
-                _points(_ahead(rows, t, UNGATED)),
+                _points(*_ahead(rows, t, UNGATED)),
             )
             for t, best in whole
         ),
@@ -159,8 +161,8 @@ def _unipelt(rows: Rows, tasks: Sequence[TaskTable]) -> Iterator[str]:
 def _best_part(rows: Rows, task: TaskTable) -> str | None:
     if not _all_seeds(rows, task.task, PARTS):
         return None
-    sign = 1 if METRICS.get(task.metric).higher_is_better else -1
-    return max(PARTS, key=lambda name: sign * (rows[name][task.task].mean or 0.0))
+    higher = METRICS.get(task.metric).higher_is_better
+    return max(PARTS, key=lambda name: gain(rows[name][task.task].mean, higher))
 
 
 def _all_seeds(rows: Rows, task: str, names: Sequence[str]) -> bool:
@@ -168,29 +170,28 @@ def _all_seeds(rows: Rows, task: str, names: Sequence[str]) -> bool:
     return all(standing is not None and standing.state == "complete" for standing in found)
 
 
-def _ahead(rows: Rows, task: TaskTable, other: str) -> list[float]:
-    """Return by how many points UniPELT is ahead of another row, seed by seed."""
+def _ahead(rows: Rows, task: TaskTable, other: str) -> tuple[float, float]:
+    """Return by how many points UniPELT is ahead of another row, and the standard error of that."""
+    higher = METRICS.get(task.metric).higher_is_better
     ours, theirs = rows[GATED][task.task].scores, rows[other][task.task].scores
-    sign = 1 if METRICS.get(task.metric).higher_is_better else -1
-    return [sign * 100 * (ours[seed] - theirs[seed]) for seed in ours]
+    seeds = sorted(ours)
+    points = [[100 * gain(own[seed], higher) for seed in seeds] for own in (ours, theirs)]
+    found = paired(*points)
+    return found["mean"] or 0.0, found["standard_error"] or 0.0
 
 
-def _points(differences: Sequence[float]) -> str:
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    return f"{statistics.fmean(differences):+.1f} ± {error:.1f}"
+def _points(mean: float, error: float) -> str:
+    return f"{mean:+.1f} ± {error:.1f}"
 
 
-def _verdict(what: str, by_task: Sequence[Sequence[float]]) -> str:
+def _verdict(what: str, by_task: Sequence[tuple[float, float]]) -> str:
     """Return a sentence: on how many tasks UniPELT is ahead by more than a standard error."""
-    means = [statistics.fmean(own) for own in by_task]
-    errors = [statistics.stdev(own) / math.sqrt(len(own)) for own in by_task]
-    pairs = list(zip(means, errors, strict=True))
-    ahead = sum(mean > error for mean, error in pairs)
-    behind = sum(mean < -error for mean, error in pairs)
+    ahead = sum(mean > error for mean, error in by_task)
+    behind = sum(mean < -error for mean, error in by_task)
+    mean = statistics.fmean(mean for mean, _ in by_task)
     return (
         f"Against {what} UniPELT is ahead by more than a standard error on {ahead} of "
-        f"{len(means)} tasks and behind on {behind}; on average "
-        f"{statistics.fmean(means):+.1f} points."
+        f"{len(by_task)} tasks and behind on {behind}; on average {mean:+.1f} points."
     )
 
 

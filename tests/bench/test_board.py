@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from autopeft.bench.board import read_board
@@ -15,13 +14,13 @@ from autopeft.bench.cells import Cell, Cells, Searched
 from autopeft.bench.chosen import tries
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
-from autopeft.bench.rows import packed
 from autopeft.bench.skips import Skips
 from autopeft.bench.suite import Block, Suite, load_suite
 from autopeft.errors import UnknownNameError, UsageError
 from autopeft.report.board import Standing, arranged, rows_of
 from autopeft.report.board_sections import sections
 from autopeft.report.section import markdown
+from tests.bench.made_up import AT, about
 
 SUITE = """
 tasks: [easy, hard]
@@ -31,13 +30,7 @@ policies: {search: {space: quick}}
 rates: [1, 3]
 seeds: [0, 1]
 """
-TARGETS = np.array([0] * 6 + [1] * 4)
 PARAMS = {"lora": 100, "ia3": 10, "head_only": 0, "vera": 1, "search": 10}
-AT = {
-    "versions": {"autopeft": "1"},
-    "hardware": {"processor": "made up", "cores": 2, "gpu": None},
-    "date": "2026-01-01T00:00:00+00:00",
-}
 
 
 @pytest.fixture
@@ -72,16 +65,7 @@ def train(suite: Suite, places: Places) -> Callable[..., Cells]:
     """Return a function that writes what methods scored, by seed; None is a failure."""
 
     def write(task: str, scores: Mapping[str, tuple[float | None, float | None]]) -> Cells:
-        about = {
-            "task": task,
-            "problem": "text-classification",
-            "metric": "accuracy",
-            "labels": ["no", "yes"],
-            "max_length": 128,
-            "rows": {"train": 1_000, "selection": 10, "test": 10},
-            "targets": {split: packed(TARGETS) for split in ("selection", "test")},
-        }
-        cells = Cells(places.cells(block(task)), about)
+        cells = Cells(places.cells(block(task)), about(task))
         for entry in suite.entries:
             if entry.name not in scores:
                 continue

@@ -32,7 +32,7 @@ def test_changes_and_gradients_are_those_of_the_slow_way(
     weights = torch.randn(target.shape)
     found = []
     for result in (
-        changed(target, Runs(SIZE, groups), groups, changes),
+        changed(target, Runs(SIZE, groups), changes),
         slowly(target, groups, changes),
     ):
         gradients = torch.autograd.grad((result * weights).sum(), (target, *changes))
@@ -44,7 +44,7 @@ def test_changes_and_gradients_are_those_of_the_slow_way(
 def test_the_state_keeps_its_dtype_and_a_change_gets_its_gradient_in_its_own() -> None:
     target = torch.randn(SIZE * ROWS, WIDTH, dtype=torch.bfloat16)
     change = torch.randn(2, ROWS, WIDTH, requires_grad=True)
-    result = changed(target, Runs(SIZE, [[1, 2]]), [[1, 2]], [change])
+    result = changed(target, Runs(SIZE, [[1, 2]]), [change])
     assert result.dtype == torch.bfloat16
     assert torch.equal(result, slowly(target, [[1, 2]], [change]))
     result.sum().backward()
@@ -58,8 +58,8 @@ def test_a_group_reads_its_members_rows_and_neighbours_without_a_copy(
 ) -> None:
     state = torch.randn(SIZE * ROWS, WIDTH)
     runs = Runs(SIZE, groups)
-    for members in groups:
-        own = runs.of(state, members)
+    for number, members in enumerate(groups):
+        own = runs.of(state, number)
         assert torch.equal(own, state.unflatten(0, (SIZE, -1))[members])
         if members == list(range(members[0], members[-1] + 1)):
             assert own.untyped_storage().data_ptr() == state.untyped_storage().data_ptr()
