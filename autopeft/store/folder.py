@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,9 +24,10 @@ from typing import Any, Self
 from autopeft.errors import RunFolderError
 from autopeft.store.lock import FolderLock
 from autopeft.store.trials import TrialStore
-from autopeft.store.write import make_folder, read_json, write_json
+from autopeft.store.write import disk_errors, make_folder, read_json, write_json
 
 SCHEMA_VERSION = 1
+_STUDY = "autopeft"
 
 
 class RunFolder:
@@ -104,9 +106,12 @@ class RunFolder:
             RunFolderError: ``study.db`` cannot be opened, or there is none to read.
         """
         file = self.path / "study.db"
-        if self._lock is None and not file.is_file():
+        if self._lock is not None and not file.is_file():
+            _make_study(file, higher_is_better)
+        if not file.is_file():
             raise RunFolderError(f"{self.path} holds no trials yet")
-        return TrialStore(_study(file, higher_is_better))
+        with _storage(file) as (optuna, storage):
+            return TrialStore(optuna.load_study(study_name=_STUDY, storage=storage))
 
     def write_json(self, name: str, values: Any) -> None:
         """Write a JSON file of the folder atomically."""
@@ -139,26 +144,30 @@ class RunFolder:
         self.close()
 
 
-def _study(file: Path, higher_is_better: bool) -> Any:
-    """Open the study of one writer: SQLite, no heartbeat (see `TrialStore.recover`)."""
+def _make_study(file: Path, higher_is_better: bool) -> None:
+    """Create an empty study beside `file`, then move it there: nobody ever reads half of one."""
+    part = file.with_name(f".{file.name}.part")
+    directions = ["maximize" if higher_is_better else "minimize", "minimize"]
+    with disk_errors(file):
+        part.unlink(missing_ok=True)
+        with _storage(part) as (optuna, storage):
+            optuna.create_study(study_name=_STUDY, storage=storage, directions=directions)
+        part.replace(file)
+
+
+@contextmanager
+def _storage(file: Path) -> Iterator[tuple[Any, Any]]:
+    """Open SQLite for one writer, without heartbeat (see `TrialStore.recover`), beside optuna."""
     import optuna
     from sqlalchemy.pool import NullPool
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    engine = {
+        "creator": lambda: sqlite3.connect(file, timeout=60.0),  # a URL cannot carry every name
+        "poolclass": NullPool,
+    }
     try:
-        storage = optuna.storages.RDBStorage(
-            "sqlite://",  # the path goes through `creator`: a URL cannot carry every file name
-            engine_kwargs={
-                "creator": lambda: sqlite3.connect(file, timeout=60.0),
-                "poolclass": NullPool,
-            },
-        )
-        return optuna.create_study(
-            study_name="autopeft",
-            storage=storage,
-            directions=["maximize" if higher_is_better else "minimize", "minimize"],
-            load_if_exists=True,
-        )
+        yield optuna, optuna.storages.RDBStorage("sqlite://", engine_kwargs=engine)
     except Exception as error:  # SQLAlchemy, alembic and optuna each raise their own
         raise RunFolderError(
             f"cannot open {file}: {str(error).splitlines()[0]}; "

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -154,6 +155,37 @@ def test_reading_needs_no_lock_and_a_run(tmp_path: Path) -> None:
         assert RunFolder.read(tmp_path / "run").trials(higher_is_better=True).records() == []
     with pytest.raises(RunFolderError, match="holds no run"):
         RunFolder.read(tmp_path)
+
+
+def test_half_a_study_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that finds the tables half made would finish them itself, and stop the writer."""
+    import optuna
+
+    create, seen = optuna.create_study, []
+
+    def look_first(**options: Any) -> optuna.Study:
+        with pytest.raises(RunFolderError, match="holds no trials yet"):
+            RunFolder.read(tmp_path / "run").trials(higher_is_better=True)
+        seen.append(True)
+        return create(**options)
+
+    monkeypatch.setattr(optuna, "create_study", look_first)
+    with open_run(tmp_path / "run") as run:
+        run.trials(higher_is_better=True)
+        run.trials(higher_is_better=True)
+        assert seen == [True]
+        assert not list(run.path.glob(".*part*"))
+
+
+def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
+    with open_run(tmp_path / "run") as run:
+        run.trials(higher_is_better=True)
+        writer = sqlite3.connect(run.path / "study.db", isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            assert RunFolder.read(run.path).trials(higher_is_better=True).records() == []
+        finally:
+            writer.close()
 
 
 def test_a_damaged_study_is_named(tmp_path: Path) -> None:
