@@ -7,6 +7,7 @@ python docs/generate.py --check  tells whether they are up to date
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -28,11 +29,11 @@ PAGES = {
 }
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Write the pages, or with ``--check`` return 1 if one differs."""
     pages = {name: "\n".join([NOTE, "", *lines()]) + "\n" for name, lines in PAGES.items()}
     stale = [name for name, text in pages.items() if _read(DOCS / name) != text]
-    if "--check" in sys.argv[1:]:
+    if "--check" in arguments:
         if stale:
             print(f"stale: {', '.join(stale)}; run: python docs/generate.py", file=sys.stderr)
         return int(bool(stale))
@@ -48,4 +49,4 @@ def _read(file: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -6,16 +6,14 @@ Third parties run it on a method of theirs:
     for check in CHECKS:
         getattr(contract, check)(tmp_path)
 
-Each check raises AssertionError with a sentence. `backbone` should be small and in float32.
+Each check raises AssertionError with a sentence. `backbone` should be small and in float32. That
+others can load what was trained is for `autopeft.testing.peft_loads` to check.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +71,7 @@ class MethodContract:
         )
         self.toy = toy_for(backbone)
         self.sum_before = checksum(backbone.model)
-        self.start = self._logits(self._adapt())
+        self.start = self.logits(self._adapt())
         self.model = self._adapt()
         self.frozen_before = {
             name: p.clone() for name, p in self.model.named_parameters() if not p.requires_grad
@@ -129,12 +127,12 @@ class MethodContract:
         """More padding gives the same logits; of images, which have none, a smaller batch."""
         del folder
         if self.toy.padded is not None:
-            padded = self._logits(inputs=self.toy.padded)
-            self._assert_close(self._logits(), padded, "with more padding")
+            padded = self.logits(inputs=self.toy.padded)
+            self._assert_close(self.logits(), padded, "with more padding")
         else:
             assert self.backbone.shape.vocabulary == 0, "a toy of texts must be padded"
             few = {name: values[:3] for name, values in self.toy.inputs.items()}
-            self._assert_close(self._logits()[:3], self._logits(inputs=few), "in a smaller batch")
+            self._assert_close(self.logits()[:3], self.logits(inputs=few), "in a smaller batch")
 
     def check_count_is_exact(self, folder: Path) -> None:
         """Formula and independent count agree, the head apart."""
@@ -153,28 +151,28 @@ class MethodContract:
         pickled = [f.name for f in folder.iterdir() if f.suffix in (".bin", ".pt", ".pkl")]
         assert not pickled, pickled
         loaded = load_artifact(self.backbone, folder)
-        self._assert_close(self._logits(), self._logits(loaded), "after save and load")
+        self._assert_close(self.logits(), self.logits(loaded), "after save and load")
 
     def check_saving_changes_nothing(self, folder: Path) -> None:
         """The model that was saved goes on as before, and saves the same again."""
-        before = self._logits()
+        before = self.logits()
         first = save_artifact(self.model, folder / "1", self.candidate)
         second = save_artifact(self.model, folder / "2", self.candidate)
         assert first == second
-        self._assert_close(before, self._logits(), "after saving")
+        self._assert_close(before, self.logits(), "after saving")
 
     def check_merge_gives_equal_logits(self, folder: Path) -> None:
         """A merged model is a plain one that computes the same; the adapted one stays."""
         del folder
         if not self.info.mergeable:
             return
-        before = self._logits()
+        before = self.logits()
         merged = merge(self.model)
         assert type(merged) is type(self.backbone.model), type(merged)
         names = {name for name, _ in merged.named_parameters()}
         assert names == {name for name, _ in self.backbone.model.named_parameters()}
-        self._assert_close(before, self._logits(merged), "after merging")
-        self._assert_close(before, self._logits(), "of the unmerged model after merging")
+        self._assert_close(before, self.logits(merged), "after merging")
+        self._assert_close(before, self.logits(), "of the unmerged model after merging")
         assert checksum(self.backbone.model) == self.sum_before, "merging changed the backbone"
 
     def check_next_candidate_is_unaffected(self, folder: Path) -> None:
@@ -182,7 +180,7 @@ class MethodContract:
         import torch
 
         del folder
-        again = self._logits(self._adapt())
+        again = self.logits(self._adapt())
         assert torch.equal(again, self.start), "a trace of the last candidate is left"
 
     def check_seed_decides(self, folder: Path) -> None:
@@ -190,7 +188,7 @@ class MethodContract:
         import torch
 
         del folder
-        other = self._logits(self._adapt(seed=1))
+        other = self.logits(self._adapt(seed=1))
         assert not torch.equal(other, self.start), "two seeds gave the same model"
 
     def check_state_can_be_put_back(self, folder: Path) -> None:
@@ -201,7 +199,7 @@ class MethodContract:
         state = trainable_state(self.model)
         fresh = self._adapt()
         load_trainable_state(fresh, state)
-        assert torch.equal(self._logits(fresh), self._logits())
+        assert torch.equal(self.logits(fresh), self.logits())
 
     def check_low_precision_backbone(self, folder: Path) -> None:
         """Over 16 bit it trains in 32, and its artifact serves a 32-bit backbone."""
@@ -217,8 +215,8 @@ class MethodContract:
         losses = self._train(model)
         assert losses[-1] < FALL * losses[0], f"loss went from {losses[0]} to {losses[-1]}"
         save_artifact(model, folder, self.candidate)
-        wide = self._logits(load_artifact(self.backbone, folder))
-        apart = (wide - self._logits(model)).abs().max().item()
+        wide = self.logits(load_artifact(self.backbone, folder))
+        apart = (wide - self.logits(model)).abs().max().item()
         assert apart < COARSE, f"logits differ by {apart} over a 32-bit backbone"
 
     def check_gradient_checkpointing_gives_equal_logits_and_gradients(self, folder: Path) -> None:
@@ -257,8 +255,8 @@ class MethodContract:
             if isinstance(module, Gate):
                 torch.nn.init.constant_(module.linear.bias, SHUT)
         head = Candidate(method="head_only", learning_rate=1.0, epochs=1)
-        plain = self._logits(adapt(self.backbone, head, seed=0))
-        self._assert_close(self._logits(model), plain, "with every gate shut")
+        plain = self.logits(adapt(self.backbone, head, seed=0))
+        self._assert_close(self.logits(model), plain, "with every gate shut")
 
     def check_pack_gives_what_each_gives_alone(self, folder: Path) -> None:
         """In one pass with others: equal logits and gradients; what cannot be packed is refused."""
@@ -301,7 +299,7 @@ class MethodContract:
     def _adapt(self, backbone: Backbone | None = None, seed: int = 0) -> Any:
         return adapt(backbone or self.backbone, self.candidate, seed=seed, total_steps=STEPS)
 
-    def _logits(
+    def logits(
         self, model: nn.Module | None = None, *, inputs: dict[str, torch.Tensor] | None = None
     ) -> torch.Tensor:
         import torch
@@ -366,78 +364,3 @@ class MethodContract:
 
 CHECKS = tuple(name for name in vars(MethodContract) if name.startswith("check_"))
 """Names of all checks of the contract, in the order of the file."""
-
-LOADER = """
-import copy, importlib, json, sys
-import torch, transformers
-for module in sys.argv[2:]:
-    importlib.import_module(module)
-from peft import PeftModel
-from safetensors.torch import load_file
-base, name, options, *folders = json.loads(sys.argv[1])
-base = getattr(transformers, name).from_pretrained(base, **options)
-for folder in folders:
-    model = copy.deepcopy(base)
-    model = PeftModel.from_pretrained(model, folder, adapter_name="other").eval()
-    tensors = load_file(folder + "/expected/logits.safetensors")
-    expected = tensors.pop("logits")
-    with torch.no_grad():
-        print(folder, (model(**tensors).logits - expected).abs().max().item())
-assert any(module.startswith("autopeft") for module in sys.modules) == bool(sys.argv[2:])
-"""
-"""Loads adapters of one backbone as peft does, after the modules that it is told to import."""
-
-
-def check_plain_peft_loads(contracts: Iterable[MethodContract], folder: Path) -> None:
-    """In one fresh process without this package, plain peft gives equal logits for all adapters.
-
-    Args:
-        contracts: of one backbone; those of methods that are not native are left out.
-        folder: an empty folder.
-    """
-    _check_loads((c for c in contracts if c.info.native), folder)
-
-
-def check_peft_loads_after_importing_autopeft(
-    contracts: Iterable[MethodContract], folder: Path
-) -> None:
-    """In one fresh process that imports this package, peft gives equal logits for our adapters.
-
-    Args:
-        contracts: of one backbone; those of native methods, and of those that are no adapters,
-            are left out.
-        folder: an empty folder.
-    """
-    ours = (c for c in contracts if not c.info.native and c.info.config is not None)
-    _check_loads(ours, folder, "autopeft")
-
-
-def _check_loads(contracts: Iterable[MethodContract], folder: Path, *imported: str) -> None:
-    """Save adapters, and have a process load them that imports the named modules first."""
-    from safetensors.torch import save_file
-
-    folders: dict[str, MethodContract] = {}
-    for contract in contracts:
-        place = folder / contract.info.name
-        save_artifact(contract.model, place, contract.candidate)
-        (place / "expected").mkdir()
-        tensors = {**contract.toy.inputs, "logits": contract._logits()}
-        save_file(tensors, place / "expected" / "logits.safetensors")
-        folders[str(place)] = contract
-    backbone = next(iter(folders.values())).backbone
-    options: dict[str, Any] = {"num_labels": 2}
-    if backbone.shape.vocabulary:
-        options["pad_token_id"] = backbone.tokenizer.pad_token_id
-    call = json.dumps([backbone.name, backbone.auto_class, options, *folders])
-    done = subprocess.run(
-        [sys.executable, "-c", LOADER, call, *imported],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    apart = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
-    assert apart.keys() == folders.keys(), done.stdout
-    far = {place: value for place, value in apart.items() if float(value) > CLOSE}
-    assert not far, f"a fresh process gives other logits: {far}"

@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from autopeft.methods import METHODS
 from autopeft.tasks import TASKS
+from docs import generate
+from docs.pages.settings import settings
+from docs.pages.tasks import tasks
 from tests.command import ROOT
 
-GENERATE = ROOT / "docs" / "generate.py"
 
-
-def generate(*arguments: str, script: Path = GENERATE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
-
-
-@pytest.mark.slow
-def test_committed_pages_are_up_to_date() -> None:
-    done = generate("--check")
-    assert (done.returncode, done.stderr) == (0, "")
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Return the exit status of the generator and what it printed."""
+    status = generate.main(arguments)
+    return status, "".join(capsys.readouterr())
 
 
 @pytest.mark.slow
-def test_a_stale_page_is_told_and_renewed(tmp_path: Path) -> None:
-    for name in ("autopeft", "benchmarks", "tests", "search_spaces"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "pages").symlink_to(ROOT / "docs" / "pages")
-    script = tmp_path / "docs" / "generate.py"
-    script.write_text(GENERATE.read_text(encoding="utf-8"), encoding="utf-8")
-    stale = generate("--check", script=script)
-    assert stale.returncode == 1
-    assert stale.stderr == (
-        "stale: methods/README.md, methods/exclusions.md, methods/comparison.md, tasks.md, "
-        "settings.md; run: python docs/generate.py\n"
+def test_committed_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "--check") == (0, "")
+
+
+def test_a_stale_page_is_told_and_renewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "DOCS", tmp_path)
+    monkeypatch.setattr(generate, "PAGES", {"tasks.md": tasks, "some/settings.md": settings})
+    assert said(capsys, "--check") == (
+        1,
+        "stale: tasks.md, some/settings.md; run: python docs/generate.py\n",
     )
-    assert generate(script=script).returncode == 0
-    assert generate("--check", script=script).returncode == 0
-    for page in (tmp_path / "docs").rglob("*.md"):
-        committed = ROOT / page.relative_to(tmp_path)
+    assert said(capsys) == (0, "wrote docs/tasks.md\nwrote docs/some/settings.md\n")
+    assert said(capsys, "--check") == said(capsys) == (0, "")
+    for page in (tmp_path / "tasks.md", tmp_path / "some" / "settings.md"):
+        committed = ROOT / "docs" / page.name
         assert page.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8")
 
 

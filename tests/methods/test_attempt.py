@@ -72,7 +72,7 @@ def test_the_artifact_holds_the_sources_and_does_not_name_their_folder(
     folder = sources(tmp_path / "sources")
     knobs = {"tokens": TOKENS, "sources": str(folder)}
     contract = MethodContract(backbone, "attempt", knobs=knobs)
-    before = contract._logits()
+    before = contract.logits()
     save_artifact(contract.model, tmp_path / "artifact", contract.candidate)
     kept = [load_file(folder / f"{number}.safetensors")["prompt"] for number in range(COUNT)]
     shutil.rmtree(folder)
@@ -81,7 +81,7 @@ def test_the_artifact_holds_the_sources_and_does_not_name_their_folder(
     assert torch.equal(stored, torch.stack(kept))
     config = (tmp_path / "artifact" / "adapter_config.json").read_text(encoding="utf-8")
     assert str(tmp_path) not in json.dumps(json.loads(config)["parts"])
-    after = contract._logits(load_artifact(backbone, tmp_path / "artifact"))
+    after = contract.logits(load_artifact(backbone, tmp_path / "artifact"))
     torch.testing.assert_close(after, before, rtol=0, atol=1e-5)
 
 

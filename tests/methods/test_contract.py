@@ -10,12 +10,8 @@ import pytest
 
 from autopeft.backbone.load import Backbone, load_backbone
 from autopeft.methods import METHODS
-from autopeft.testing.method_suite import (
-    CHECKS,
-    MethodContract,
-    check_peft_loads_after_importing_autopeft,
-    check_plain_peft_loads,
-)
+from autopeft.testing.method_suite import CHECKS, MethodContract
+from autopeft.testing.peft_loads import check_peft_loads
 from autopeft.testing.toy import LONGEST
 from tests.tiny import ARCHITECTURES, head_for
 
@@ -45,10 +41,6 @@ def _marks(architecture: str) -> list[pytest.MarkDecorator]:
 
 
 architectures = [pytest.param(name, marks=_marks(name)) for name in ARCHITECTURES]
-in_fresh_processes = [
-    pytest.param(name, marks=[*_marks(name), *([] if name == "bert" else [pytest.mark.slow])])
-    for name in ARCHITECTURES
-]
 
 
 @cache
@@ -93,22 +85,10 @@ def test_exclusions_are_said_beforehand(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", in_fresh_processes)
-def test_plain_peft_loads_every_native_adapter(
+@pytest.mark.parametrize("architecture", architectures)
+def test_peft_loads_every_adapter_in_a_fresh_process(
     tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
 ) -> None:
     folder = tiny_folder(architecture)
     methods = [name for name in METHODS.names() if not excluded(architecture, name)]
-    contracts = (contract_in(folder, architecture, name) for name in methods)
-    check_plain_peft_loads(contracts, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", in_fresh_processes)
-def test_peft_loads_every_other_adapter_after_importing_autopeft(
-    tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
-) -> None:
-    folder = tiny_folder(architecture)
-    methods = [name for name in METHODS.names() if not excluded(architecture, name)]
-    contracts = (contract_in(folder, architecture, name) for name in methods)
-    check_peft_loads_after_importing_autopeft(contracts, tmp_path)
+    check_peft_loads((contract_in(folder, architecture, name) for name in methods), tmp_path)

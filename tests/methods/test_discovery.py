@@ -17,11 +17,8 @@ from autopeft.cli import app
 from autopeft.errors import SpaceError
 from autopeft.methods import METHODS
 from autopeft.search.load import load_space
-from autopeft.testing.method_suite import (
-    CHECKS,
-    MethodContract,
-    check_peft_loads_after_importing_autopeft,
-)
+from autopeft.testing.method_suite import CHECKS, MethodContract
+from autopeft.testing.peft_loads import check_peft_loads
 
 METHOD = '''
 """Crossing: a low-rank update of q and v, and an adapter after the feed-forward."""
@@ -120,7 +117,7 @@ def test_keeps_the_contract(
     contract = MethodContract(backbone, crossing)
     for check in CHECKS:
         getattr(contract, check)(tmp_path / check)
-    check_peft_loads_after_importing_autopeft([contract], tmp_path / "fresh")
+    check_peft_loads([contract], tmp_path / "fresh")
 
 
 def test_is_gone_afterwards() -> None:

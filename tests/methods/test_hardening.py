@@ -17,7 +17,8 @@ from autopeft.methods.artifact import ADAPTER_CONFIG, load_artifact, save_artifa
 from autopeft.methods.hardening import harden, hardened
 from autopeft.methods.mixture import kind_of, recipe
 from autopeft.records import Candidate, Placement
-from autopeft.testing.method_suite import MethodContract, check_plain_peft_loads
+from autopeft.testing.method_suite import MethodContract
+from autopeft.testing.peft_loads import check_peft_loads
 from autopeft.testing.toy import make_toy
 from autopeft.tuner import parts_of
 from tests.search.made_up import backbone as made_up
@@ -123,7 +124,9 @@ def test_where_only_updates_are_left_plain_peft_loads_them(bert: Backbone, tmp_p
     candidate = hardened(UNIPELT, parts, means, bert.shape.layers)
     contract = MethodContract(bert, "mixture", knobs=candidate.knobs)
     contract.info = replace(contract.info, native=True)
-    check_plain_peft_loads([contract], tmp_path)
-    written = json.loads((tmp_path / "mixture" / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    check_peft_loads([contract], tmp_path)
+    written = json.loads(
+        (tmp_path / "bert" / "mixture" / ADAPTER_CONFIG).read_text(encoding="utf-8")
+    )
     assert written["peft_type"] == "LORA"
     assert len(written["target_modules"]) == 3

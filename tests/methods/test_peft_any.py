@@ -19,7 +19,8 @@ from autopeft.methods import METHODS
 from autopeft.methods.peft_table import TUNERS
 from autopeft.records import BackboneShape
 from autopeft.search.load import load_space
-from autopeft.testing.method_suite import CHECKS, MethodContract, check_plain_peft_loads
+from autopeft.testing.method_suite import CHECKS, MethodContract
+from autopeft.testing.peft_loads import check_peft_loads
 from autopeft.testing.toy import LONGEST
 from tests.methods.peft_small import SMALL
 
@@ -97,7 +98,7 @@ def test_plain_peft_loads_every_adapter(
     folder = tiny_folder(architecture)
     contracts = [contract_in(folder, name) for name in names_on(architecture)]
     assert all(contract.info.native for contract in contracts)
-    check_plain_peft_loads(contracts, tmp_path)
+    check_peft_loads(contracts, tmp_path)
 
 
 def test_transposed_projections_are_refused_beforehand(

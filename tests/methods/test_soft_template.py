@@ -19,17 +19,15 @@ from autopeft.methods import METHODS
 from autopeft.methods.adapt import adapt
 from autopeft.methods.artifact import save_artifact
 from autopeft.records import Candidate
-from autopeft.testing.method_suite import (
-    CHECKS,
-    MethodContract,
-    check_peft_loads_after_importing_autopeft,
-)
+from autopeft.testing.method_suite import CHECKS, MethodContract
+from autopeft.testing.peft_loads import check_peft_loads
 from autopeft.testing.toy import make_toy
 from tests.tiny import head_for, masked_model
 
 KNOBS = {"tokens": 3, "template": "w1 {soft} w2 {mask} w3", "words": "w10/w11, w12"}
 HARD = {"template": "w1 {mask} w2", "words": "w10/w11, w12"}
 SLOW = ("roberta", "distilbert", "mpnet", "deberta-v2")
+pytestmark = pytest.mark.xdist_group("soft template")  # one process trains each, once
 architectures = ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
@@ -80,11 +78,10 @@ def test_contract_with_words(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", architectures)
 def test_peft_loads_it_in_a_fresh_process(
-    contracts: Callable[[str], MethodContract], tmp_path: Path, architecture: str
+    contracts: Callable[[str], MethodContract], tmp_path: Path
 ) -> None:
-    check_peft_loads_after_importing_autopeft([contracts(architecture)], tmp_path)
+    check_peft_loads(map(contracts, ("bert", *SLOW)), tmp_path)
 
 
 @pytest.mark.parametrize("architecture", architectures)
