@@ -20,6 +20,8 @@ class Delta(nn.Module):
         folds: the pairs of `Part.reads` and `Part.changes` for which `folded` holds.
         reads_weight: whether ``forward`` takes the frozen module's weight (fan_out, fan_in) too,
             as its keyword ``weight``.
+        reads_output: whether ``forward`` takes the frozen module's output (…, fan_out) too, as its
+            keyword ``output``.
         reads_mask: whether ``forward`` takes the mask (B, S) too, 1 for real tokens, or None where
             all are real, as its keyword ``mask``.
         low_precision: whether ``forward`` takes states in the backbone's dtype and computes in it,
@@ -30,6 +32,7 @@ class Delta(nn.Module):
     linear: ClassVar[bool] = False
     folds: ClassVar[tuple[tuple[str, str], ...]] = (("input", "output"),)
     reads_weight: ClassVar[bool] = False
+    reads_output: ClassVar[bool] = False
     reads_mask: ClassVar[bool] = False
     low_precision: ClassVar[bool] = False
 

@@ -43,6 +43,12 @@ def _cloze(part: Part) -> int:
     return int(part.settings["soft"]) * part.fan_out
 
 
+def _kronecker_product(part: Part) -> int:
+    rows, columns = int(part.settings["rows"]), int(part.settings["columns"])
+    k, n, r = part.fan_out // rows, part.fan_in // columns, int(part.settings["r"])
+    return rows * columns + (r * (k + n) if part.settings["low"] else k * n)
+
+
 def _lowrank_sparse(part: Part) -> int:
     return _low_rank(part) + int(part.settings["entries"])
 
@@ -59,6 +65,10 @@ def _searched_cell(part: Part) -> int:
 
 SIZES: dict[str, Callable[[Part], int]] = {
     "low_rank": _low_rank,
+    "low_rank_within": _low_rank,
+    "weight_decomposed": lambda part: _low_rank(part) + part.fan_out,
+    "hadamard": lambda part: 2 * _low_rank(part),
+    "random_projection": lambda part: int(part.settings["r"]) + part.fan_out,
     "bottleneck": _bottleneck,
     "scale": lambda part: part.fan_out,
     "bias": lambda part: part.fan_out,
@@ -72,6 +82,7 @@ SIZES: dict[str, Callable[[Part], int]] = {
     "verbaliser": lambda _: 0,
     "hypercomplex": _hypercomplex,
     "kronecker": _kronecker,
+    "kronecker_product": _kronecker_product,
     "lowrank_sparse": _lowrank_sparse,
     "dynamic_lowrank": _dynamic_lowrank,
     "searched_cell": _searched_cell,

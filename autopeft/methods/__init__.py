@@ -78,8 +78,6 @@ class MethodInfo:
             steps of the whole training or None); None for methods that are not peft adapters (see
             `trains_base`).
         trains_base: ``"all"`` (full), ``"none"``, ``"bias"``…: which base parameters it trains.
-        rewrites_base: whether it writes into base weights, those of its placement or, without one,
-            all; they get a private copy.
         native: whether its artifact loads with plain peft.
         mergeable: whether it can be merged into the backbone's weights.
         low_precision: whether a 16-bit frozen backbone under fp32 trained parameters works.
@@ -93,9 +91,6 @@ class MethodInfo:
             ``optimizer.step()`` and ``optimizer.zero_grad()``.
         before_save: called with the adapted model before its artifact is written; what it sets on
             the model's peft config is undone afterwards.
-        delivered: from (adapted model, its trained tensors by name as they were before training),
-            the config and the tensors to write in the place of peft's own; for a method whose
-            adapter would otherwise not fit the untouched backbone.
     """
 
     name: str
@@ -110,7 +105,6 @@ class MethodInfo:
     config: Callable[[Candidate, BackboneShape, tuple[str, ...], int | None], PeftConfig] | None
     excluded: Callable[[BackboneShape, int], str | None]
     trains_base: str = "none"
-    rewrites_base: bool = False
     native: bool = True
     mergeable: bool = False
     low_precision: bool = True
@@ -119,12 +113,6 @@ class MethodInfo:
     penalty: Callable[[PeftModel], torch.Tensor] | None = None
     after_step: Callable[[PeftModel, int], None] | None = None
     before_save: Callable[[PeftModel], None] | None = None
-    delivered: (
-        Callable[
-            [PeftModel, Mapping[str, torch.Tensor]], tuple[PeftConfig, dict[str, torch.Tensor]]
-        ]
-        | None
-    ) = None
 
 
 METHODS: Registry[MethodInfo] = Registry("method", "autopeft.methods")

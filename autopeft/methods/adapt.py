@@ -15,7 +15,7 @@ from autopeft.backbone.role import is_norm
 from autopeft.backbone.seed import seeded
 from autopeft.backbone.share import share
 from autopeft.errors import ConfigError, IncompatibleMethodError
-from autopeft.methods import METHODS, MethodInfo, names_at
+from autopeft.methods import METHODS, MethodInfo
 from autopeft.methods.trained import (
     Adaptation,
     load_trainable_state,
@@ -23,7 +23,7 @@ from autopeft.methods.trained import (
     trainable,
     trainable_state,
 )
-from autopeft.records import BackboneShape, Candidate, Scalar
+from autopeft.records import Candidate, Scalar
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -66,8 +66,7 @@ def adapt(
     if info.needs_total_steps and total_steps is None:
         raise ConfigError(f"{info.name} must be told total_steps")
     candidate = with_defaults(info, candidate)
-    rewritten = _rewritten(info, backbone.shape, candidate)
-    model = private_copy(backbone, rewritten=rewritten, wide=not info.low_precision)
+    model = private_copy(backbone, whole=info.config is None, wide=not info.low_precision)
     reset_heads(model, backbone.fresh, seed)
     with seeded(seed, model.device):
         if info.config is None:
@@ -76,9 +75,6 @@ def adapt(
             config = info.config(candidate, backbone.shape, backbone.heads, total_steps)
             adapted = wrap(model, config, backbone.auto_class)
     settle(adapted, Adaptation(method=info.name, heads=backbone.heads))
-    if info.delivered is not None:
-        start = trainable_state(adapted)
-        mark(adapted, Adaptation(method=info.name, heads=backbone.heads, start=start))
     return adapted.eval()
 
 
@@ -99,20 +95,10 @@ def with_defaults(info: MethodInfo, candidate: Candidate) -> Candidate:
     return replace(candidate, knobs=knobs, placement=candidate.placement or info.placement)
 
 
-def _rewritten(
-    info: MethodInfo, shape: BackboneShape, candidate: Candidate
-) -> Callable[[str], bool]:
-    """Return from a parameter's name whether the method writes into it."""
-    if not info.rewrites_base or candidate.placement is None:
-        return lambda _: info.rewrites_base
-    weights = {f"{module}.weight" for module in names_at(shape, candidate.placement)}
-    return weights.__contains__
-
-
 def private_copy(
     backbone: Backbone,
     *,
-    rewritten: Callable[[str], bool] = lambda _: False,
+    whole: bool = False,
     biases: bool = False,
     wide: bool = False,
 ) -> PreTrainedModel:
@@ -122,14 +108,14 @@ def private_copy(
 
     Args:
         backbone: stays as it is.
-        rewritten: from the name of a parameter of the backbone, whether it will be written to.
+        whole: whether all of its parameters will be written to.
         biases: whether its biases will be written to; they need float32, as `wide`.
         wide: whether everything gets a float32 copy.
     """
     import torch
 
     own: Callable[[str], bool] = lambda name: (  # noqa: E731
-        rewritten(name) or in_head(name, backbone.heads) or (biases and is_bias(name))
+        whole or in_head(name, backbone.heads) or (biases and is_bias(name))
     )
     model = share(backbone.model, own)
     if wide or biases:

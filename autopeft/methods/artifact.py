@@ -15,7 +15,7 @@ from autopeft.backbone.quiet import quiet
 from autopeft.errors import ModelError
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import private_copy, settle, wrap
-from autopeft.methods.trained import Adaptation, adaptation_of
+from autopeft.methods.trained import Adaptation
 from autopeft.records import Candidate
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ def save_artifact(model: nn.Module, folder: Path, candidate: Candidate) -> int:
             made.save_pretrained(folder)
         elif info.recipe is not None:
             _save_recipe(made, folder)
-        elif info.delivered is not None:
-            _write(*info.delivered(made, adaptation_of(model).start), folder)
         else:
             config = copy.deepcopy(made.peft_config["default"])
             if info.before_save is not None:

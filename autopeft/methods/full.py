@@ -29,7 +29,6 @@ METHODS.register(
         config=None,
         excluded=lambda _shape, _longest: None,
         trains_base="all",
-        rewrites_base=True,
         native=False,
         low_precision=False,
     )

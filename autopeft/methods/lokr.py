@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from autopeft.methods import (
-    METHODS,
-    Knob,
-    LearningRatePrior,
-    MethodInfo,
-    modules_at,
-    names_at,
-)
+from autopeft.deltas import Part
+from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo, modules_at
 from autopeft.methods.lora import PROJECTIONS, needs_untransposed
-from autopeft.records import BackboneShape, Candidate, Placement, Scalar
+from autopeft.methods.recipe import Knobs, made_of, part_at
+from autopeft.records import BackboneShape, ModuleShape, Placement
 
-if TYPE_CHECKING:
-    from peft import LoKrConfig
+KNOBS = {
+    "r": Knob(default=8, low=1, high=64, log=True, help="rank of the second factor"),
+    "alpha": Knob(default=16, low=1, high=128, log=True, help="numerator of the scale α/r"),
+    "factor": Knob(default=-1, choices=(-1, 4, 8, 16), help="width of the first factor"),
+}
 
 
 def split(width: int, factor: int) -> tuple[int, int]:
@@ -33,57 +29,31 @@ def split(width: int, factor: int) -> tuple[int, int]:
     return first, width // first
 
 
-def _count(shape: BackboneShape, placement: Placement | None, knobs: Mapping[str, Scalar]) -> int:
-    """Return the sizes of both Kronecker factors summed over the modules.
-
-    With widths ``out = l·k`` and ``in = m·n``: ``l·m`` plus ``r·(k + n)``, or ``k·n`` where a
-    rank of r would save nothing (r ≥ max(k, n)/2).
-    """
-    rank, factor, total = int(knobs["r"]), int(knobs["factor"]), 0
-    for module in modules_at(shape, placement):
-        (rows, inner_rows) = split(module.fan_out, factor)
-        (columns, inner_columns) = split(module.fan_in, factor)
-        low = rank < max(inner_rows, inner_columns) / 2
-        inner = rank * (inner_rows + inner_columns) if low else inner_rows * inner_columns
-        total += rows * columns + inner
-    return total
+def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
+    """Return a product at every module; a rank that would save nothing is left out, as in peft."""
+    return [_part(module, knobs) for module in modules_at(shape, placement)]
 
 
-def _config(
-    candidate: Candidate, shape: BackboneShape, heads: tuple[str, ...], total_steps: int | None
-) -> LoKrConfig:
-    from peft import LoKrConfig
-
-    del total_steps
-    return LoKrConfig(
-        r=int(candidate.knobs["r"]),
-        alpha=int(candidate.knobs["alpha"]),
-        decompose_factor=int(candidate.knobs["factor"]),
-        target_modules=names_at(shape, candidate.placement),
-        modules_to_save=list(heads),
-    )
+def _part(module: ModuleShape, knobs: Knobs) -> Part:
+    rows, inner_rows = split(module.fan_out, int(knobs["factor"]))
+    columns, inner_columns = split(module.fan_in, int(knobs["factor"]))
+    low = int(knobs["r"]) < max(inner_rows, inner_columns) / 2
+    settings = {**knobs, "rows": rows, "columns": columns, "low": low}
+    return part_at("kronecker_product", module, settings=settings)
 
 
 METHODS.register(
     MethodInfo(
-        name="lokr",
+        **made_of("lokr", recipe, KNOBS, Placement(sites=("attn.q", "attn.v")))
+        | {"excluded": needs_untransposed("LoKr")},
         family="kronecker",
         description="adds the Kronecker product of a small and a low-rank matrix",
         paper="Yeh et al. (2024), Navigating Text-To-Image Customization: From LyCORIS Fine-Tuning "
         "to Model Evaluation",
-        knobs={
-            "r": Knob(default=8, low=1, high=64, log=True, help="rank of the second factor"),
-            "alpha": Knob(default=16, low=1, high=128, log=True, help="numerator of the scale α/r"),
-            "factor": Knob(default=-1, choices=(-1, 4, 8, 16), help="width of the first factor"),
-        },
-        placement=Placement(sites=("attn.q", "attn.v")),
         sites=PROJECTIONS,
         learning_rate=LearningRatePrior(
             median=1e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs"
         ),
-        count=_count,
-        config=_config,
-        excluded=needs_untransposed("LoKr"),
         mergeable=True,
     )
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ class Adaptation:
     Args:
         method: its name.
         heads: names of the head's modules.
-        start: what trains, as it was before the first step, where delivering it needs that.
     """
 
     method: str
     heads: tuple[str, ...]
-    start: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def mark(model: nn.Module, adaptation: Adaptation) -> None:

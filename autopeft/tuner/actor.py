@@ -38,6 +38,7 @@ class Actor(nn.Module):
         self,
         h: Tensor,
         gate_h: Tensor,
+        output: Tensor | None = None,
         *,
         kept: Tensor | None = None,
         mask: Tensor | None = None,
@@ -49,6 +50,7 @@ class Actor(nn.Module):
         Args:
             h: what the delta reads (B, …); of a prompt, the embeddings that it is put among.
             gate_h: what the gate reads.
+            output: of the frozen module, for a delta that reads it beside `h`.
             kept: factors of dropout, of the shape of `h`; None to drop nothing.
             mask: real tokens (B, S); None where all are real.
             weight: of the frozen module, for a delta that reads it.
@@ -69,6 +71,9 @@ class Actor(nn.Module):
         extra: dict[str, Any] = {} if self.shared is None else {"shared": self.shared}
         if self.delta.reads_weight:
             extra["weight"] = weight
+        if self.delta.reads_output:
+            assert output is not None
+            extra["output"] = output if self.delta.low_precision else output.float()
         if self.delta.reads_mask:
             extra["mask"] = mask
         change = self.delta(h if kept is None else h * kept.to(h.dtype), **extra)

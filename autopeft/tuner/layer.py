@@ -114,6 +114,7 @@ class ActingLayer(nn.Module):
         return actor(
             h,
             self._read(part.gate_reads or part.reads, x, y),
+            *([y] if actor.delta.reads_output else ()),
             kept=actor.kept(h, call.generators) if self.training else None,
             mask=call.masks.get(self._side),
             weight=frozen_weight(self.base_layer) if actor.delta.reads_weight else None,

@@ -1,7 +1,8 @@
 """The form in which an adapter is delivered: plain peft where peft has the method.
 
-A low-rank update is peft's LoRA, a scale its IA3, a norm its LN tuning, an offset to every bias its
-LoRA with ``bias="all"``. Whatever is gated, or mixed, or has no counterpart, stays ours; there a
+A low-rank update is peft's LoRA, also where it began within the weight or its magnitude is apart; a
+scale is its IA3, a norm its LN tuning, an offset to every bias its LoRA with ``bias="all"``; and so
+on, see `_NATIVE`. Whatever is gated, or mixed, or has no counterpart, stays ours; there a
 prefix loses its re-parametrisation, which only training needs.
 """
 
@@ -11,19 +12,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from peft import IA3Config, LNTuningConfig, LoraConfig, PeftConfig
+from peft import (
+    IA3Config,
+    LNTuningConfig,
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig,
+    PeftConfig,
+    VeraConfig,
+)
 from peft.utils.constants import DUMMY_TARGET_MODULES
 from torch import Tensor, nn
 
 from autopeft.deltas import Part
 from autopeft.deltas.bias import Bias
 from autopeft.deltas.delta import Delta, transposed
+from autopeft.deltas.hadamard import Hadamard
+from autopeft.deltas.kronecker_product import KroneckerProduct
 from autopeft.deltas.low_rank import LowRank
+from autopeft.deltas.low_rank_within import LowRankWithin
 from autopeft.deltas.mixed_prompt import MixedPrompt
 from autopeft.deltas.norm import Norm
 from autopeft.deltas.prefix import Prefix
+from autopeft.deltas.random_projection import RandomProjection
 from autopeft.deltas.scale import Scale
 from autopeft.deltas.verbaliser import Verbaliser
+from autopeft.deltas.weight_decomposed import WeightDecomposed
 from autopeft.tuner.config import AutoPeftConfig
 from autopeft.tuner.layer import DeltaLayer
 
@@ -81,27 +95,121 @@ def _of_head(state: Mapping[str, Tensor]) -> State:
 
 
 def _lora(placed: Placed) -> tuple[PeftConfig, State] | None:
-    first = placed[0][0]
-    if any(
-        part.settings != first.settings or part.dropout != first.dropout for part, _, _ in placed
-    ):
+    settings = _equal_settings(placed)
+    if settings is None:
         return None
-    settings = first.settings
     rank = int(settings["r"])
     config = LoraConfig(
         r=rank,
         lora_alpha=settings.get("alpha", rank) if settings.get("scaled", True) else rank,
-        lora_dropout=first.dropout,
+        lora_dropout=placed[0][0].dropout,
         use_rslora=bool(settings.get("rslora", False)),
         fan_in_fan_out=_transposed(placed),
         target_modules=_modules(placed),
     )
     weights: State = {}
     for part, delta, _ in placed:
-        assert isinstance(delta, LowRank)
+        assert isinstance(delta, LowRank | WeightDecomposed)
         weights[f"{_ROOT}{part.module}.lora_A.weight"] = delta.a.detach()
         weights[f"{_ROOT}{part.module}.lora_B.weight"] = delta.b.detach()
     return config, weights
+
+
+def _dora(placed: Placed) -> tuple[PeftConfig, State] | None:
+    made = _lora(placed)
+    if made is None:
+        return None
+    config, weights = made
+    config.use_dora = True
+    for part, delta, _ in placed:
+        assert isinstance(delta, WeightDecomposed)
+        weights[f"{_ROOT}{part.module}.lora_magnitude_vector"] = delta.magnitude.detach()
+    return config, weights
+
+
+def _lora_within(placed: Placed) -> tuple[PeftConfig, State] | None:
+    """Return a LoRA of twice the rank; α doubles with it, so that the scale stays."""
+    settings = _equal_settings(placed)
+    if settings is None:
+        return None
+    config = LoraConfig(
+        r=2 * int(settings["r"]),
+        lora_alpha=2 * settings["alpha"],
+        fan_in_fan_out=_transposed(placed),
+        target_modules=_modules(placed),
+    )
+    weights: State = {}
+    for part, delta, _ in placed:
+        assert isinstance(delta, LowRankWithin)
+        a, b = delta.doubled()
+        weights[f"{_ROOT}{part.module}.lora_A.weight"] = a.detach()
+        weights[f"{_ROOT}{part.module}.lora_B.weight"] = b.detach()
+    return config, weights
+
+
+def _vera(placed: Placed) -> tuple[PeftConfig, State] | None:
+    """Return a VeRA with its projections, so that any version of torch can load it."""
+    settings = _equal_settings(placed)
+    if settings is None:
+        return None
+    config = VeraConfig(
+        r=int(settings["r"]),
+        d_initial=settings["d_initial"],
+        save_projection=True,
+        fan_in_fan_out=_transposed(placed),
+        target_modules=_modules(placed),
+    )
+    weights: State = {}
+    for part, delta, _ in placed:
+        assert isinstance(delta, RandomProjection)
+        weights["base_model.vera_A"], weights["base_model.vera_B"] = delta.projections()
+        weights[f"{_ROOT}{part.module}.vera_lambda_d"] = delta.d.detach()
+        weights[f"{_ROOT}{part.module}.vera_lambda_b"] = delta.b.detach()
+    return config, weights
+
+
+def _loha(placed: Placed) -> tuple[PeftConfig, State] | None:
+    settings = _equal_settings(placed)
+    if settings is None:
+        return None
+    config = LoHaConfig(
+        r=int(settings["r"]), alpha=settings["alpha"], target_modules=_modules(placed)
+    )
+    weights: State = {}
+    for part, delta, _ in placed:
+        assert isinstance(delta, Hadamard)
+        key = f"{_ROOT}{part.module}.hada_w"
+        weights[f"{key}1_a"], weights[f"{key}1_b"] = delta.b1.detach(), delta.a1.detach()
+        weights[f"{key}2_a"], weights[f"{key}2_b"] = delta.b2.detach(), delta.a2.detach()
+    return config, weights
+
+
+def _lokr(placed: Placed) -> tuple[PeftConfig, State] | None:
+    first = placed[0][0].settings
+    named = ("r", "alpha", "factor")
+    if any(part.settings[name] != first[name] for part, _, _ in placed for name in named):
+        return None
+    config = LoKrConfig(
+        r=int(first["r"]),
+        alpha=first["alpha"],
+        decompose_factor=int(first["factor"]),
+        target_modules=_modules(placed),
+    )
+    weights: State = {}
+    for part, delta, _ in placed:
+        assert isinstance(delta, KroneckerProduct)
+        key = f"{_ROOT}{part.module}.lokr_w"
+        names = {"u": "1", "v": "2", "b": "2_a", "a": "2_b"}
+        for name, value in delta.named_parameters():
+            weights[f"{key}{names[name]}"] = value.detach()
+    return config, weights
+
+
+def _equal_settings(placed: Placed) -> Mapping[str, Any] | None:
+    """Return the settings that all parts have, None if they or the dropout differ."""
+    first = placed[0][0]
+    differ = any(p.settings != first.settings or p.dropout != first.dropout for p, _, _ in placed)
+    return None if differ else first.settings
 
 
 def _ia3(placed: Placed) -> tuple[PeftConfig, State]:
@@ -142,6 +250,11 @@ def _bitfit(placed: Placed) -> tuple[PeftConfig, State]:
 
 _NATIVE: dict[str, Callable[[Placed], tuple[PeftConfig, State] | None]] = {
     "low_rank": _lora,
+    "low_rank_within": _lora_within,
+    "weight_decomposed": _dora,
+    "random_projection": _vera,
+    "hadamard": _loha,
+    "kronecker_product": _lokr,
     "scale": _ia3,
     "norm": _ln_tuning,
     "bias": _bitfit,

@@ -159,12 +159,11 @@ class Group:
         self._weights = _weights(self._actors)
         self._runs, self._number = runs, number
 
-    def __call__(self, h: Tensor, gate_h: Tensor, *, kept: Tensor | None, **common: Any) -> Any:
+    def __call__(self, *read: Tensor, kept: Tensor | None, **common: Any) -> Any:
         """Return what `Actor.forward` does, for the m members of the group (m, …).
 
         Args:
-            h: what the deltas read, of the whole pack (n·B, …).
-            gate_h: what the gates read, likewise.
+            read: what the deltas and the gates read, of the whole pack (n·B, …).
             kept: factors of dropout (m, B, …).
             common: to all members.
         """
@@ -175,7 +174,7 @@ class Group:
             named = {"kept": kept, **common}
             return torch.func.functional_call(self._actors[0], weights, own, named)
 
-        states = tuple(self._runs.of(state, self._number) for state in (h, gate_h))
+        states = tuple(self._runs.of(state, self._number) for state in read)
         if len(self.members) > 1:
             drops = () if kept is None else (kept,)
             return torch.vmap(one)(_stacked(self._weights), states, *drops)

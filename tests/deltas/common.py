@@ -45,7 +45,8 @@ def state(width: int, seed: int = 9) -> Tensor:
 
 def close(one: Tensor, other: Tensor) -> bool:
     """Whether two results are equal but for rounding."""
-    return one.shape == other.shape and (one - other).abs().max().item() <= CLOSE
+    allowed = CLOSE * max(1.0, other.abs().max().item())
+    return one.shape == other.shape and (one - other).abs().max().item() <= allowed
 
 
 def trained(module: nn.Module) -> int:
@@ -86,7 +87,7 @@ def assert_packs_equal_one_by_one(
             parameter = member.get_parameter(name)
             if parameter.requires_grad:
                 torch.testing.assert_close(
-                    stacked.grad[index], parameter.grad, atol=1e-5, rtol=1e-5, msg=name
+                    stacked.grad[index], parameter.grad, atol=1e-5, rtol=1e-4, msg=name
                 )
 
 

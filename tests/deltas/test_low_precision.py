@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from autopeft.deltas import DELTAS, Part
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, frozen_weight
 
 WIDTH = 32
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -17,6 +17,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "bottleneck": {"width": 8},
     "hypercomplex": {"width": 8, "n": 4},
     "kronecker": {"terms": 4, "side": 4},
+    "low_rank_within": {"r": 4, "alpha": 8, "begins": "principal"},
+    "weight_decomposed": {"r": 4, "alpha": 8},
+    "hadamard": {"r": 4, "alpha": 8},
+    "kronecker_product": {"rows": 4, "columns": 4, "low": True, "r": 2, "alpha": 8, "factor": 4},
+    "random_projection": {"r": 16, "widest_in": 40, "widest_out": 40, "d_initial": 0.1},
 }
 LOW = sorted(delta.name for delta in DELTAS if delta.low_precision)
 ROUNDING = 0.02
@@ -44,13 +49,19 @@ def test_low_precision_rounds_and_no_more(name: str) -> None:
     kind = DELTAS.get(name)
     delta = kind.of(part, base)
     shared = kind.shared(part)
-    extra = {} if shared is None else {"shared": shared}
+    extra: dict[str, Any] = {} if shared is None else {"shared": shared}
     trained = [*delta.parameters(), *(shared.parameters() if shared is not None else ())]
     with torch.no_grad():
         for parameter in trained:
             parameter.add_(torch.randn(parameter.shape), alpha=0.3)
     states = torch.randn(4, 5, WIDTH)
+    if delta.reads_weight:
+        extra["weight"] = frozen_weight(base)
+    if delta.reads_output:
+        extra["output"] = base(states).detach()
     exact = _change_and_gradients(delta, states, trained, extra)
+    if delta.reads_output:
+        extra["output"] = extra["output"].bfloat16()
     low = _change_and_gradients(delta, states.bfloat16(), trained, extra)
     if name != "bias":  # which reads nothing
         assert low[0].dtype == torch.bfloat16

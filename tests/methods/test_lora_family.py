@@ -38,17 +38,11 @@ def test_the_frozen_half_of_lora_fa_stays_frozen_when_its_adapter_is_chosen(bert
 
 
 @pytest.mark.parametrize("method", ["pissa", "olora"])
-def test_only_the_weights_that_are_rewritten_are_copied(bert: Backbone, method: str) -> None:
-    place = Placement(sites=("attn.q",), layers="top:1")
-    candidate = Candidate(method=method, learning_rate=1e-3, epochs=1, placement=place)
-    model = adapt(bert, candidate, seed=0)
+def test_no_weight_of_the_backbone_is_copied(bert: Backbone, method: str) -> None:
+    model = adapt(bert, Candidate(method=method, learning_rate=1e-3, epochs=1), seed=0)
     shared = {p.data_ptr() for p in bert.model.parameters()}
-    own = {
-        name
-        for name, p in model.named_parameters()
-        if p.data_ptr() not in shared and "lora_" not in name and "classifier" not in name
-    }
-    assert own == {"base_model.model.bert.encoder.layer.1.attention.self.query.base_layer.weight"}
+    own = {name for name, p in model.named_parameters() if p.data_ptr() not in shared}
+    assert own and all(".autopeft_deltas." in name or "classifier" in name for name in own)
 
 
 @pytest.mark.parametrize("method", ["pissa", "olora"])
@@ -70,7 +64,7 @@ def test_rank_is_at_most_that_of_the_narrowest_weight(bert: Backbone, tmp_path: 
     model = adapt(bert, candidate, seed=0)
     assert trainable(model)[0] == 4 * 32 * (32 + 32)
     counted = METHODS.get("pissa").count(
-        bert.shape, Placement(sites=("attn.q", "attn.v")), {"r": 64}
+        bert.shape, Placement(sites=("attn.q", "attn.v")), {"r": 64, "alpha": 8}
     )
     assert counted == trainable(model)[0]
     save_artifact(model, tmp_path, candidate)

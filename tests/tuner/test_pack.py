@@ -145,6 +145,6 @@ def test_backbone_and_members_stay_as_they_are(bert: Backbone) -> None:
 
 
 def test_what_trains_elsewhere_is_refused(bert: Backbone) -> None:
-    for method in ("full", "dora", "vera", "partial"):
+    for method in ("full", "partial", "embeddings", "peft:hra"):
         with pytest.raises(ValueError, match="trains outside our deltas"):
             packed(bert, [member(bert, "lora"), member(bert, method)])

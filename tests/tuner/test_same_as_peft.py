@@ -1,22 +1,31 @@
-"""Where peft has a method too, ours gives what peft's own modules give with the same weights."""
+"""Where peft has a method too, ours gives and learns what peft's own modules give and learn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from peft import IA3Config, LNTuningConfig, LoraConfig
+from peft import (
+    IA3Config,
+    LNTuningConfig,
+    LoraConfig,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from peft.utils.constants import DUMMY_TARGET_MODULES
 from torch import nn
 
 from autopeft.records import Placement
+from autopeft.tuner import delivered
 from tests.tiny import tiny_model
-from tests.tuner.common import adapted, apart, layers, logits, parts, tiny, wrapped
+from tests.tuner.common import adapted, apart, config, inputs, layers, logits, parts, tiny, wrapped
 
 CLOSE = 1e-6
 MERGED = 1e-5
+LEARNT = 2e-5
 EVERYWHERE = {
     "bert": Placement(sites=("attn.q", "attn.k", "attn.v", "attn.out", "ffn.in", "ffn.out")),
     "gpt2": Placement(sites=("attn.qkv", "attn.out", "ffn.in", "ffn.out")),
@@ -118,3 +127,70 @@ def test_bitfit(tiny_folder: Callable[[str], Path], architecture: str) -> None:
             bias = theirs.base_model.model.get_submodule(part.module).bias
             bias += only(ours, part.module).offset
     assert_same(ours, theirs, base)
+
+
+def theirs_from(ours: nn.Module, other: nn.Module) -> nn.Module:
+    """Return peft's own module with the weights that ours is delivered with."""
+    config, weights = delivered(ours, get_peft_model_state_dict(ours))
+    config.inference_mode = False
+    theirs = wrapped(other, config)
+    set_peft_model_state_dict(theirs, weights)
+    return theirs
+
+
+def begun_by_peft(method: str) -> Callable[[nn.Module, nn.Module], nn.Module]:
+    """Return what makes peft's own module, which takes the piece out of the weight itself."""
+
+    def make(ours: nn.Module, other: nn.Module) -> nn.Module:
+        some = ours.peft_config["default"].placed()
+        config = LoraConfig(
+            r=3,
+            lora_alpha=4,
+            init_lora_weights=method,
+            target_modules=[part.module for part in some],
+            modules_to_save=ours.peft_config["default"].modules_to_save,
+        )
+        return wrapped(other.requires_grad_(False), config)
+
+    return make
+
+
+def learn(model: nn.Module, steps: int = 4) -> torch.Tensor:
+    """Train all but the head for a few plain steps and return the logits then."""
+    some = [p for n, p in model.named_parameters() if p.requires_grad and "modules_to" not in n]
+    batch, labels = inputs(), torch.tensor([0, 1, 1, 0])
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(model(**batch).logits, labels)
+        for parameter, gradient in zip(some, torch.autograd.grad(loss, some), strict=True):
+            parameter.data -= 0.5 * gradient
+    return logits(model)
+
+
+@pytest.mark.parametrize(
+    ("method", "knobs", "make"),
+    [
+        ("lora", {"r": 3, "alpha": 4}, theirs_from),
+        ("dora", {"r": 3, "alpha": 4}, theirs_from),
+        ("vera", {"r": 16}, theirs_from),
+        ("loha", {"r": 3, "alpha": 4}, theirs_from),
+        ("lokr", {"r": 2, "alpha": 4}, theirs_from),
+        ("lokr", {"r": 8, "alpha": 4, "factor": 4}, theirs_from),
+        ("pissa", {"r": 3, "alpha": 4}, begun_by_peft("pissa")),
+        ("olora", {"r": 3, "alpha": 4}, begun_by_peft("olora")),
+    ],
+)
+def test_it_learns_what_peft_learns(
+    tiny_folder: Callable[[str], Path],
+    method: str,
+    knobs: dict[str, Any],
+    make: Callable[[nn.Module, nn.Module], nn.Module],
+) -> None:
+    base, model, other = (tiny(tiny_folder("bert")) for _ in range(3))
+    torch.manual_seed(0)
+    ours = wrapped(model, config(parts(model, method, **knobs), model))
+    theirs = make(ours, other)
+    assert apart(logits(ours), logits(base)) <= MERGED  # nothing is changed at first
+    assert apart(logits(ours), logits(theirs)) <= MERGED
+    learnt = learn(ours)
+    assert apart(learnt, learn(theirs)) <= LEARNT
+    assert apart(learnt, logits(base)) > 100 * LEARNT
