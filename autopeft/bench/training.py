@@ -55,6 +55,7 @@ class Bench:
                 metric=rows.problem.metric,
                 max_length=max_length,
                 also=("test",),
+                as_trained=True,
             )
         )
 
@@ -110,6 +111,7 @@ class Bench:
             outputs[split] = np.load(artifact / f"{split}.npy", allow_pickle=False)
         return {
             "state": "complete",
+            "dtype": session.plan.dtype,
             "curve": [round(point["score"], 5) for point in outcome["curve"]],
             **{
                 split: session.scores(values, session.evaluated[split].targets)

@@ -184,7 +184,7 @@ class Attempt:
         return outcome
 
     def _finish(self, member: Member, artifact: Path, outcome: dict[str, Any]) -> None:
-        """Save the best weights and score them as they will be delivered."""
+        """Save the best weights and score them as they will be delivered, see `Setting`."""
         model, weights, session = member.model, member.fit.weights, self._session
         assert weights is not None
         load_trainable_state(model, weights)
@@ -192,8 +192,11 @@ class Attempt:
             session.scale.fold(output_layer(model, session.delivered.heads)[1])
         outcome["costs"]["artifact_bytes"] = save_artifact(model, artifact, member.candidate)
         delivered = load_artifact(session.delivered, artifact).to(session.device)
-        runner = Runner(delivered, **session.recycled_whole.states(lowest_trained_layer(model)))
-        with reading_gates(delivered) as gates:
+        scored, recycled = delivered, session.recycled_whole
+        if session.setting.as_trained and session.trains_on_its_backbone(member.candidate.method):
+            scored, recycled = model, session.recycled
+        runner = Runner(scored, **recycled.states(lowest_trained_layer(model)))
+        with reading_gates(scored) as gates:
             values = self._save_outputs(runner, "selection", artifact)
         outcome["gates"] = _by_place(gates.means())
         for split in session.setting.also:

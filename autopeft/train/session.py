@@ -50,6 +50,8 @@ class Setting:
         frozen: folder for the recycled states of frozen layers; None for one beside the data.
         also: further splits, on which the outputs of trained candidates are kept beside those on
             selection; a search has none, a benchmark may name ``test``.
+        as_trained: whether a candidate's outputs are those over the backbone that it was trained on
+            instead of the delivered one: quicker where that is of 16 bit, for benchmarks.
     """
 
     data: str
@@ -62,6 +64,7 @@ class Setting:
     threads: int | None = None
     frozen: str | None = None
     also: tuple[str, ...] = ()
+    as_trained: bool = False
 
 
 class Session:
@@ -117,6 +120,7 @@ class Session:
         self.backbone = self._backbone_for(self.plan)
         frozen = Recycled(Path(setting.frozen or Path(setting.data) / "frozen"))
         splits = {"train": self.train, "selection": self.selection}
+        splits |= self.evaluated if setting.as_trained else {}
         self.recycled = RecycledSplits(self.backbone, splits, frozen, pad_token=self.pad_token)
         self.recycled_whole = RecycledSplits(
             self.delivered, self.evaluated, frozen, pad_token=self.pad_token
@@ -248,10 +252,14 @@ class Session:
         A method that trains base weights needs them in float32, so it reaches low precision
         through autocast.
         """
-        if METHODS.get(method).low_precision or self.plan.dtype == "float32":
+        if self.trains_on_its_backbone(method):
             return self.backbone, None
         full = Plan(dtype="float32", attention=self.plan.attention)
         return self._backbone_for(full), self.plan.torch_dtype
+
+    def trains_on_its_backbone(self, method: str) -> bool:
+        """Return whether a method trains on `backbone` as it is, in its dtype."""
+        return METHODS.get(method).low_precision or self.plan.dtype == "float32"
 
     def _backbone_for(self, plan: Plan) -> Backbone:
         model = share(self.delivered.model).to(plan.torch_dtype)

@@ -110,6 +110,23 @@ def test_low_precision_trains_and_is_delivered_over_the_checkpoints_own(
     assert {p.dtype for p in low.delivered.model.parameters()} == {torch.float32}
 
 
+def test_as_trained_the_outputs_are_those_over_the_backbone_of_the_training(
+    made: Session, tmp_path: Path
+) -> None:
+    plan = Plan(dtype="bfloat16", attention="eager").to_json()
+    some = dataclasses.replace(made.setting, plan=plan)
+    outputs = {}
+    for as_trained in (True, False):
+        session = Session(dataclasses.replace(some, as_trained=as_trained))
+        for method in ("lora", "full"):
+            folder = tmp_path / f"{method} {as_trained}"
+            run(session, folder, dataclasses.replace(LORA, method=method))
+            outputs[method, as_trained] = np.load(folder / "selection.npy")
+    apart = np.abs(outputs["lora", True] - outputs["lora", False]).max()
+    assert 0 < apart < 0.05, "as far apart as the rounding of 16 bit"
+    assert np.array_equal(outputs["full", True], outputs["full", False])
+
+
 def test_stopped_trial_writes_nothing(made: Session, tmp_path: Path) -> None:
     seen: list[RungPoint] = []
     watch = Watch(on_rung=lambda points: seen.append(points[0]) or ())
