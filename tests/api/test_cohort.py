@@ -110,7 +110,7 @@ def test_what_nobody_will_train_is_taken_back() -> None:
     assert not {p.number for p in again} & {p.number for p in pack}
 
 
-@pytest.mark.parametrize("method", ["full", "dora"])
+@pytest.mark.parametrize("method", ["full", "partial"])
 def test_what_trains_elsewhere_goes_alone(method: str) -> None:
     candidate = Candidate(method=method, learning_rate=1e-3, epochs=1)
     assert key(candidate) is None
