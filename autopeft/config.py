@@ -54,6 +54,13 @@ def name_list(text: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
     return names
 
 
+def path_list(value: str | Path | tuple[str | Path, ...] | list[str | Path]) -> tuple[Path, ...]:
+    """Return paths from ``"a,b"``, a path or a list."""
+    if isinstance(value, str):
+        return tuple(map(Path, name_list(value)))
+    return (value,) if isinstance(value, Path) else tuple(map(Path, value))
+
+
 def _quantity(text: str | float, units: Mapping[str, float], allowed: str) -> float:
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE]\d+)?)\s*([a-zA-Z]*)\s*", str(text))
     unit = match[2].lower() if match else ""
@@ -141,6 +148,12 @@ class SearchConfig:
         parse=name_list,
         identity=True,
         metavar="A,B",
+    )
+    learn_from: tuple[Path, ...] | None = _setting(
+        None,
+        "Try first what did best in these earlier runs, separated by commas.",
+        parse=path_list,
+        metavar="RUN,RUN",
     )
     time_limit: float | None = _setting(
         None,
@@ -248,4 +261,4 @@ class SearchConfig:
 def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return list(map(_plain, value)) if isinstance(value, tuple) else value

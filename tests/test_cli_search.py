@@ -13,6 +13,7 @@ import pytest
 
 from autopeft.report.table import FORMATS
 from tests.command import Command, Done, in_a_process, rows_of
+from tests.report.page.made_up import folder
 from tests.tiny import WORDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished search")]
@@ -162,16 +163,17 @@ def test_predict_says_what_is_wrong(
 @pytest.mark.usefixtures("forked_workers")
 def test_a_dry_run_prices_candidates_and_leaves_nothing(
     finished: Run, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    tiny_folder: Callable[[str], Path],
+    tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     before = sorted(finished.start.rglob("*"))
+    earlier = folder(tmp_path_factory.mktemp("earlier") / "run")
     done = command("search", finished.start / "reviews.csv", "--model", tiny_folder("bert"),
-                   "--dry-run", "--format", "json")  # fmt: skip
+                   "--dry-run", "--learn-from", earlier, "--format", "json")  # fmt: skip
     rows = {row["name"]: row for row in rows_of(done, "json")}
     assert rows["head"]["trainable_params"] == 0
     assert rows["default"]["trainable_params"] == 8 * (32 + 32) * 2 * 2
-    assert {"ia3 default", "sample 0"} <= set(rows)
+    assert {"earlier 0", "ia3 default", "sample 0"} <= set(rows)
     assert all(row["memory_gb"] > 0 and row["train_seconds"] >= 0 for row in rows.values())
     assert list(tmp_path.iterdir()) == []
     assert sorted(finished.start.rglob("*")) == before

@@ -13,7 +13,7 @@ from autopeft.api.searching import Searching
 from autopeft.config import SearchConfig
 from autopeft.records import Candidate
 from autopeft.report.screen import Screen
-from autopeft.search.portfolio import portfolio, references
+from autopeft.search.portfolio import fitted, portfolio, references
 from autopeft.search.space import Space
 
 SAMPLES, ATTEMPTS = 8, 100
@@ -35,11 +35,13 @@ def dry_run(
         with Searching(data, config, screen) as searching:
             about, space = searching.narrowed()
             settings = dataclasses.replace(searching.config, output=None).to_json()
-            problem = searching.prepared.problem
+            problem, earlier = searching.prepared.problem, searching.earlier
     settings |= {"task": problem.task, "metric": problem.metric, "text": problem.columns.text}
     settings |= {"text_pair": problem.columns.text_pair, "label": problem.columns.label}
     found = {**references(space)}
-    found |= {f"{c.method} default": c for c in portfolio(space)}
+    taught = list(fitted(earlier, space))
+    found |= {f"earlier {number}": one for number, one in enumerate(taught)}
+    found |= {f"{one.method} default": one for one in portfolio(space)}
     found |= {f"sample {number}": c for number, c in enumerate(_samples(space, config.seed))}
     rows = [_row(name, candidate, space, about) for name, candidate in found.items()]
     return settings, rows

@@ -83,7 +83,7 @@ def command(data: Any, given: SearchConfig) -> str | None:
 
 def _said(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,7 @@ from autopeft.data.load import load
 from autopeft.data.source import Source
 from autopeft.errors import ConfigError
 from autopeft.methods import METHODS
-from autopeft.records import fingerprint
+from autopeft.records import Candidate, fingerprint
 from autopeft.report.screen import Screen
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
@@ -88,9 +89,23 @@ def read(data: Any, config: SearchConfig, screen: Screen) -> tuple[Source, Prepa
 
 
 def open_folder(
-    config: SearchConfig, source: Source, prepared: Prepared, space: Space, model_digest: str
+    config: SearchConfig,
+    source: Source,
+    prepared: Prepared,
+    space: Space,
+    *,
+    model_digest: str,
+    earlier: Sequence[Candidate],
 ) -> RunFolder:
     """Create or resume the run folder and put the splits in it.
+
+    Args:
+        config: the settings.
+        source: the data.
+        prepared: its splits.
+        space: that is searched.
+        model_digest: of the backbone's files.
+        earlier: what earlier runs taught.
 
     Raises:
         RunFolderError: another run's, in use, or unwritable.
@@ -109,6 +124,8 @@ def open_folder(
             prepared.problem.columns.label,
         ],
     }
+    if earlier:
+        identity["learn_from"] = fingerprint([one.to_json() for one in earlier])
     path = config.output or Path("runs") / f"{source.name}-{fingerprint(identity)}"
     about = {"model": config.model, "data": source.origin, "versions": versions()}
     folder = RunFolder.open(path, identity=identity, details=about, fork=config.fork)

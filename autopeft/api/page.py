@@ -11,10 +11,10 @@ from autopeft.api.card import read_mistakes, read_splits
 from autopeft.api.facts import FACTS
 from autopeft.api.judge import PERCENT
 from autopeft.api.result import RESULT
-from autopeft.api.searching import front_of
 from autopeft.delivery import ABOUT, About, load_code
 from autopeft.errors import RunFolderError
 from autopeft.report.page import Importance, MistakesView, RunView, render
+from autopeft.search.front import front_of
 from autopeft.search.importance import importance
 from autopeft.store import RunFolder, TrialStore
 from autopeft.store.write import disk_errors

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autopeft.api.searching import front_of
 from autopeft.data.cache import quiet
 from autopeft.data.load import load
 from autopeft.delivery import TunedModel, probabilities
 from autopeft.errors import ConfigError, DataError, UnknownNameError, suggestion
 from autopeft.records import TrialRecord
 from autopeft.report.leaderboard import leaderboard, merged
+from autopeft.search.front import front_of
 from autopeft.store import RunFolder
 from autopeft.tasks import TASKS
 from autopeft.tasks.metric import METRICS

@@ -17,6 +17,7 @@ import numpy as np
 from autopeft import delivery
 from autopeft.api import opening, tracking
 from autopeft.api.clock import Clock
+from autopeft.api.earlier import best_of_runs
 from autopeft.api.estimate import (
     delivery_seconds,
     expected_seconds,
@@ -45,8 +46,8 @@ from autopeft.report.failures import failures
 from autopeft.report.leaderboard import leaderboard
 from autopeft.report.screen import LoggedScreen, Screen
 from autopeft.report.table import as_csv
-from autopeft.search.front import Point, gain, pareto, size
-from autopeft.search.portfolio import references
+from autopeft.search.front import front_of
+from autopeft.search.portfolio import fitted, portfolio, references
 from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.search.study import Search
@@ -99,8 +100,16 @@ class Searching:
         self.source: Source
         self.source, self.prepared, self.space = opening.read(data, self.config, self.screen)
         model_digest = digest(find_folder(self.model))
+        self.earlier = best_of_runs(self.config.learn_from or ())
         self.folder: RunFolder = self._stack.enter_context(
-            opening.open_folder(self.config, self.source, self.prepared, self.space, model_digest)
+            opening.open_folder(
+                self.config,
+                self.source,
+                self.prepared,
+                self.space,
+                model_digest=model_digest,
+                earlier=self.earlier,
+            )
         )
         self._interrupt.orderly = True
         self.screen.open_log(self.folder.path / "events.log")
@@ -171,9 +180,13 @@ class Searching:
                 max_trials=self._max_trials(),
                 rungs=rungs_of(space.least_steps(len(self.prepared.train))),
                 limit=memory_limit(about, space, self.config.max_memory),
+                first=portfolio(space, self.earlier),
             )
             for record in search.lost:
                 self.screen.say(f"resumed trial {record.number} was interrupted: tried once more")
+            taught = len(list(fitted(self.earlier, space)))
+            if self.earlier:
+                self.screen.say(f"search  {taught} candidates of earlier runs come first")
             self.screen.phase("search", self._max_trials())
             sitting = Sitting(
                 trials=self.trials,
@@ -406,13 +419,3 @@ class Searching:
     def failures(self) -> list[str]:
         """Return a line per cause of failure."""
         return failures(self.trials.records())
-
-
-def front_of(records: list[TrialRecord], higher_is_better: bool) -> list[TrialRecord]:
-    """Return the finished trials on the front of score and parameters, smallest first."""
-    done = [r for r in records if r.state is TrialState.COMPLETE and r.score is not None]
-    points = [
-        Point(gain=gain(r.score, higher_is_better), size=size(r.costs.trainable_params))
-        for r in done
-    ]
-    return sorted((done[index] for index in pareto(points)), key=lambda r: r.costs.trainable_params)

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from autopeft.records import TrialRecord, TrialState
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
@@ -60,6 +62,16 @@ def fronts(points: Sequence[Point]) -> list[list[int]]:
 def pareto(points: Sequence[Point]) -> list[int]:
     """Return the indices of the points that no other dominates; equal points are all kept."""
     return fronts(points)[0] if points else []
+
+
+def front_of(records: Iterable[TrialRecord], higher_is_better: bool) -> list[TrialRecord]:
+    """Return the finished trials on the front of score and parameters, smallest first."""
+    done = [r for r in records if r.state is TrialState.COMPLETE and r.score is not None]
+    points = [
+        Point(gain=gain(r.score, higher_is_better), size=size(r.costs.trainable_params))
+        for r in done
+    ]
+    return sorted((done[index] for index in pareto(points)), key=lambda r: r.costs.trainable_params)
 
 
 def contribution(point: Point, front: Iterable[Point], *, floor: float) -> float:

@@ -44,15 +44,19 @@ def references(space: Space) -> dict[str, Candidate]:
     return found
 
 
-def portfolio(space: Space, learnt: Path = LEARNT) -> list[Candidate]:
+def portfolio(
+    space: Space, earlier: Iterable[Candidate] = (), *, learnt: Path = LEARNT
+) -> list[Candidate]:
     """Return the shipped portfolio as far as the space has its methods, else `hand_made`.
 
     Args:
         space: narrowed to the backbone and the budget.
+        earlier: what did best in runs on other data; it comes first.
         learnt: file of the shipped portfolio; there need not be one.
     """
     found = list(fitted(shipped(learnt), space)) if learnt.is_file() else []
-    return found or list(hand_made(space))
+    own = {one.fingerprint: one for one in (*fitted(earlier, space), *(found or hand_made(space)))}
+    return list(own.values())
 
 
 def shipped(file: Path) -> list[Candidate]:

@@ -267,6 +267,6 @@ def test_what_is_shipped_is_what_a_search_reads(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "portfolio.json").read_text(encoding="utf-8"))
     made = read_table(tmp_path / "tiny" / "one.jsonl")
     assert made.complete
-    found = portfolio(made.space, tmp_path / "portfolio.json")
+    found = portfolio(made.space, learnt=tmp_path / "portfolio.json")
     assert [one.to_json() for one in found] == written["portfolio"]
     assert written["tasks"]["one"]["table"] == made.digest

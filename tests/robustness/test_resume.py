@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from autopeft.api import load
+from autopeft.api.earlier import best_of_runs
 from autopeft.api.reading import read_leaderboard
 from autopeft.api.searching import Searching
 from autopeft.config import SearchConfig
@@ -42,6 +43,25 @@ def test_more_trials_go_on_from_what_there_is(copied: Settings, done: Done) -> N
     assert len(result.records) == 8
     assert set(outline(list(done.result.records))) <= set(outline(list(result.records)))
     assert "RUNNING" not in states_in(result.folder)
+
+
+def test_a_run_on_other_data_begins_with_what_this_one_taught(
+    done: Done, shared: Settings, tmp_path: Path
+) -> None:
+    other = write_data(tmp_path, rows=90)
+    settings = {**shared, "data": str(other), "output": str(tmp_path / "run"), "trials": 4}
+    result, heard = run(settings, learn_from=done.result.folder)
+    before = [r.candidate.fingerprint for r in result.records if r.origin != "portfolio"]
+    first = [r.candidate.fingerprint for r in result.records if r.origin == "portfolio"]
+    taught = [
+        one.fingerprint
+        for one in best_of_runs([done.result.folder])
+        if one.method in ("lora", "ia3", "bitfit") and one.fingerprint not in before
+    ]
+    assert taught and first[: len(taught)] == taught[: len(first)]
+    assert "candidates of earlier runs come first" in heard.text
+    with pytest.raises(RunFolderError, match="learn_from"):
+        run(settings)
 
 
 def test_moved_run_still_opens(copied: Settings, done: Done, tmp_path: Path) -> None:

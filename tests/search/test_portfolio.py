@@ -36,15 +36,22 @@ def file_of(folder: Path, *candidates: Candidate) -> Path:
 
 
 def test_a_shipped_portfolio_is_tried_in_its_order(space: Space, tmp_path: Path) -> None:
-    found = portfolio(space, file_of(tmp_path, BITFIT, LORA))
+    found = portfolio(space, learnt=file_of(tmp_path, BITFIT, LORA))
     assert [one.method for one in found] == ["bitfit", "lora"]
 
 
 def test_without_one_every_family_gives_its_first_default(space: Space, tmp_path: Path) -> None:
-    found = portfolio(space, tmp_path / "none.json")
+    found = portfolio(space, learnt=tmp_path / "none.json")
     families = [space.methods[one.method].info.family for one in found]
     assert found == list(hand_made(space))
     assert len(set(families)) == len(families) > 5
+
+
+def test_what_earlier_runs_taught_comes_first_and_once(space: Space, tmp_path: Path) -> None:
+    found = portfolio(space, [LORA, BITFIT], learnt=file_of(tmp_path, BITFIT))
+    assert [one.method for one in found] == ["lora", "bitfit"]
+    rest = portfolio(space, [LORA], learnt=tmp_path / "none.json")[1:]
+    assert rest == list(hand_made(space))
 
 
 def test_what_is_not_in_the_space_becomes_what_is_nearest(space: Space) -> None:
@@ -65,4 +72,4 @@ def test_nothing_is_tried_twice_or_over_the_budget(space: Space) -> None:
 def test_methods_that_the_space_lacks_are_left_out(space: Space, tmp_path: Path) -> None:
     narrow = space.restrict(shape=backbone(), methods=("ia3", "lora"))
     assert [one.method for one in fitted([BITFIT, LORA], narrow)] == ["lora"]
-    assert portfolio(narrow, file_of(tmp_path, BITFIT)) == list(hand_made(narrow))
+    assert portfolio(narrow, learnt=file_of(tmp_path, BITFIT)) == list(hand_made(narrow))
