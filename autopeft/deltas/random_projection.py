@@ -65,6 +65,7 @@ class RandomProjection(Delta):
 
 
 @lru_cache(maxsize=KEPT)
+@torch.inference_mode(False)  # what is kept may serve a training later
 def projections(r: int, widest_in: int, widest_out: int) -> tuple[Tensor, Tensor]:
     """Return A and B, drawn with the same seed for all; uniform, of variance 2/columns."""
     draw = torch.Generator("cpu").manual_seed(SEED)
@@ -77,6 +78,7 @@ def projections(r: int, widest_in: int, widest_out: int) -> tuple[Tensor, Tensor
 
 
 @lru_cache(maxsize=KEPT)
+@torch.inference_mode(False)
 def _moved(
     r: int, widest_in: int, widest_out: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autopeft.deltas import random_projection
 from autopeft.deltas.random_projection import RandomProjection, projections
 from tests.deltas.common import (
     assert_packs_equal_one_by_one,
@@ -67,6 +68,18 @@ def test_made_on_the_meta_device_they_still_have_values() -> None:
     with torch.device("meta"):
         RandomProjection(6, 4, **SETTINGS)
     assert all(matrix.device.type == "cpu" for matrix in projections(8, 10, 9))
+
+
+def test_first_used_where_nothing_is_learnt_they_can_be_learnt_with() -> None:
+    """A tensor made in inference mode could never be part of a training again."""
+    projections.cache_clear()
+    random_projection._moved.cache_clear()
+    with torch.inference_mode():
+        delta = RandomProjection(6, 4, **SETTINGS)
+        delta(state(6))
+    fresh = RandomProjection(6, 4, **SETTINGS)
+    fresh(state(6)).sum().backward()
+    assert fresh.b.grad is not None
 
 
 def test_size() -> None:
