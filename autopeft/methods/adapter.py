@@ -29,7 +29,11 @@ LAST = {"attn.block": "attn.out", "ffn.block": "ffn.out"}
 """Site of the last projection of a block, whose output an adapter changes."""
 
 FFN = Placement(sites=("ffn.block",))
-RATE = LearningRatePrior(median=1e-3, spread=4.0, source="T-Few: 3e-3, UniPELT: 1e-4")
+RATE = LearningRatePrior(
+    median=3e-3,
+    spread=4.0,
+    source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs (T-Few: 3e-3)",
+)
 
 
 def serial(shape: BackboneShape, layer: int, site: str, knobs: Knobs) -> Part:
@@ -123,7 +127,9 @@ METHODS.register(
         description="adapters beside the feed-forward, times a fixed scale",
         paper="He et al. (2022), Towards a Unified View of Parameter-Efficient Transfer Learning",
         sites=tuple(LAST),
-        learning_rate=RATE,
+        learning_rate=LearningRatePrior(
+            median=1e-3, spread=4.0, source="a guess: lower, as the scale multiplies steps too"
+        ),
         native=False,
     )
 )

@@ -52,7 +52,9 @@ METHODS.register(
         "to Model Evaluation",
         sites=PROJECTIONS,
         learning_rate=LearningRatePrior(
-            median=1e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs"
+            median=3e-2,
+            spread=4.0,
+            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs",
         ),
         mergeable=True,
     )

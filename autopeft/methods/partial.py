@@ -117,7 +117,9 @@ METHODS.register(
         placement=Placement(sites=ATTENTION),
         sites=SITES,
         learning_rate=LearningRatePrior(
-            median=1e-4, spread=4.0, source="a guess: between full fine-tuning's and LN-tuning's"
+            median=3e-4,
+            spread=4.0,
+            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs",
         ),
         count=_count,
         config=_config,
@@ -136,7 +138,11 @@ METHODS.register(
         knobs=EMBEDDINGS,
         placement=None,
         sites=(),
-        learning_rate=LearningRatePrior(median=1e-3, spread=5.0, source="a guess, not measured"),
+        learning_rate=LearningRatePrior(
+            median=3e-3,
+            spread=5.0,
+            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs",
+        ),
         count=_count,
         config=_config,
         excluded=_embeddings_excluded,

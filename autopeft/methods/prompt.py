@@ -128,7 +128,9 @@ METHODS.register(
         placement=None,
         sites=(),
         learning_rate=LearningRatePrior(
-            median=5e-3, spread=5.0, source="MiniLM, 500 rows of subj, 3 epochs"
+            median=1.5e-2,
+            spread=5.0,
+            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs",
         ),
         count=_count_encoder,
         config=_encoder_config,

@@ -25,7 +25,11 @@ REDUCTION = 3
 POPULATION = 20
 """NSGA-II's: Optuna's 50 would leave a table of 150 rows three generations."""
 
-_TRIES = 100
+_STUCK, _TRIES = 20, 100
+"""Suggestions in a row that cannot be trained until a random one is taken, and until none is.
+
+A sampler may suggest the same for ever, as the Gaussian process does: it forgets what failed.
+"""
 
 
 def suggest_conditional(space: Space, trial: optuna.Trial) -> Candidate:
@@ -57,6 +61,7 @@ class OptunaPolicy:
         direction = "maximize" if table.higher_is_better else "minimize"
         self._space = table.space
         self._suggest, self._pruner = suggest, pruner
+        self._sampler, self._random = sampler, optuna.samplers.RandomSampler(seed=0)
         self.study = optuna.create_study(directions=[direction, "minimize"], sampler=sampler)
         self._scores = optuna.create_study(
             direction=direction,
@@ -66,7 +71,8 @@ class OptunaPolicy:
 
     def ask(self) -> Candidate | None:
         """Return the next suggestion that can be trained at all."""
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
+            self.study.sampler = self._sampler if attempt < _STUCK else self._random
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._trial = self.study.ask()
