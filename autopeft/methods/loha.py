@@ -29,11 +29,7 @@ METHODS.register(
         paper="Hyeon-Woo et al. (2022), FedPara: Low-Rank Hadamard Product for "
         "Communication-Efficient Federated Learning",
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(
-            median=6e-3,
-            spread=4.0,
-            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs",
-        ),
+        learning_rate=LearningRatePrior(median=2e-3, spread=4.0, source="a guess: as LoRA"),
         mergeable=True,
     )
 )

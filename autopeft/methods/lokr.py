@@ -52,9 +52,7 @@ METHODS.register(
         "to Model Evaluation",
         sites=PROJECTIONS,
         learning_rate=LearningRatePrior(
-            median=3e-2,
-            spread=4.0,
-            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs",
+            median=1e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs"
         ),
         mergeable=True,
     )

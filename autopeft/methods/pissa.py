@@ -42,11 +42,7 @@ METHODS.register(
         paper="Meng et al. (2024), PiSSA: Principal Singular Values and Singular Vectors "
         "Adaptation of Large Language Models",
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(
-            median=1.5e-3,
-            spread=4.0,
-            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs",
-        ),
+        learning_rate=LearningRatePrior(median=5e-4, spread=4.0, source="a guess: below LoRA's"),
         mergeable=True,
     )
 )
@@ -58,11 +54,7 @@ METHODS.register(
         description="LoRA that starts from orthonormal columns, by a QR decomposition",
         paper="Büyükakyüz (2024), OLoRA: Orthonormal Low-Rank Adaptation of Large Language Models",
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(
-            median=1.5e-3,
-            spread=4.0,
-            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs",
-        ),
+        learning_rate=LearningRatePrior(median=5e-4, spread=4.0, source="a guess: below LoRA's"),
         mergeable=True,
     )
 )

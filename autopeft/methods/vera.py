@@ -33,9 +33,7 @@ METHODS.register(
         paper="Kopiczko et al. (2024), VeRA: Vector-based Random Matrix Adaptation",
         sites=PROJECTIONS,
         learning_rate=LearningRatePrior(
-            median=6e-2,
-            spread=4.0,
-            source="MiniLM, 1,000 rows of subj and of tweet_emotion, 5 epochs (paper: 4e-3..1e-2)",
+            median=2e-2, spread=4.0, source="MiniLM, 500 rows of subj, 3 epochs (paper: 4e-3..1e-2)"
         ),
         mergeable=True,
     )
