@@ -184,8 +184,8 @@ class Searching:
             )
             for record in search.lost:
                 self.screen.say(f"resumed trial {record.number} was interrupted: tried once more")
-            taught = len(list(fitted(self.earlier, space)))
             if self.earlier:
+                taught = len(list(fitted(self.earlier, space)))
                 self.screen.say(f"search  {taught} candidates of earlier runs come first")
             self.screen.phase("search", self._max_trials())
             sitting = Sitting(
