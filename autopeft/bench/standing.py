@@ -62,6 +62,7 @@ def standing(
         **_scores(lines, done, metric, untrained),
         **_figures(list(done.values()), metric),
         learning_rate=rate,
+        untried=untried,
         command=command(suite, block, row.name, "SEED"),
     )
 

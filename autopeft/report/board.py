@@ -28,7 +28,8 @@ class Standing:
         normalised: 0 for a model that learnt nothing, 1 for the best row; None without scores.
         rank: 1 for the best; equal scores share their mean rank; what failed comes last.
         front: whether nothing smaller is as good.
-        learning_rate: the chosen one; None for a search.
+        learning_rate: the best so far; None for a search.
+        untried: how many rates are not tried yet.
         costs: the six prices and ``cpu_seconds``, medians over seeds.
         command: that trains it once more; SEED stands for any seed.
     """
@@ -45,6 +46,7 @@ class Standing:
     rank: float | None = None
     front: bool = False
     learning_rate: float | None = None
+    untried: int = 0
     costs: Mapping[str, float | None] = field(default_factory=dict)
     command: str = ""
 

@@ -226,7 +226,7 @@ def _rates(rows: Rows, factors: Sequence[float]) -> Iterator[str]:
 def _factor(name: str, standing: Standing, factors: Sequence[float]) -> float | None:
     """Return the multiple of the prior's median that was chosen, once every rate was tried."""
     rate = standing.learning_rate
-    if rate is None:
+    if rate is None or standing.untried:
         return None
     median = METHODS.get(name).learning_rate.median
     return min(factors, key=lambda factor: abs(math.log(rate / (median * factor))))

@@ -7,6 +7,7 @@ from pathlib import Path
 from autopeft.bench.cells import Cell, Cells
 from autopeft.bench.chosen import tries
 from autopeft.bench.suite import Block, load_suite
+from autopeft.methods import METHODS
 from docs.pages.comparison import TASKS, comparison
 from tests.bench.made_up import AT, about
 
@@ -68,3 +69,16 @@ def test_scores_unipelt_and_rates_are_told(tmp_path: Path) -> None:
     assert "behind on 1; on average -3.0 points" in said
     assert "0.333 times in 4 cases, 1 times in 0 cases" in said  # a variant has no prior of its own
     assert "| `lora` | 0.002 | × 0.333 | – | – |" in lines
+
+
+def test_a_rate_counts_as_chosen_once_all_were_tried(tmp_path: Path) -> None:
+    write(tmp_path, "subj", {"lora": (0.80, 0.82, 0.84)})
+    file = tmp_path / "minilm-l6" / "subj.jsonl"
+    whole = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    highest = METHODS.get("lora").learning_rate.median * SUITE.rates[-1]
+    some = [line for line in whole if f'"learning_rate": {highest:.3g},' not in line]
+    assert len(some) == len(whole) - 1
+    file.write_text("".join(some), encoding="utf-8")
+    lines = list(comparison(tmp_path))
+    assert "- `lora`, subj: 1 of 3 rates not trained yet" in lines
+    assert "Not trained yet." in lines[lines.index("## Learning rates") :]
