@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autopeft.tuner.config import AutoPeftConfig
+    from autopeft.tuner.delivery import delivered
     from autopeft.tuner.gates import GateMean, gate_means, reading_gates
     from autopeft.tuner.layer import DeltaLayer
     from autopeft.tuner.model import DeltaModel, draw_from, parts_of
-    from autopeft.tuner.native import delivered
     from autopeft.tuner.pack import Pack, PackLayer
 
 _HOMES = {
@@ -31,7 +31,7 @@ _HOMES = {
     "GateMean": "gates",
     "Pack": "pack",
     "PackLayer": "pack",
-    "delivered": "native",
+    "delivered": "delivery",
     "draw_from": "model",
     "gate_means": "gates",
     "parts_of": "model",

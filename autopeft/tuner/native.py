@@ -1,16 +1,16 @@
-"""The form in which an adapter is delivered: plain peft where peft has the method.
+"""What peft has a method for, as a plain adapter of peft.
 
 A low-rank update is peft's LoRA, also where it began within the weight or its magnitude is apart; a
 scale is its IA3, a norm its LN tuning, an offset to every bias its LoRA with ``bias="all"``; and so
-on, see `_NATIVE`. Whatever is gated, or mixed, or has no counterpart, stays ours; there a
-prefix loses its re-parametrisation, which only training needs.
+on, see `_FORMS`. An adapter of peft has one setting for all modules, so parts with unequal settings
+have no such form, nor have parts that are gated, mixed or share weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from peft import (
     IA3Config,
@@ -22,275 +22,208 @@ from peft import (
     VeraConfig,
 )
 from peft.utils.constants import DUMMY_TARGET_MODULES
-from torch import Tensor, nn
+from torch import Tensor
 
 from autopeft.deltas import Part
-from autopeft.deltas.bias import Bias
-from autopeft.deltas.delta import Delta, transposed
-from autopeft.deltas.hadamard import Hadamard
-from autopeft.deltas.kronecker_product import KroneckerProduct
-from autopeft.deltas.low_rank import LowRank
-from autopeft.deltas.low_rank_within import LowRankWithin
-from autopeft.deltas.mixed_prompt import MixedPrompt
-from autopeft.deltas.norm import Norm
-from autopeft.deltas.prefix import Prefix
-from autopeft.deltas.random_projection import RandomProjection
-from autopeft.deltas.scale import Scale
-from autopeft.deltas.verbaliser import Verbaliser
-from autopeft.deltas.weight_decomposed import WeightDecomposed
-from autopeft.tuner.config import AutoPeftConfig
-from autopeft.tuner.layer import DeltaLayer
+from autopeft.deltas.delta import transposed
 
-State = dict[str, Tensor]
-Placed = Sequence[tuple[Part, Delta, nn.Module]]
-"""Every part with its delta and the frozen module it sits at."""
-
-_ROOT = "base_model.model."
+State = Mapping[str, Tensor]
 
 
-def delivered(model: Any, state: Mapping[str, Tensor]) -> tuple[PeftConfig, State]:
-    """Return the configuration and the weights under which an adapted model is written.
+class Placed(NamedTuple):
+    """A part with its delta and the frozen module it sits at."""
+
+    part: Part
+    delta: Any
+    base: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """How parts of one kind of delta are written.
 
     Args:
-        model: a `peft.PeftModel` with our adapter ``default``.
-        state: what peft would write of it.
+        config: of the adapter, from all parts.
+        weights: of a part, by what peft calls them at its module.
+        shared: weights that are no module's, from any part.
+        own: settings in which the parts may differ.
     """
-    config: AutoPeftConfig = model.peft_config["default"]
-    placed = _placed(model, config)
-    if is_native(config.placed()):
-        made = _NATIVE[placed[0][0].delta](placed)
-        if made is not None:
-            named, weights = made
-            named.modules_to_save = config.modules_to_save
-            named.task_type, named.base_model_name_or_path = config.task_type, _base(config)
-            return named, {**_of_head(state), **weights}
-    return _settled(config, placed, state)
+
+    config: Callable[[Sequence[Placed]], PeftConfig]
+    weights: Callable[[Placed], State]
+    shared: Callable[[Placed], State] = lambda _one: {}
+    own: frozenset[str] = frozenset()
+
+    def fits(self, parts: Sequence[Part]) -> bool:
+        """Return whether parts are equal in all that peft has one setting for."""
+        return all(self._set(part) == self._set(parts[0]) for part in parts)
+
+    def _set(self, part: Part) -> tuple[float, dict[str, Any]]:
+        return part.dropout, {k: v for k, v in part.settings.items() if k not in self.own}
 
 
-def is_native(parts: Sequence[Part]) -> bool:
-    """Return whether parts of these kinds are delivered as a plain peft adapter."""
-    kinds = {part.delta for part in parts}
-    return (
-        len(kinds) == 1 and kinds <= _NATIVE.keys() and not any(p.gate or p.shares for p in parts)
-    )
+def native(placed: Sequence[Placed]) -> tuple[PeftConfig, dict[str, Tensor]] | None:
+    """Return the configuration and the weights of a plain peft adapter, None where there is none.
 
-
-def _placed(model: Any, config: AutoPeftConfig) -> Placed:
-    found: list[tuple[Part, Delta, nn.Module]] = []
-    layers = {m.name: m for m in model.modules() if isinstance(m, DeltaLayer)}
-    for name in dict.fromkeys(part.module for part in config.placed()):
-        layer = layers[name]
-        base = layer.get_base_layer()
-        found += [(actor.part, actor.delta, base) for actor in layer.deltas().actors]
-    return found
-
-
-def _base(config: AutoPeftConfig) -> str | None:
-    name: str | None = config.base_model_name_or_path
-    return name
-
-
-def _of_head(state: Mapping[str, Tensor]) -> State:
-    return {name: value for name, value in state.items() if ".autopeft_" not in name}
-
-
-def _lora(placed: Placed) -> tuple[PeftConfig, State] | None:
-    settings = _equal_settings(placed)
-    if settings is None:
+    The names of the weights begin at the model that peft wraps.
+    """
+    parts = [one.part for one in placed]
+    form = _FORMS.get(parts[0].delta)
+    if form is None or any(p.delta != parts[0].delta or p.gate or p.shares for p in parts):
         return None
-    rank = int(settings["r"])
-    config = LoraConfig(
+    if not form.fits(parts):
+        return None
+    weights = dict(form.shared(placed[0]))
+    for one in placed:
+        found = form.weights(one)
+        weights |= {f"model.{one.part.module}.{name}": value for name, value in found.items()}
+    return form.config(placed), {name: value.detach() for name, value in weights.items()}
+
+
+def _modules(placed: Sequence[Placed]) -> list[str]:
+    return [one.part.module for one in placed]
+
+
+def _transposed(placed: Sequence[Placed]) -> bool:
+    return any(transposed(one.base) for one in placed)
+
+
+def _lora_config(placed: Sequence[Placed], *, dora: bool = False) -> PeftConfig:
+    part = placed[0].part
+    rank = int(part.settings["r"])
+    return LoraConfig(
         r=rank,
-        lora_alpha=settings.get("alpha", rank) if settings.get("scaled", True) else rank,
-        lora_dropout=placed[0][0].dropout,
-        use_rslora=bool(settings.get("rslora", False)),
+        lora_alpha=part.settings.get("alpha", rank) if part.settings.get("scaled", True) else rank,
+        lora_dropout=part.dropout,
+        use_rslora=bool(part.settings.get("rslora", False)),
+        use_dora=dora,
         fan_in_fan_out=_transposed(placed),
         target_modules=_modules(placed),
     )
-    weights: State = {}
-    for part, delta, _ in placed:
-        assert isinstance(delta, LowRank | WeightDecomposed)
-        weights[f"{_ROOT}{part.module}.lora_A.weight"] = delta.a.detach()
-        weights[f"{_ROOT}{part.module}.lora_B.weight"] = delta.b.detach()
-    return config, weights
 
 
-def _dora(placed: Placed) -> tuple[PeftConfig, State] | None:
-    made = _lora(placed)
-    if made is None:
-        return None
-    config, weights = made
-    config.use_dora = True
-    for part, delta, _ in placed:
-        assert isinstance(delta, WeightDecomposed)
-        weights[f"{_ROOT}{part.module}.lora_magnitude_vector"] = delta.magnitude.detach()
-    return config, weights
+def _dora_config(placed: Sequence[Placed]) -> PeftConfig:
+    return _lora_config(placed, dora=True)
 
 
-def _lora_within(placed: Placed) -> tuple[PeftConfig, State] | None:
+def _lora_within_config(placed: Sequence[Placed]) -> PeftConfig:
     """Return a LoRA of twice the rank; α doubles with it, so that the scale stays."""
-    settings = _equal_settings(placed)
-    if settings is None:
-        return None
-    config = LoraConfig(
+    settings = placed[0].part.settings
+    return LoraConfig(
         r=2 * int(settings["r"]),
         lora_alpha=2 * settings["alpha"],
         fan_in_fan_out=_transposed(placed),
         target_modules=_modules(placed),
     )
-    weights: State = {}
-    for part, delta, _ in placed:
-        assert isinstance(delta, LowRankWithin)
-        a, b = delta.doubled()
-        weights[f"{_ROOT}{part.module}.lora_A.weight"] = a.detach()
-        weights[f"{_ROOT}{part.module}.lora_B.weight"] = b.detach()
-    return config, weights
 
 
-def _vera(placed: Placed) -> tuple[PeftConfig, State] | None:
+def _vera_config(placed: Sequence[Placed]) -> PeftConfig:
     """Return a VeRA with its projections, so that any version of torch can load it."""
-    settings = _equal_settings(placed)
-    if settings is None:
-        return None
-    config = VeraConfig(
+    settings = placed[0].part.settings
+    return VeraConfig(
         r=int(settings["r"]),
         d_initial=settings["d_initial"],
         save_projection=True,
         fan_in_fan_out=_transposed(placed),
         target_modules=_modules(placed),
     )
-    weights: State = {}
-    for part, delta, _ in placed:
-        assert isinstance(delta, RandomProjection)
-        weights["base_model.vera_A"], weights["base_model.vera_B"] = delta.projections()
-        weights[f"{_ROOT}{part.module}.vera_lambda_d"] = delta.d.detach()
-        weights[f"{_ROOT}{part.module}.vera_lambda_b"] = delta.b.detach()
-    return config, weights
 
 
-def _loha(placed: Placed) -> tuple[PeftConfig, State] | None:
-    settings = _equal_settings(placed)
-    if settings is None:
-        return None
-    config = LoHaConfig(
+def _loha_config(placed: Sequence[Placed]) -> PeftConfig:
+    settings = placed[0].part.settings
+    return LoHaConfig(
         r=int(settings["r"]), alpha=settings["alpha"], target_modules=_modules(placed)
     )
-    weights: State = {}
-    for part, delta, _ in placed:
-        assert isinstance(delta, Hadamard)
-        key = f"{_ROOT}{part.module}.hada_w"
-        weights[f"{key}1_a"], weights[f"{key}1_b"] = delta.b1.detach(), delta.a1.detach()
-        weights[f"{key}2_a"], weights[f"{key}2_b"] = delta.b2.detach(), delta.a2.detach()
-    return config, weights
 
 
-def _lokr(placed: Placed) -> tuple[PeftConfig, State] | None:
-    first = placed[0][0].settings
-    named = ("r", "alpha", "factor")
-    if any(part.settings[name] != first[name] for part, _, _ in placed for name in named):
-        return None
-    config = LoKrConfig(
-        r=int(first["r"]),
-        alpha=first["alpha"],
-        decompose_factor=int(first["factor"]),
+def _lokr_config(placed: Sequence[Placed]) -> PeftConfig:
+    settings = placed[0].part.settings
+    return LoKrConfig(
+        r=int(settings["r"]),
+        alpha=settings["alpha"],
+        decompose_factor=int(settings["factor"]),
         target_modules=_modules(placed),
     )
-    weights: State = {}
-    for part, delta, _ in placed:
-        assert isinstance(delta, KroneckerProduct)
-        key = f"{_ROOT}{part.module}.lokr_w"
-        names = {"u": "1", "v": "2", "b": "2_a", "a": "2_b"}
-        for name, value in delta.named_parameters():
-            weights[f"{key}{names[name]}"] = value.detach()
-    return config, weights
 
 
-def _equal_settings(placed: Placed) -> Mapping[str, Any] | None:
-    """Return the settings that all parts have, None if they or the dropout differ."""
-    first = placed[0][0]
-    differ = any(p.settings != first.settings or p.dropout != first.dropout for p, _, _ in placed)
-    return None if differ else first.settings
-
-
-def _ia3(placed: Placed) -> tuple[PeftConfig, State]:
-    inner = [part.module for part, _, _ in placed if part.changes == "input"]
-    config = IA3Config(
+def _ia3_config(placed: Sequence[Placed]) -> PeftConfig:
+    return IA3Config(
         target_modules=_modules(placed),
-        feedforward_modules=inner,
+        feedforward_modules=[one.part.module for one in placed if one.part.changes == "input"],
         fan_in_fan_out=_transposed(placed),
     )
-    weights: State = {}
-    for part, delta, _ in placed:
-        assert isinstance(delta, Scale)
-        shape = (1, -1) if part.changes == "input" else (-1, 1)
-        weights[f"{_ROOT}{part.module}.ia3_l"] = delta.factors.detach().view(shape)
-    return config, weights
 
 
-def _ln_tuning(placed: Placed) -> tuple[PeftConfig, State]:
-    weights: State = {}
-    for part, delta, base in placed:
-        assert isinstance(delta, Norm)
-        key = f"{_ROOT}{part.module}.ln_tuning_layers"
-        bias = getattr(base, "bias", None)
-        weight, new_bias = delta.folded(base.weight, bias)  # type: ignore[arg-type]
-        weights[f"{key}.weight"] = weight.detach()
-        if new_bias is not None:
-            weights[f"{key}.bias"] = new_bias.detach()
-    return LNTuningConfig(target_modules=_modules(placed)), weights
+def _ln_tuning_config(placed: Sequence[Placed]) -> PeftConfig:
+    return LNTuningConfig(target_modules=_modules(placed))
 
 
-def _bitfit(placed: Placed) -> tuple[PeftConfig, State]:
-    weights: State = {}
-    for part, delta, base in placed:
-        assert isinstance(delta, Bias) and isinstance(base.bias, Tensor)
-        weights[f"{_ROOT}{part.module}.bias"] = (base.bias + delta.offset).detach()
-    return LoraConfig(r=1, bias="all", target_modules=DUMMY_TARGET_MODULES), weights
+def _bitfit_config(_placed: Sequence[Placed]) -> PeftConfig:
+    return LoraConfig(r=1, bias="all", target_modules=DUMMY_TARGET_MODULES)
 
 
-_NATIVE: dict[str, Callable[[Placed], tuple[PeftConfig, State] | None]] = {
-    "low_rank": _lora,
-    "low_rank_within": _lora_within,
-    "weight_decomposed": _dora,
-    "random_projection": _vera,
-    "hadamard": _loha,
-    "kronecker_product": _lokr,
-    "scale": _ia3,
-    "norm": _ln_tuning,
-    "bias": _bitfit,
+def _lora(one: Placed) -> State:
+    return {"lora_A.weight": one.delta.a, "lora_B.weight": one.delta.b}
+
+
+def _dora(one: Placed) -> State:
+    return {**_lora(one), "lora_magnitude_vector": one.delta.magnitude}
+
+
+def _lora_within(one: Placed) -> State:
+    a, b = one.delta.doubled()
+    return {"lora_A.weight": a, "lora_B.weight": b}
+
+
+def _vera(one: Placed) -> State:
+    return {"vera_lambda_d": one.delta.d, "vera_lambda_b": one.delta.b}
+
+
+def _vera_projections(one: Placed) -> State:
+    a, b = one.delta.projections()
+    return {"vera_A": a, "vera_B": b}
+
+
+def _loha(one: Placed) -> State:
+    delta = one.delta
+    return {
+        "hada_w1_a": delta.b1,
+        "hada_w1_b": delta.a1,
+        "hada_w2_a": delta.b2,
+        "hada_w2_b": delta.a2,
+    }
+
+
+def _lokr(one: Placed) -> State:
+    names = {"u": "lokr_w1", "v": "lokr_w2", "b": "lokr_w2_a", "a": "lokr_w2_b"}
+    return {names[name]: value for name, value in one.delta.named_parameters()}
+
+
+def _ia3(one: Placed) -> State:
+    shape = (1, -1) if one.part.changes == "input" else (-1, 1)
+    return {"ia3_l": one.delta.factors.view(shape)}
+
+
+def _ln_tuning(one: Placed) -> State:
+    weight, bias = one.delta.folded(one.base.weight, getattr(one.base, "bias", None))
+    found = {"ln_tuning_layers.weight": weight}
+    return found if bias is None else {**found, "ln_tuning_layers.bias": bias}
+
+
+def _bitfit(one: Placed) -> State:
+    return {"bias": one.base.bias + one.delta.offset}
+
+
+_FORMS: Mapping[str, _Form] = {
+    "low_rank": _Form(config=_lora_config, weights=_lora),
+    "low_rank_within": _Form(config=_lora_within_config, weights=_lora_within),
+    "weight_decomposed": _Form(config=_dora_config, weights=_dora),
+    "random_projection": _Form(config=_vera_config, weights=_vera, shared=_vera_projections),
+    "hadamard": _Form(config=_loha_config, weights=_loha),
+    "kronecker_product": _Form(
+        config=_lokr_config, weights=_lokr, own=frozenset({"rows", "columns", "low"})
+    ),
+    "scale": _Form(config=_ia3_config, weights=_ia3),
+    "norm": _Form(config=_ln_tuning_config, weights=_ln_tuning, own=frozenset({"bias"})),
+    "bias": _Form(config=_bitfit_config, weights=_bitfit),
 }
-
-
-def _settled(
-    config: AutoPeftConfig, placed: Placed, state: Mapping[str, Tensor]
-) -> tuple[PeftConfig, State]:
-    """Return our own form, with what only training needs left out."""
-    weights = {name: value.detach() for name, value in state.items()}
-    parts = []
-    seen: dict[str, int] = {}
-    for part, delta, _ in placed:
-        index = seen[part.module] = seen.get(part.module, -1) + 1
-        if isinstance(delta, Prefix) and part.settings.get("inner"):
-            key = f"{_ROOT}{part.module}.autopeft_deltas.deltas.{index}."
-            weights = {name: value for name, value in weights.items() if not name.startswith(key)}
-            weights |= {f"{key}{name}": value for name, value in delta.settled().items()}
-            part = replace(part, settings={"tokens": part.settings["tokens"]})
-        if isinstance(delta, MixedPrompt | Verbaliser):
-            part = replace(part, settings=delta.settled(part.settings))
-        parts.append(part.to_json())
-    made = AutoPeftConfig(
-        method=config.method,
-        parts=parts,
-        modules_to_save=config.modules_to_save,
-        task_type=config.task_type,
-        base_model_name_or_path=_base(config),
-    )
-    return made, weights
-
-
-def _modules(placed: Placed) -> list[str]:
-    return [part.module for part, _, _ in placed]
-
-
-def _transposed(placed: Placed) -> bool:
-    return any(transposed(base) for _, _, base in placed)
