@@ -140,6 +140,7 @@ def search(
 ) -> None:
     """Find and deliver the best model for a data set."""
     from autopeft.api.interrupt import Interrupted
+    from autopeft.api.opened import Opened
     from autopeft.api.searching import Searching
     from autopeft.report import summary, table
 
@@ -151,12 +152,12 @@ def search(
     with (
         exit_codes(),
         _screen(config, form) as screen,
-        Searching(data, config, screen) as searching,
+        Opened(data, config, screen) as opened,
     ):
         try:
-            result = searching.run()
+            result = Searching(opened).result()
         except Interrupted as stop:
-            screen.say(summary.interrupted(str(stop), searching.rows(), str(searching.path)))
+            screen.say(summary.interrupted(str(stop), opened.rows(), str(opened.path)))
             raise
     console = terminal()
     if form == "table":
@@ -167,7 +168,7 @@ def search(
             finalists=[dataclasses.asdict(row) for row in result.choice.finalists],
             untrained_test_score=result.choice.untrained_test_score,
             rows=result.leaderboard(),
-            lost=searching.failures(),
+            lost=opened.failures(),
             load_code=result.load_code(),
             folder=str(result.folder),
         )

@@ -14,7 +14,7 @@ import typer.main
 
 import autopeft
 from autopeft import cli
-from autopeft.api import searching
+from autopeft.api import opened
 from autopeft.config import SearchConfig
 from autopeft.errors import NoCandidateError
 from autopeft.methods import METHODS
@@ -183,7 +183,7 @@ def test_a_traceback_is_shown_on_request_only(
     def fail(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(searching, "Searching", fail)
+    monkeypatch.setattr(opened, "Opened", fail)
     done = command("search", "a.csv", "--model", "m", *(["--debug"] if debug else []))
     assert done.code == 1
     assert said in done.err

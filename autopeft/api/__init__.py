@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from autopeft.api.opened import Opened
 from autopeft.api.result import SearchResult
 from autopeft.api.searching import Searching
 from autopeft.config import SearchConfig
@@ -36,8 +37,8 @@ def search(
     """
     config = SearchConfig.build(**settings)
     shown = screen or (PlainScreen() if verbose else SilentScreen())
-    with Searching(data, config, shown) as searching:
-        return searching.run()
+    with Opened(data, config, shown) as opened:
+        return Searching(opened).result()
 
 
 def load(folder: str | Path, *, model: str | None = None) -> TunedModel:

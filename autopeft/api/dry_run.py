@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autopeft.api.estimate import estimate_bytes, expected_seconds
-from autopeft.api.searching import Searching
+from autopeft.api.opened import Opened
 from autopeft.config import SearchConfig
 from autopeft.records import Candidate
 from autopeft.report.screen import Screen
@@ -32,10 +32,10 @@ def dry_run(
     """
     with tempfile.TemporaryDirectory(prefix="autopeft-dry-run-") as folder:
         config = dataclasses.replace(config, output=Path(folder) / "run")
-        with Searching(data, config, screen) as searching:
-            about, space = searching.narrowed()
-            settings = dataclasses.replace(searching.config, output=None).to_json()
-            problem, earlier = searching.prepared.problem, searching.earlier
+        with Opened(data, config, screen) as opened:
+            about, space = opened.narrowed()
+            settings = dataclasses.replace(opened.config, output=None).to_json()
+            problem, earlier = opened.prepared.problem, opened.earlier
     settings |= {"task": problem.task, "metric": problem.metric, "text": problem.columns.text}
     settings |= {"text_pair": problem.columns.text_pair, "label": problem.columns.label}
     found = {**references(space)}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autopeft.api.opened import Opened
 from autopeft.api.pool import Job
-from autopeft.api.searching import Searching
 from autopeft.api.trials import show_progress
 from autopeft.config import SearchConfig
 from autopeft.errors import ConfigError, NoCandidateError, suggestion
@@ -92,8 +92,8 @@ def gates(
         config = SearchConfig.build(
             **settings, methods=("mixture",), output=Path(folder) / "run", workers=1
         )
-        with Searching(data, config, shown) as searching:
-            space = searching.narrowed()[1]
+        with Opened(data, config, shown) as opened:
+            space = opened.narrowed()[1]
             candidate = _candidate(space, parts, epochs)
             count = space.count(candidate)
             shown.say(f"gates   {candidate.describe()}: {count:,} parameters")
@@ -105,8 +105,8 @@ def gates(
                 rungs=(1.0,),
                 artifact=Path(folder) / "artifact",
             )
-            searching.train(job, watcher)
-            metric = searching.prepared.problem.metric
+            opened.train(job, watcher)
+            metric = opened.prepared.problem.metric
     assert watcher.outcome is not None and space.shape is not None
     info, found = METHODS.get(candidate.method), tuple(watcher.outcome["gates"])
     assert info.recipe is not None

@@ -13,8 +13,8 @@ import pytest
 
 from autopeft.api import page
 from autopeft.api.facts import command
+from autopeft.api.opened import Opened
 from autopeft.api.page import PAGE, read_view, write_page
-from autopeft.api.searching import Searching
 from autopeft.config import SearchConfig
 from autopeft.errors import RunFolderError
 from tests.command import in_this_process
@@ -100,11 +100,11 @@ def test_a_page_that_cannot_be_made_costs_a_search_a_warning_and_nothing_else(
 
     said: list[str] = []
     monkeypatch.setattr(page, "render", broken)
-    searching = SimpleNamespace(path=run, screen=SimpleNamespace(say=said.append))
-    Searching._write_page(searching)
+    opened = SimpleNamespace(path=run, screen=SimpleNamespace(say=said.append))
+    Opened._write_page(opened)
     assert said == ["warning: no report.html: ValueError: no ink"]
     monkeypatch.setitem(sys.modules, "autopeft.api.page", None)
-    Searching._write_page(searching)
+    Opened._write_page(opened)
     assert said[1].startswith("warning: no report.html: ModuleNotFoundError")
 
 

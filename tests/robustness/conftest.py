@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from autopeft.api import SearchResult, search, searching
+from autopeft.api import SearchResult, opened, search
 from autopeft.report.screen import SilentScreen
 from tests.nursery import Nursery
 from tests.robustness.run import write_data, write_space
@@ -53,7 +53,7 @@ def training_process(nursery: Nursery) -> TrainingProcess:
     @contextmanager
     def patched(**environment: str) -> Iterator[pytest.MonkeyPatch]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(searching, "WORK", "tests.robustness.worker:work")
+            patch.setattr(opened, "WORK", "tests.robustness.worker:work")
             nursery.fork_workers(patch)
             for name, value in environment.items():
                 patch.setenv(name, value)

@@ -4,11 +4,11 @@ import os
 from functools import partial
 
 from autopeft import supervisor
-from autopeft.api import searching
+from autopeft.api import opened
 from autopeft.cli import main
 from tests.nursery import SOCKET, Forked
 
-searching.WORK = "tests.robustness.worker:work"
+opened.WORK = "tests.robustness.worker:work"
 if SOCKET in os.environ:
     supervisor.spawn = partial(Forked, os.environ[SOCKET])
 

@@ -13,8 +13,8 @@ import pytest
 
 from autopeft.api import load
 from autopeft.api.earlier import best_of_runs
+from autopeft.api.opened import Opened
 from autopeft.api.reading import read_leaderboard
-from autopeft.api.searching import Searching
 from autopeft.config import SearchConfig
 from autopeft.errors import ModelError, RunFolderError
 from autopeft.report.screen import SilentScreen
@@ -146,8 +146,8 @@ def test_another_run_in_the_folder_is_refused_with_the_difference(
 def test_fork_begins_beside_it(copied: Settings) -> None:
     data = copied.pop("data")
     config = SearchConfig.build(**copied, fork=True, seed=5)
-    with Searching(data, config, SilentScreen()) as searching:
-        assert searching.path == Path(copied["output"] + "-2")
+    with Opened(data, config, SilentScreen()) as forked:
+        assert forked.path == Path(copied["output"] + "-2")
 
 
 def test_second_supervisor_is_refused_by_name(copied: Settings) -> None:
