@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from autopeft.api.packs import take_pack
 from autopeft.methods.packing import PackKey
 from autopeft.records import Candidate
 from autopeft.search.convergence import COHORT
@@ -46,15 +47,12 @@ class Cohorts:
             self._waiting = sorted(asked, key=lambda one: one.candidate.method != HEAD_METHOD)
         if not self._waiting:
             return []
-        first = self._waiting.pop(0)
-        pack, key = [first], self._key_of(first)
-        for proposal in list(self._waiting):
-            together = [one.candidate for one in (*pack, proposal)]
-            alike = key is not None and self._key_of(proposal) == key
-            if alike and len(pack) < size and self._fits(together):
-                self._waiting.remove(proposal)
-                pack.append(proposal)
-        return pack
+        return take_pack(
+            self._waiting,
+            size,
+            key=self._key_of,
+            fits=lambda some: self._fits([one.candidate for one in some]),
+        )
 
     def give_up(self) -> None:
         """Take back the proposals that nobody will train."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from autopeft.api.judge import Judge
+from autopeft.api.packs import take_pack
 from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
 from autopeft.api.trials import outcome_line, show_progress
 from autopeft.api.weights import whole
+from autopeft.methods.packing import PackKey
 from autopeft.records import Cause, RungPoint, TrialRecord
 
 _MARGIN_OF_A_PACK = 1.2  # cut short, a pack loses all that it holds
@@ -143,27 +145,23 @@ class Finals:
         """Yield what fits in the time left; at most so many of one seed share a pass."""
         waiting = list(missing)
         while waiting:
-            first = waiting.pop(0)
-            if not self._clock.fits(first.candidate):
+            if not self._clock.fits(waiting[0].candidate):
+                waiting.pop(0)
                 self.skipped += 1
                 continue
-            pack = [first]
-            for job in list(waiting):
-                if len(pack) < most and self._joins(job, pack):
-                    waiting.remove(job)
-                    pack.append(job)
+            pack = take_pack(waiting, most, key=self._key_of, fits=self._fit)
             yield [replace(job, limit_seconds=self._clock.left_seconds) for job in pack]
 
-    def _joins(self, job: Job, pack: list[Job]) -> bool:
-        """Return whether a job can share the pass of others, and there is time for all."""
+    def _key_of(self, job: Job) -> tuple[int, PackKey] | None:
+        """Return what jobs have in common that can share a pass: the data order too."""
         key = self._sitting.pack_key(job.candidate)
-        together = [one.candidate for one in (*pack, job)]
-        return (
-            key is not None
-            and job.seed == pack[0].seed
-            and key == self._sitting.pack_key(pack[0].candidate)
-            and self._sitting.pack_fits(together)
-            and self._clock.fits(*together, margin=_MARGIN_OF_A_PACK)
+        return None if key is None else (job.seed, key)
+
+    def _fit(self, jobs: Sequence[Job]) -> bool:
+        """Return whether there is memory and time for all in one pass."""
+        together = [job.candidate for job in jobs]
+        return self._sitting.pack_fits(together) and self._clock.fits(
+            *together, margin=_MARGIN_OF_A_PACK
         )
 
     def started(self, job: Job) -> None:

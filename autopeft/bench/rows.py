@@ -60,30 +60,40 @@ class Rows:
         }
 
 
-def take(task: str, data: str, *, examples: int, selection: int, test: int) -> Rows:
+def take(
+    task: str,
+    data: str,
+    *,
+    examples: int | None,
+    selection: int | None,
+    test: int | None,
+    seed: int = SEED,
+) -> Rows:
     """Take samples of a data set, stratified by class; of a smaller split, all rows.
 
     Args:
         task: its name in results.
         data: ``demo``, ``demo:bbc``, a file, or a folder with a file per split.
-        examples: rows to train on.
+        examples: rows to train on; None takes all, as of the other splits.
         selection: rows to select by.
         test: rows to test on.
+        seed: of samples and splits.
 
     Raises:
         DataError: it cannot be read or used.
     """
-    source = demo_source(data, SEED) if data in DEMOS else load(data)
+    source = demo_source(data, seed) if data in DEMOS else load(data)
     problem = infer(source)
-    prepared = prepare(source, problem, seed=SEED)
+    prepared = prepare(source, problem, seed=seed)
     wanted = {"train": examples, "selection": selection, "test": test}
     return Rows(
         task=task,
         problem=problem,
         digest=source.digest,
         splits={
-            name: sample(getattr(prepared, name), size, "label", SEED)
+            name: rows if size is None else sample(rows, size, "label", seed)
             for name, size in wanted.items()
+            for rows in [getattr(prepared, name)]
         },
     )
 

@@ -11,13 +11,9 @@ import numpy as np
 from datasets import load_from_disk
 
 from autopeft.api.opening import MOST_TOKENS
-from autopeft.data.demo import DEMOS, demo_source
-from autopeft.data.load import load
-from autopeft.data.split import sample
+from autopeft.bench.rows import take
 from autopeft.methods import METHODS
 from autopeft.records import Candidate, Placement
-from autopeft.tasks.prepare import prepare
-from autopeft.tasks.problem import infer
 from autopeft.train.session import Setting
 
 BATCH_SIZE = 16
@@ -36,20 +32,14 @@ def save_splits(
         folder: gets a data set per split.
         others: rows of selection and of test: samples where there are more; None takes all.
     """
-    source = demo_source(data, seed) if data in DEMOS else load(data)
-    problem = infer(source, task="text-classification")
-    prepared = prepare(source, problem, seed=seed)
-    sizes = {"train": examples, "selection": others, "test": others}
-    for name, size in sizes.items():
-        rows = getattr(prepared, name)
-        kept = rows if size is None else sample(rows, size, "label", seed)
-        kept.save_to_disk(str(folder / name))
+    rows = take(Path(data).name, data, examples=examples, selection=others, test=others, seed=seed)
+    rows.save(folder)
     return Setting(
         data=str(folder),
         model=model,
-        task=problem.task,
-        labels=problem.labels,
-        metric="accuracy",
+        task=rows.problem.task,
+        labels=rows.problem.labels,
+        metric=rows.problem.metric,
         max_length=MOST_TOKENS,
     )
 
