@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,19 @@ class Bench:
                 for split, values in outputs.items()
             },
             "costs": outcome["costs"],
+            **({"gates": _rounded(outcome["gates"])} if outcome["gates"] else {}),
             "predicted": {
                 split: packed(session.task.predictions(values)) for split, values in outputs.items()
             },
         }
+
+
+def _rounded(gates: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return gates by layer and part, to four digits."""
+    return [
+        {**gate, "mean": round(gate["mean"], 4), "spread": round(gate["spread"], 4)}
+        for gate in gates
+    ]
 
 
 def packs(cells: Iterable[Cell], session: Session) -> Iterator[list[Cell]]:

@@ -13,6 +13,8 @@ import pytest
 from autopeft.bench.cells import Cell
 from autopeft.bench.rows import packed, take, unpacked
 from autopeft.bench.training import Bench, packs
+from autopeft.methods import METHODS
+from autopeft.methods.unipelt import BLOCKS
 from autopeft.records import Candidate, Placement
 from tests.train.toy import table
 
@@ -71,6 +73,27 @@ def test_a_failure_is_a_line(bench: Bench) -> None:
     assert line["state"] == "failed"
     assert line["cause"] in ("non-finite-loss", "constant-predictions")
     json.loads(bench.cells.file.read_text(encoding="utf-8").splitlines()[-1])
+
+
+def test_gates_are_kept(bench: Bench) -> None:
+    defaults = {name: knob.default for name, knob in METHODS.get("mixture").knobs.items()}
+    gated = Candidate(
+        method="mixture",
+        learning_rate=1e-2,
+        epochs=1,
+        knobs={**defaults, "serial": 2, "prefix": 0, "lora": 2, "gates": "own"},
+        placement=BLOCKS,
+    )
+    bench.train([Cell(gated, 0)], lambda *_: None)
+    line = bench.cells.get(Cell(gated, 0))
+    assert line is not None
+    layers = bench.session.delivered.shape.layers
+    assert {(gate["layer"], gate["part"]) for gate in line["gates"]} == {
+        (layer, part) for layer in range(layers) for part in ("serial", "lora_q", "lora_v")
+    }
+    assert all(0 < gate["mean"] < 1 and gate["spread"] >= 0 for gate in line["gates"])
+    plain = bench.cells.get(Cell(LORA, 0))
+    assert plain is not None and "gates" not in plain
 
 
 def test_packs_share_seed_and_lowest_layer(bench: Bench) -> None:
