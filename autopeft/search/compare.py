@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from autopeft.methods import METHODS
 from autopeft.records import RungPoint, TrialRecord, TrialState
 from autopeft.search.front import gain, size
 from autopeft.search.rungs import Entry, decide, slow_starter
+
+Compare = Callable[[int, RungPoint, Sequence[TrialRecord], bool], bool]
+"""What `goes_on` is: from a trial's number, what it reported, all records and the direction."""
 
 
 def goes_on(

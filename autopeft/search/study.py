@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from autopeft.errors import NoCandidateError
 from autopeft.records import Candidate, Cause, RungPoint, TrialRecord, TrialState, fingerprint
-from autopeft.search.compare import goes_on
+from autopeft.search.compare import Compare, goes_on
 from autopeft.search.front import size
 from autopeft.search.portfolio import portfolio, references
 from autopeft.search.rungs import SHARES
@@ -80,6 +80,7 @@ class Search:
             None if it is not.
         first: what is tried after the references, before the sampler is asked; by default
             `portfolio.portfolio`.
+        compare: says at a rung whether a trial goes on; by default `compare.goes_on`.
 
     Attributes:
         lost: records of trials that were running when the run was interrupted.
@@ -97,6 +98,7 @@ class Search:
         rungs: tuple[float, ...] = SHARES,
         limit: Callable[[Candidate], str | None] | None = None,
         first: Sequence[Candidate] | None = None,
+        compare: Compare = goes_on,
     ) -> None:
         self.trials = trials
         self.space = space
@@ -106,6 +108,7 @@ class Search:
         self._max_trials = max_trials
         self._rungs = rungs
         self._limit = limit or (lambda _candidate: None)
+        self._compare = compare
         self._first = portfolio(space) if first is None else list(first)
         self.lost = trials.recover()
 
@@ -167,7 +170,7 @@ class Search:
         return {
             number
             for number, point in points.items()
-            if point.share >= 1.0 or goes_on(number, point, records, self._higher_is_better)
+            if point.share >= 1.0 or self._compare(number, point, records, self._higher_is_better)
         }
 
     def finished(self, record: TrialRecord) -> bool:

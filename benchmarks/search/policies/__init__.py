@@ -49,6 +49,16 @@ ENTRANTS: Mapping[str, Entrant] = {
         about="autopeft's search, told nothing of other tasks", make=ours.plain, generic=False
     ),
     "ours-rungs": Entrant(about="ours, none stopped", make=ours.without_rungs, generic=False),
+    "ours:curves": Entrant(
+        about="ours, stopping by predicted ends of curves in place of ranks",
+        make=ours.with_curves,
+        generic=False,
+    ),
+    "ours+curves": Entrant(
+        about="ours, stopping by ranks and by predicted ends of curves",
+        make=ours.with_rungs_and_curves,
+        generic=False,
+    ),
     "ours+portfolio": Entrant(
         about="ours with a portfolio learnt on the other tasks",
         make=ours.with_portfolio,

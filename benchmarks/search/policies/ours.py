@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import optuna
 
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
+from autopeft.search.compare import Compare, goes_on
 from autopeft.search.portfolio import fitted, hand_made
 from autopeft.search.rungs import SHARES
 from autopeft.search.space import Space
 from autopeft.search.study import Proposal, Search
 from autopeft.store import TrialStore
+from benchmarks.search.policies.curves import both, likely
 from benchmarks.search.policies.learned import Knowledge, with_rates
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
@@ -26,6 +28,7 @@ class SearchPolicy:
         space: what it may propose.
         seed: of the search.
         rungs: epochs after which trainings are compared, the last one included.
+        compare: says at a rung whether a training goes on.
         first: the portfolio; None for one default per family, and not what is shipped: that may
             have been learnt on the very task.
     """
@@ -37,6 +40,7 @@ class SearchPolicy:
         seed: int,
         *,
         rungs: tuple[int, ...],
+        compare: Compare = goes_on,
         first: Sequence[Candidate] | None = None,
     ) -> None:
         higher = table.higher_is_better
@@ -49,6 +53,7 @@ class SearchPolicy:
             seed=seed,
             rungs=tuple(epoch / table.epochs for epoch in rungs),
             first=list(hand_made(space)) if first is None else first,
+            compare=compare,
         )
 
     def ask(self) -> Candidate | None:
@@ -107,6 +112,16 @@ def without_rungs(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolic
     return SearchPolicy(table, space, seed, rungs=(table.epochs,))
 
 
+def with_curves(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Stop what is unlikely to end on the front."""
+    return _policy(table, seed, compare=likely)
+
+
+def with_rungs_and_curves(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Stop also that."""
+    return _policy(table, seed, compare=both)
+
+
 def with_portfolio(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With a learnt portfolio."""
     return _policy(table, seed, first=knowledge.portfolio)
@@ -128,13 +143,15 @@ def _policy(
     *,
     knowledge: Knowledge | None = None,
     first: Sequence[Candidate] | None = None,
+    compare: Compare = goes_on,
 ) -> SearchPolicy:
     space = table.space
     if knowledge is not None:
         space = with_rates(space, knowledge.rates)
     if first is not None:
         first = list(fitted(first, space))
-    return SearchPolicy(table, space, seed, rungs=whole_epochs(table.epochs), first=first)
+    rungs = whole_epochs(table.epochs)
+    return SearchPolicy(table, space, seed, rungs=rungs, first=first, compare=compare)
 
 
 def whole_epochs(epochs: int) -> tuple[int, ...]:
