@@ -14,6 +14,7 @@ from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
 from autopeft.api.trials import outcome_line, show_progress
 from autopeft.api.weights import whole
+from autopeft.data.folds import fold_of
 from autopeft.methods.packing import PackKey
 from autopeft.records import Cause, RungPoint, TrialRecord
 
@@ -31,6 +32,10 @@ class Finals:
     choice any more drops out for good, and those that can share what is left: as many trainings as
     all finalists with `REPLICATES` seeds each would take. Where not even one further seed of each
     fits, the best of them get it.
+
+    Where selection is small, each further seed is trained and scored on another fold
+    (`autopeft.data.folds`). Then nobody drops out, and the head alone joins: means over different
+    rows could not be compared.
 
     Args:
         sitting: what the phases of a run share.
@@ -54,7 +59,7 @@ class Finals:
                 f"choice  time for further seeds of {self._size} of at most {FINALISTS} finalists"
             )
         final = self._sitting.finalists(self._size)
-        rivals = _rivals(final)
+        rivals = self._rivals(final)
         left = (REPLICATES - 1) * len(rivals)
         racing = rivals
         for seeds in range(1, MOST_SEEDS):
@@ -73,6 +78,8 @@ class Finals:
 
     def _racing(self, rivals: list[TrialRecord], seeds: int) -> list[TrialRecord]:
         """Return who still races when all have had so many seeds, the likeliest choice first."""
+        if self._sitting.folds > 1:
+            return rivals
         undecided = self._judge.undecided(rivals, seeds)
         by_number = {record.number: record for record in rivals}
         if not undecided:
@@ -100,11 +107,16 @@ class Finals:
         """Return how many finalists can all have a further seed in the time left."""
         left = self._clock.left_seconds
         for count in range(FINALISTS, 1, -1):
-            jobs = self._lacking(_rivals(self._sitting.finalists(count)), 1)
+            jobs = self._lacking(self._rivals(self._sitting.finalists(count)), 1)
             needed = sum(self._clock.estimate_seconds(job.candidate) or 0.0 for job in jobs)
             if left is None or needed <= left:
                 return count
         return 1
+
+    def _rivals(self, final: list[TrialRecord]) -> list[TrialRecord]:
+        """Return who races: all finalists, without folds not the head alone."""
+        folded = self._sitting.folds > 1
+        return [record for record in final if folded or record.origin != "head"]
 
     def _damaged(self, final: list[TrialRecord]) -> Iterator[Job]:
         """Yield what was trained, but whose weights are not whole any more."""
@@ -139,6 +151,7 @@ class Finals:
             seed=seed,
             rungs=(1.0,),
             artifact=self._sitting.folder / artifact_folder(record.number, seed),
+            fold=fold_of(seed - record.seed, self._sitting.folds),
         )
 
     def _packs(self, missing: list[Job], most: int) -> Iterator[Pack]:
@@ -202,11 +215,6 @@ class Finals:
         self._sitting.save()
         self._sitting.tell(record)
         self._screen.done(_key(job), f"{outcome_line(record)}, seed {job.seed}")
-
-
-def _rivals(final: list[TrialRecord]) -> list[TrialRecord]:
-    """Return the finalists without the head alone."""
-    return [record for record in final if record.origin != "head"]
 
 
 def _key(job: Job) -> int:

@@ -16,6 +16,7 @@ from autopeft.api.opening import WORKER_ENVIRONMENT
 from autopeft.api.record import artifact_folder
 from autopeft.api.result import ChoiceRecord, FinalRow
 from autopeft.data.cache import quiet
+from autopeft.data.folds import fold_of, folder_of
 from autopeft.errors import DeliveryError
 from autopeft.records import TrialRecord
 from autopeft.report.card import CardFacts, model_card
@@ -122,7 +123,8 @@ def hand_over(
     delivery.write(artifact, best, about)
     _write_front(run, choice, records, about)
     expected = str(artifact / "selection.npy")
-    selection, test = str(data / "selection"), str(data / "test")
+    fold = fold_of(choice.seed - record.seed, len(prepared.folds))
+    selection, test = str(folder_of(data, fold) / "selection"), str(data / "test")
     reply = fresh.ask(op="check", best=str(best), selection=selection, expected=expected)
     screen.say(
         f"checked  reloaded in a fresh process: outputs differ by at most {reply['difference']:.1g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from autopeft.api.weights import whole
+from autopeft.data.folds import fold_of
 from autopeft.records import TrialRecord, TrialState
 from autopeft.search.bootstrap import Replicate
 from autopeft.search.finalist import Choice, Finalist
@@ -34,7 +36,7 @@ class Judge:
         folder: the run folder, with every replicate's outputs on the selection split.
         problem: task and metric.
         space: what was searched.
-        targets: of the selection split.
+        targets: of the selection rows of each fold.
         train_targets: of the training split, for the score of a model that learnt nothing.
         within: how far below the best the choice may be.
         references_eligible: whether the default and the head alone may be chosen where the space
@@ -46,7 +48,7 @@ class Judge:
     folder: Path
     problem: Problem
     space: Space
-    targets: np.ndarray
+    targets: Sequence[np.ndarray]
     train_targets: np.ndarray
     within: str
     references_eligible: bool
@@ -57,10 +59,10 @@ class Judge:
         return choose(
             self._measured(final),
             self._resampled,
-            rows=len(self.targets),
+            rows=len(self._rows),
             higher_is_better=self._higher_is_better,
             within=self.within,
-            floor=untrained_score(self.problem, self.train_targets, self.targets),
+            floor=untrained_score(self.problem, self.train_targets, self._rows),
             percent=self.problem.metric in PERCENT,
             tried=self._tried(),
             seed=self.seed,
@@ -77,7 +79,7 @@ class Judge:
         return undecided(
             self._measured(final, seeds),
             self._resampled,
-            rows=len(self.targets),
+            rows=len(self._rows),
             higher_is_better=self._higher_is_better,
             allowed=tolerance(self.within),
             seed=self.seed,
@@ -87,13 +89,32 @@ class Judge:
     def _higher_is_better(self) -> bool:
         return METRICS.get(self.problem.metric).higher_is_better
 
+    @property
+    def _rows(self) -> np.ndarray:
+        """The targets of all folds, one after the other."""
+        return np.concatenate(self.targets)
+
     def _resampled(self, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return resampled(self.problem.metric, self.targets, predicted, weights)
+        return resampled(self.problem.metric, self._rows, predicted, weights)
 
     def _measured(self, final: Sequence[TrialRecord], seeds: int | None = None) -> list[Finalist]:
-        """Return the finalists of which some weights are whole."""
-        made = (self._finalist(record, seeds) for record in final)
-        return [finalist for finalist in made if finalist.replicates]
+        """Return the finalists of which some weights are whole.
+
+        Of several folds only those count that all were trained on.
+        """
+        made = [self._finalist(record, seeds) for record in final]
+        made = [finalist for finalist in made if finalist.replicates]
+        if len(self.targets) == 1 or not made:
+            return made
+        shared = set.intersection(*({r.seed for r in one.replicates} for one in made))
+        if not shared:
+            return made
+        return [
+            dataclasses.replace(
+                one, replicates=tuple(r for r in one.replicates if r.seed in shared)
+            )
+            for one in made
+        ]
 
     def _finalist(self, record: TrialRecord, seeds: int | None) -> Finalist:
         runs = [record, *self.trials.replicates(record.number)]
@@ -107,18 +128,29 @@ class Judge:
             fingerprint=record.candidate.fingerprint,
             artifact_bytes=record.costs.artifact_bytes,
             eligible=self.references_eligible or record.candidate.method in self.space.methods,
-            replicates=tuple(map(self._replicate, filter(self._usable, runs))),
+            replicates=tuple(
+                self._replicate(run, fold_of(run.seed - record.seed, len(self.targets)))
+                for run in runs
+                if self._usable(run)
+            ),
         )
 
     def _usable(self, run: TrialRecord) -> bool:
         return run.artifact is not None and whole(self.folder / run.artifact)
 
-    def _replicate(self, run: TrialRecord) -> Replicate:
+    def _replicate(self, run: TrialRecord, fold: int) -> Replicate:
         assert run.artifact is not None
         assert run.score is not None
         outputs = np.load(self.folder / run.artifact / "selection.npy", allow_pickle=False)
         predictions = TASKS.get(self.problem.task).predictions(outputs)
-        return Replicate(seed=run.seed, score=run.score, predictions=predictions)
+        if len(self.targets) == 1:
+            return Replicate(seed=run.seed, score=run.score, predictions=predictions)
+        start = sum(map(len, self.targets[:fold]))
+        here = slice(start, start + len(self.targets[fold]))
+        everywhere = np.zeros(len(self._rows), predictions.dtype)
+        seen = np.zeros(len(self._rows), np.bool_)
+        everywhere[here], seen[here] = predictions, True
+        return Replicate(seed=run.seed, score=run.score, predictions=everywhere, seen=seen)
 
     def _tried(self) -> list[Point]:
         """Return first scores and sizes of the trials that came to their end, the head apart."""

@@ -12,6 +12,7 @@ from typing import Any
 from autopeft.config import SearchConfig
 from autopeft.data.cache import quiet
 from autopeft.data.demo import DEMOS, LONG, demo_model, demo_source
+from autopeft.data.folds import folder_of
 from autopeft.data.load import load
 from autopeft.data.source import Source
 from autopeft.errors import ConfigError
@@ -124,14 +125,19 @@ def open_folder(
             prepared.problem.columns.label,
         ],
     }
+    if len(prepared.folds) > 1:
+        identity["folds"] = len(prepared.folds)
     if earlier:
         identity["learn_from"] = fingerprint([one.to_json() for one in earlier])
     path = config.output or Path("runs") / f"{source.name}-{fingerprint(identity)}"
     about = {"model": config.model, "data": source.origin, "versions": versions()}
     folder = RunFolder.open(path, identity=identity, details=about, fork=config.fork)
-    splits = {"train": prepared.train, "selection": prepared.selection, "test": prepared.test}
-    for name, dataset in splits.items():
-        target = folder.path / "data" / name
+    data = folder.path / "data"
+    splits = {data / "test": prepared.test}
+    for number, fold in enumerate(prepared.folds):
+        divided = folder_of(data, number)
+        splits |= {divided / "train": fold.train, divided / "selection": fold.selection}
+    for target, dataset in splits.items():
         if not (target / "state.json").is_file():
             with quiet():
                 dataset.save_to_disk(str(target))

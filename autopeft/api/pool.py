@@ -23,7 +23,7 @@ _FAILED_STARTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One training for a worker, alone or in a pack of one seed and one list of rungs.
+    """One training for a worker, alone or in a pack of one seed, fold and list of rungs.
 
     Args:
         number: of the trial; tells the jobs of a pack apart.
@@ -31,6 +31,7 @@ class Job:
         seed: of initialisation, dropout and data order.
         rungs: shares of the training at which the watcher is asked.
         artifact: folder for the trained adapter.
+        fold: that it is trained and scored on; see `autopeft.data.folds`.
         limit_seconds: training is cut at this time; None for never.
         keep: whether a training that was cut is finished with its best weights so far.
     """
@@ -40,6 +41,7 @@ class Job:
     seed: int
     rungs: tuple[float, ...]
     artifact: Path
+    fold: int = 0
     limit_seconds: float | None = None
     keep: bool = False
 
@@ -174,7 +176,8 @@ class Pool:
             watcher.started(job)
         first = pack[0]
         orders = [job.order() for job in pack]
-        worker.send({"op": "train", "jobs": orders, "seed": first.seed, "rungs": list(first.rungs)})
+        common = {"seed": first.seed, "fold": first.fold, "rungs": list(first.rungs)}
+        worker.send({"op": "train", "jobs": orders, **common})
 
     def _handle(self, event: Event | None, watcher: Watcher | None) -> None:
         if event is None or event.worker not in self._slots:

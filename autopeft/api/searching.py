@@ -120,6 +120,7 @@ class Searching:
             pack_size=int(about["plan"].get("pack", 1)),
             pack_key=partial(pack_key, shape=BackboneShape.from_json(about["shape"])),
             pack_fits=lambda some: fit_in_memory(some, space, about, self._config.max_memory),
+            folds=len(self._run.prepared.folds),
         )
 
     def _search(self, about: dict[str, Any], space: Space, sitting: Sitting) -> None:
@@ -192,7 +193,7 @@ class Searching:
             folder=self._run.path,
             problem=prepared.problem,
             space=space,
-            targets=np.asarray(prepared.selection["label"]),
+            targets=[np.asarray(fold.selection["label"]) for fold in prepared.folds],
             train_targets=np.asarray(prepared.train["label"]),
             within=self._config.within,
             references_eligible=self._config.methods is None,

@@ -34,6 +34,7 @@ class Sitting:
         pack_size: how many candidates may be trained in one pass.
         pack_key: what candidates of a pack have in common; None for one that goes alone.
         pack_fits: whether candidates fit in memory together.
+        folds: how many there are; see `autopeft.data.folds`.
     """
 
     trials: TrialStore
@@ -46,6 +47,7 @@ class Sitting:
     pack_size: int = 1
     pack_key: Callable[[Candidate], PackKey | None] = lambda _: None
     pack_fits: Callable[[Sequence[Candidate]], bool] = lambda _: True
+    folds: int = 1
 
     def finalists(self, count: int = FINALISTS) -> list[TrialRecord]:
         """Return at most `count` finalists so far, the best score first, then the references."""

@@ -28,11 +28,20 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Splits:
-    """Three disjoint data sets, and the decisions that made them."""
+    """Three disjoint data sets, and the decisions that made them.
+
+    Args:
+        train: to train on.
+        selection: to compare candidates on.
+        test: to be read once.
+        carved: which of them were not given.
+        notes: the decisions.
+    """
 
     train: Dataset
     selection: Dataset
     test: Dataset
+    carved: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -61,7 +70,7 @@ def split(
             class of selection or test that training lacks.
     """
     notes: list[str] = []
-    views = {name: _view(dataset, strata, inputs) for name, dataset in splits.items()}
+    views = {name: View.of(dataset, strata, inputs) for name, dataset in splits.items()}
     missing = [name for name in SPLITS[1:] if name not in splits]
     parts = dict(splits)
     if missing:
@@ -70,7 +79,9 @@ def split(
         views |= {name: views["train"].at(chosen) for name, chosen in rows.items()}
     _require_known(views, names)
     notes += _leaks(views)
-    return Splits(**{name: parts[name] for name in SPLITS}, notes=tuple(notes))
+    return Splits(
+        **{name: parts[name] for name in SPLITS}, carved=tuple(missing), notes=tuple(notes)
+    )
 
 
 def sample(dataset: Dataset, rows: int, strata: str | None, seed: int) -> Dataset:
@@ -100,16 +111,22 @@ def input_hashes(dataset: Dataset, inputs: Sequence[str]) -> Ints:
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class View:
     """All that splitting needs of N rows: their classes or floats (N,), and input hashes (N,)."""
 
     rows: int
     values: npt.NDArray[Any] | None
     hashes: Ints | None
 
-    def at(self, chosen: Ints) -> _View:
+    @classmethod
+    def of(cls, dataset: Dataset, strata: str | None, inputs: Sequence[str]) -> View:
+        """Return the view of a data set."""
+        hashes = input_hashes(dataset, inputs) if inputs else None
+        return cls(len(dataset), _values(dataset, strata), hashes)
+
+    def at(self, chosen: Ints) -> View:
         """Return the view of some of the rows."""
-        return _View(
+        return View(
             len(chosen),
             None if self.values is None else self.values[chosen],
             None if self.hashes is None else self.hashes[chosen],
@@ -133,11 +150,6 @@ class _View:
         return first[order].astype(np.int64), place[group].astype(np.int64)
 
 
-def _view(dataset: Dataset, strata: str | None, inputs: Sequence[str]) -> _View:
-    hashes = input_hashes(dataset, inputs) if inputs else None
-    return _View(len(dataset), _values(dataset, strata), hashes)
-
-
 def _values(dataset: Dataset, column: str | None) -> npt.NDArray[Any] | None:
     if column is None:
         return None
@@ -147,7 +159,7 @@ def _values(dataset: Dataset, column: str | None) -> npt.NDArray[Any] | None:
 
 
 def _carve(
-    train: _View,
+    train: View,
     missing: Sequence[str],
     seed: int,
     names: Sequence[str] | None,
@@ -193,7 +205,7 @@ def _listed(values: Sequence[Any], names: Sequence[str] | None) -> str:
     return shown + (f" and {more} more" if more > 0 else "")
 
 
-def _require_enough(train: _View, names: Sequence[str] | None, parts: int, distinct: int) -> None:
+def _require_enough(train: View, names: Sequence[str] | None, parts: int, distinct: int) -> None:
     least = max(parts, _MIN_ROWS)
     if distinct < least:
         raise DataError(
@@ -212,7 +224,7 @@ def _require_enough(train: _View, names: Sequence[str] | None, parts: int, disti
         )
 
 
-def _absent(train: _View, rows: Ints, name: str, names: Sequence[str] | None) -> list[str]:
+def _absent(train: View, rows: Ints, name: str, names: Sequence[str] | None) -> list[str]:
     """Say which classes have too few different examples to be in a carved split."""
     if train.classes is None:
         return []
@@ -221,7 +233,7 @@ def _absent(train: _View, rows: Ints, name: str, names: Sequence[str] | None) ->
     return [f"{name} has no example of {listed}: too few different ones"] if absent else []
 
 
-def _require_known(views: Mapping[str, _View], names: Sequence[str] | None) -> None:
+def _require_known(views: Mapping[str, View], names: Sequence[str] | None) -> None:
     """Raise for a class of selection or test that training lacks."""
     train = views["train"].classes
     for name in SPLITS[1:]:
@@ -238,7 +250,7 @@ def _require_known(views: Mapping[str, _View], names: Sequence[str] | None) -> N
             )
 
 
-def _leaks(views: Mapping[str, _View]) -> list[str]:
+def _leaks(views: Mapping[str, View]) -> list[str]:
     """Say how many held-out rows have the input of a row elsewhere."""
     notes = []
     for here, there in (("selection", "train"), ("test", "train"), ("test", "selection")):

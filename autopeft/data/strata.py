@@ -67,6 +67,17 @@ def deal(strata: Ints, held_out: tuple[int, ...], rng: np.random.Generator) -> I
     return parts
 
 
+def spread(strata: Ints, parts: int, rng: np.random.Generator) -> Ints:
+    """Spread N rows evenly over parts, each within one of its share of every stratum.
+
+    Shapes:
+        strata (N,); result (N,) in 0..parts-1.
+    """
+    places = np.empty(len(strata), np.int64)
+    places[_shuffled_by_stratum(strata, rng)] = np.arange(len(strata)) % parts
+    return places
+
+
 def _systematic(size: int, rows: int, phase: int) -> npt.NDArray[np.bool_]:
     """Return which of `size` places an even choice of `rows` takes; exact integer arithmetic."""
     steps = (np.arange(size + 1, dtype=np.int64) * rows + phase) // size

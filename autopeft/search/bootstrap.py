@@ -33,12 +33,23 @@ class Replicate:
     Args:
         seed: it was trained with.
         score: the metric on the selection split.
-        predictions: (N,) on the selection split, in the order of its rows.
+        predictions: (N,) on the selection rows, in their order.
+        seen: (N,) whether it was measured on a row; None for all. A training on another fold was
+            measured on other rows.
     """
 
     seed: int
     score: float
     predictions: np.ndarray
+    seen: np.ndarray | None = None
+
+    def resampled(self, metric: Resampled, weights: np.ndarray) -> np.ndarray:
+        """Return the metric of each resample (B,) of the rows that it was measured on."""
+        if self.seen is None:
+            return metric(self.predictions, weights)
+        own = weights * self.seen
+        own[own.sum(axis=1) == 0] = self.seen  # none of a few rows was drawn
+        return metric(self.predictions, own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +91,19 @@ def bootstrap(
         resamples: B.
     """
     parts = [
-        [[resampled(r.predictions, weights) for r in group] for group in replicates]
+        [[r.resampled(resampled, weights) for r in group] for group in replicates]
         for weights in _weights(rows, resamples, seed)
     ]
     scores = [
         np.stack([np.concatenate([part[index][s] for part in parts]) for s in range(len(group))])
         for index, group in enumerate(replicates)
     ]
-    between = np.array([_variance([r.score for r in group]) for group in replicates])
-    by_rows = np.array([_of_rows(of) for of in scores])
+    observed = [np.array([r.score for r in group]) for group in replicates]
+    own, resampled_own = observed, scores
+    if any(r.seen is not None for group in replicates for r in group):
+        own, resampled_own = _own(observed), _own(scores)
+    between = np.array([_variance(of) for of in own])
+    by_rows = np.array([_of_rows(of) for of in resampled_own])
     freedom = np.array([len(group) - 1 for group in replicates])
     by_seeds = moderated(between - by_rows, freedom)
     noise = np.stack(
@@ -150,7 +165,19 @@ def tied_shares(gains: np.ndarray, margins: np.ndarray, rivals: np.ndarray) -> n
     return np.asarray((filled >= best - margins[:, None]).mean(axis=1))
 
 
-def _variance(scores: Sequence[float]) -> float:
+def _own(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return scores (S, …) of k finalists without what all have in common under each seed.
+
+    Every seed has rows of its own here, and that these are easy or hard is nobody's luck.
+    """
+    count = len(scores)
+    if count < 2 or len({len(of) for of in scores}) > 1:
+        return list(scores)
+    apart = np.stack(scores) - np.mean(scores, axis=0)
+    return list(apart * math.sqrt(count / (count - 1)))
+
+
+def _variance(scores: np.ndarray) -> float:
     return float(np.var(scores, ddof=1)) if len(scores) > 1 else 0.0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from autopeft.data.folds import SMALL, Fold, folds
 from autopeft.data.source import Source
 from autopeft.data.split import split
 from autopeft.data.table import write_batches
@@ -32,6 +33,8 @@ class Prepared:
         train: to train on.
         selection: to compare candidates on.
         test: to be read once, after the choice.
+        folds: the rows of training and selection divided anew, as they are first; only that where
+            selection was given, or is large enough.
         notes: decisions, one sentence each; those that begin with ``warning:`` matter most.
     """
 
@@ -39,6 +42,7 @@ class Prepared:
     train: Dataset
     selection: Dataset
     test: Dataset
+    folds: tuple[Fold, ...]
     notes: tuple[str, ...]
 
 
@@ -71,12 +75,22 @@ def prepare(source: Source, problem: Problem, *, seed: int) -> Prepared:
     _require_known(clean, problem, source)
     inputs = ["text"] if problem.columns.text_pair is None else ["text", "text_pair"]
     parts = split(clean, strata="label", seed=seed, inputs=inputs, names=problem.labels or None)
+    notes += parts.notes
+    divided = [Fold(train=parts.train, selection=parts.selection)]
+    if "selection" in parts.carved and len(parts.selection) < SMALL:
+        divided = folds(parts.train, parts.selection, strata="label", seed=seed, inputs=inputs)
+        notes.append(
+            f"selection has only {len(parts.selection)} rows: further seeds of the finalists are "
+            "trained and compared on other folds of these and the training rows, "
+            f"{len(divided)} in all"
+        )
     return Prepared(
         problem=problem,
         train=parts.train,
         selection=parts.selection,
         test=parts.test,
-        notes=(*notes, *parts.notes),
+        folds=tuple(divided),
+        notes=tuple(notes),
     )
 
 

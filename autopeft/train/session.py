@@ -17,6 +17,7 @@ import torch
 
 from autopeft.backbone.load import Backbone, load_backbone, set_attention
 from autopeft.backbone.share import share
+from autopeft.data.folds import folder_of
 from autopeft.errors import TrialError
 from autopeft.methods import METHODS
 from autopeft.records import Candidate, Cause, RungPoint
@@ -72,11 +73,15 @@ class Session:
 
     The test split is never read here, unless the setting names it.
 
+    Args:
+        setting: what it is about.
+        beside: a session on other rows, whose backbone it takes.
+
     Raises:
         ModelError: the backbone cannot be loaded.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, beside: Session | None = None) -> None:
         from datasets import load_from_disk
 
         if setting.threads is not None:
@@ -85,12 +90,7 @@ class Session:
         self.task = TASKS.get(setting.task)
         self.metric = metrics.METRICS.get(setting.metric)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.delivered = load_backbone(
-            setting.model,
-            auto_class=self.task.auto_class,
-            model_options=self.task.model_options(setting.labels),
-        )
-        self.delivered.model.to(self.device)
+        self.delivered: Backbone = beside.delivered if beside else self._loaded()
         tokenizer = self.delivered.tokenizer
         longest = self.delivered.shape.positions or setting.max_length
         self.setting = dataclasses.replace(setting, max_length=min(setting.max_length, longest))
@@ -117,7 +117,8 @@ class Session:
             device=self.device,
         )
         self.plan = self.probe.fastest() if setting.plan is None else Plan(**setting.plan)
-        self.backbone = self._backbone_for(self.plan)
+        self.backbone: Backbone = beside.backbone if beside else self._backbone_for(self.plan)
+        self._other: tuple[int, Session] | None = None
         frozen = Recycled(Path(setting.frozen or Path(setting.data) / "frozen"))
         splits = {"train": self.train, "selection": self.selection}
         splits |= self.evaluated if setting.as_trained else {}
@@ -125,6 +126,25 @@ class Session:
         self.recycled_whole = RecycledSplits(
             self.delivered, self.evaluated, frozen, pad_token=self.pad_token
         )
+
+    def on_fold(self, number: int) -> Session:
+        """Return the session on a fold, 0 for this one; one more is kept."""
+        if number == 0:
+            return self
+        if self._other is None or self._other[0] != number:
+            data = str(folder_of(Path(self.setting.data), number))
+            setting = dataclasses.replace(self.setting, data=data, plan=self.plan.to_json())
+            self._other = number, Session(setting, beside=self)
+        return self._other[1]
+
+    def _loaded(self) -> Backbone:
+        found = load_backbone(
+            self.setting.model,
+            auto_class=self.task.auto_class,
+            model_options=self.task.model_options(self.setting.labels),
+        )
+        found.model.to(self.device)
+        return found
 
     def trial(
         self,

@@ -48,7 +48,7 @@ def work(channel: Channel) -> None:
                 channel.send({"kind": "ready", **about, "ready_seconds": ready_seconds})
         else:
             assert session is not None
-            _train(session, channel, order)
+            _train(session.on_fold(order["fold"]), channel, order)
 
 
 def _train(session: Session, channel: Channel, order: dict[str, Any]) -> None:

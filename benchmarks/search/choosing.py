@@ -1,6 +1,6 @@
 """Choosing well, with true scores known: what the statistics of the choice promise and keep.
 
-    python -m benchmarks.search.choosing          plays it all, about two minutes, and keeps it
+    python -m benchmarks.search.choosing          plays it all, a few minutes, and keeps it
     python -m benchmarks.search.choosing --show   prints the tables of docs/choosing.md
 
 Made-up searches (`benchmarks.search.made_up_finals`): finalists by first score, further seeds, the
@@ -35,6 +35,14 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 }
 """Kinds of made-up searches; `restless` seeds spread by about two points."""
 
+DIVIDED: Mapping[str, Mapping[str, Any]] = {
+    "12 tried, 20 rows": {"tried": 12, "rows": 20},
+    "12 tried, 60 rows, crowded": {"tried": 12, "rows": 60, "crowded": True},
+    "12 tried, 150 rows, crowded": {"tried": 12, "rows": 150, "crowded": True},
+    "30 tried, 300 rows": {"tried": 30, "rows": 300},
+}
+"""Kinds that are played twice: further seeds on the same rows, and each on rows of its own."""
+
 RULES = ("0", "0.5pt", "1se,0.5pt", "1se", "2se")
 FINALISTS = 5
 SEEDS = 3
@@ -51,8 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--show", action="store_true", help="print the tables of the last run")
     options = parser.parse_args(arguments)
     if not options.show:
-        kinds = {name: played(kind, options.plays) for name, kind in KINDS.items()}
-        ledger.append(options.result, {"plays": options.plays, "kinds": kinds})
+        result = {
+            "plays": options.plays,
+            "kinds": {name: played(kind, options.plays) for name, kind in KINDS.items()},
+            "divided": {name: divided(kind, options.plays) for name, kind in DIVIDED.items()},
+        }
+        ledger.append(options.result, result)
     run = ledger.read(options.result)[-1]
     print("\n".join(tables(run)))
     return run
@@ -90,8 +102,36 @@ def played(kind: Mapping[str, Any], plays: int) -> dict[str, Any]:
     }
 
 
+def divided(kind: Mapping[str, Any], plays: int) -> dict[str, Any]:
+    """Return what came of a kind with further seeds on the same rows, and on rows of their own."""
+    found = {}
+    for how, folds in (("same", False), ("own", True)):
+        generator = np.random.default_rng(0)
+        rows = [promised(world(generator, seeds=SEEDS, folds=folds, **kind)) for _ in range(plays)]
+        found[how] = {
+            **{key: _mean(rows, key) for key in ("said", "kept", "corrected", "inside")},
+            "rules": {rule: _mean([row["rules"][rule] for row in rows], "regret")
+                      for rule in RULES},
+        }  # fmt: skip
+    return found
+
+
 def one(made: World) -> dict[str, Any]:
     """Return what came of one search: promises of the choice, all rules, and the race."""
+    finalists = made.finalists(FINALISTS)
+    equal = dict.fromkeys(map(int, finalists), SEEDS)
+    raced = race(made, finalists)
+    return {
+        **promised(made),
+        "race": {
+            "equal": _regret(made, finalists, chosen(made, equal, "1se,0.5pt"), equal),
+            "race": _regret(made, finalists, chosen(made, raced, "1se,0.5pt"), raced),
+        },
+    }
+
+
+def promised(made: World) -> dict[str, Any]:
+    """Return what came of one search with equally many seeds: promises of the choice, all rules."""
     finalists = made.finalists(FINALISTS)
     equal = dict.fromkeys(map(int, finalists), SEEDS)
     choices = {rule: chosen(made, equal, rule) for rule in RULES}
@@ -99,7 +139,6 @@ def one(made: World) -> dict[str, Any]:
     row = _of(choices["1se"])
     picked = _of(best_rule)
     delivered = made.of_seeds[best_rule.number, best_rule.seed]
-    raced = race(made, finalists)
     return {
         "said": row.tied_share,
         "kept": bool(made.true[row.finalist.number] >= made.true[finalists].max() - row.margin),
@@ -107,10 +146,6 @@ def one(made: World) -> dict[str, Any]:
         "corrected": best_rule.expected.score - made.true[best_rule.number],
         "inside": bool(best_rule.expected.low <= delivered <= best_rule.expected.high),
         "rules": {rule: _against_oracle(made, choice) for rule, choice in choices.items()},
-        "race": {
-            "equal": _regret(made, finalists, choices["1se,0.5pt"], equal),
-            "race": _regret(made, finalists, chosen(made, raced, "1se,0.5pt"), raced),
-        },
     }
 
 
@@ -192,6 +227,28 @@ def tables(run: Mapping[str, Any]) -> Iterator[str]:
         (
             (name, *(_raced(of["race"][how]) for how in ("equal", "race")))
             for name, of in kinds.items()
+        ),
+    )
+
+    yield from (
+        "",
+        "Points behind the best of all that were tried, with further seeds on the same rows → each "
+        "on rows of its own; then what was said to be best or tied, how often it was, and how "
+        "often the score was in the promised interval, with rows of their own:",
+        "",
+    )
+    yield from table(
+        ("made-up searches", *(f"`--within {rule}`" for rule in RULES), "promises"),
+        (
+            (
+                name,
+                *(
+                    f"{100 * of['same']['rules'][rule]:.2f} → {100 * of['own']['rules'][rule]:.2f}"
+                    for rule in RULES
+                ),
+                f"{_said({**of['own'], 'count': None})}, {_whole(of['own']['inside'])}",
+            )
+            for name, of in run["divided"].items()
         ),
     )
 

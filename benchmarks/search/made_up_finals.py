@@ -27,18 +27,20 @@ class World:
     Args:
         sizes: (n,) log10 of the trained parameters.
         true: (n,) accuracy of each candidate on endless rows, over its seeds.
-        right: (n, S, N) whether training s of a candidate is right on a row of the selection split.
+        right: (n, S, N) whether training s of a candidate is right on a selection row.
+        seen: (S, N) the rows that training s is measured on: all, or those of its fold.
         of_seeds: (n, S) accuracy of each training on endless rows.
     """
 
     sizes: np.ndarray
     true: np.ndarray
     right: np.ndarray
+    seen: np.ndarray
     of_seeds: np.ndarray
 
     def first_scores(self) -> np.ndarray:
         """Return (n,) the scores of the first seed on the selection split."""
-        return np.asarray(self.right[:, 0].mean(axis=1))
+        return np.asarray(self.right[:, 0, self.seen[0]].mean(axis=1))
 
     def finalists(self, k: int) -> np.ndarray:
         """Return the k candidates of the best first scores, the best first."""
@@ -54,8 +56,8 @@ class World:
             trainable_params=round(10 ** self.sizes[index]),
             fingerprint=f"{index:012d}",
             replicates=tuple(
-                Replicate(seed=seed, score=float(row.mean()), predictions=row)
-                for seed, row in enumerate(runs)
+                Replicate(seed=seed, score=float(row[seen].mean()), predictions=row, seen=seen)
+                for seed, (row, seen) in enumerate(zip(runs, self.seen, strict=False))
             ),
         )
 
@@ -73,6 +75,7 @@ def world(
     seeds: int = 5,
     seed_spread: float = 0.03,
     crowded: bool = False,
+    folds: bool = False,
 ) -> World:
     """Return a made-up search.
 
@@ -82,6 +85,7 @@ def world(
         rows: N, of the selection split.
         seeds: S, trainings of each.
         seed_spread: of how good a training is about its candidate; 0.03 is about 0.7 points.
+        folds: whether each seed has selection rows of its own, N each.
         crowded: whether many candidates are about as good as the best, the others far behind.
     """
     sizes = generator.uniform(2.5, 6.0, tried)
@@ -92,6 +96,9 @@ def world(
     )
     good = good + 0.05 * (sizes - sizes.mean())
     of_seeds = good[:, None] + seed_spread * generator.standard_normal((tried, seeds))
+    seen = np.ones((seeds, rows), np.bool_)
+    if folds:
+        seen, rows = np.kron(np.eye(seeds, dtype=np.bool_), seen[:1]), seeds * rows
     of_rows = ROW**0.5 * generator.standard_normal(rows)
     own = CANDIDATE**0.5 * generator.standard_normal((tried, 1, rows))
     noise = TRAINING**0.5 * generator.standard_normal((tried, seeds, rows))
@@ -100,5 +107,6 @@ def world(
         sizes=sizes,
         true=normal(good / np.sqrt(1 + seed_spread**2)),
         right=(of_seeds[:, :, None] + of_rows + own + noise > 0).astype(np.float64),
+        seen=seen,
         of_seeds=normal(of_seeds),
     )

@@ -61,6 +61,7 @@ class MadeUpPool:
         further: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
         self.trained: list[tuple[int, int]] = []
+        self.folds: dict[int, set[int]] = {}
         self._fails, self._dies = fails, list(dies)
         self._further = further or {}
 
@@ -69,6 +70,7 @@ class MadeUpPool:
             key = (job.number, job.seed)
             wrongs = self._further.get(job.number, ())
             self.trained.append(key)
+            self.folds.setdefault(job.seed, set()).add(job.fold)
             watcher.started(job)
             if key in self._dies:
                 self._dies.remove(key)
@@ -150,7 +152,7 @@ def judge(run: tuple[Path, TrialStore], tmp_path: Path) -> Judge:
         folder=run[0],
         problem=PROBLEM,
         space=load_space(str(file)),
-        targets=TARGETS,
+        targets=[TARGETS],
         train_targets=TARGETS,
         within="1se",
         references_eligible=True,
@@ -171,6 +173,7 @@ def finals(judge: Judge, heard: Heard | None = None, **limits: float) -> Finals:
         folder=judge.folder,
         higher_is_better=True,
         save=lambda: None,
+        folds=len(judge.targets),
     )
     return Finals(sitting, judge)
 
@@ -234,6 +237,24 @@ def test_race_that_was_interrupted_goes_on_as_it_would_have(judge: Judge, tmp_pa
     rest = raced(judge, further=UNSURE)
     assert len(first.trained) == 4
     assert first.trained + rest == uninterrupted
+
+
+def test_on_folds_all_have_the_same_seeds(judge: Judge) -> None:
+    folded = dataclasses.replace(judge, targets=[TARGETS] * 2)
+    pool = MadeUpPool(further=UNSURE, fails=((3, 7),))
+    made = finals(folded)
+    made.run(pool)  # type: ignore[arg-type]
+    assert sorted(pool.trained) == sorted((n, seed) for n in TRIALS for seed in (6, 7))
+    assert pool.folds == {6: {1}, 7: {0}}
+    rows = {row.finalist.number: row for row in folded.choose(made.finalists()).table}
+    for number, row in rows.items():
+        found = row.finalist.replicates
+        assert [replicate.seed for replicate in found] == [5, 6], "3 lacks seed 7, so it counts not"
+        assert [np.flatnonzero(one.seen).tolist() for one in found] == [
+            list(range(40)), list(range(40, 80))
+        ]  # fmt: skip
+        wrong = UNSURE.get(number, (TRIALS[number][2],))[0]
+        assert row.mean == pytest.approx(1 - (TRIALS[number][2] + wrong) / 80)
 
 
 def test_what_is_done_is_not_done_again(judge: Judge) -> None:

@@ -288,6 +288,44 @@ def test_rows_are_drawn_once_for_all() -> None:
     assert alone == pytest.approx(math.sqrt(0.8 * 0.2 / ROWS), rel=0.2)
 
 
+def test_only_rows_that_were_seen_count() -> None:
+    """Two halves of the rows, one for each seed, say what the halves say alone."""
+    half = ROWS // 2
+    first = np.arange(ROWS) < half
+    right = np.random.default_rng(0).permutation(np.arange(ROWS) % 3 > 0).astype(float)
+    other = np.where(first, right, 1 - right)  # what was not seen may be anything
+    for predictions in (right, other):
+        one = Replicate(seed=0, score=0.6, predictions=predictions, seen=first)
+        drawn = bootstrap([[one]], accuracy, rows=ROWS, seed=3, resamples=300).draws[0]
+        assert drawn.mean() == pytest.approx(right[:half].mean(), abs=0.01)
+        expected = math.sqrt(right[:half].var() / half)
+        assert drawn.std() == pytest.approx(expected, rel=0.15)
+
+
+def test_a_resample_without_any_seen_row_takes_all_of_them() -> None:
+    seen = np.arange(ROWS) == 7
+    one = Replicate(seed=0, score=1.0, predictions=np.ones(ROWS), seen=seen)
+    drawn = bootstrap([[one]], accuracy, rows=ROWS, seed=0, resamples=50).draws
+    assert np.isfinite(drawn).all()
+
+
+def test_rows_that_are_hard_for_all_are_no_luck_of_a_seed() -> None:
+    """On folds, seeds differ by their rows, for all finalists alike."""
+    generator = np.random.default_rng(1)
+    made = [world(generator, tried=4, rows=100, folds=folds) for folds in (True, False) * 20]
+
+    def spreads(folds: bool) -> float:
+        found = []
+        for one in made[0 if folds else 1 :: 2]:
+            groups = [one.finalist(i, 3).replicates for i in range(4)]
+            rows = one.right.shape[-1]
+            evidence = bootstrap(groups, accuracy, rows=rows, seed=0, resamples=200)
+            found.append(evidence.seed_variances.mean() + evidence.row_variances.mean())
+        return statistics.fmean(found)
+
+    assert spreads(folds=True) < 2.5 * spreads(folds=False)
+
+
 def test_seeds_are_drawn_too() -> None:
     spread = [replicate(s, i) for i, s in enumerate((0.6, 0.8, 1.0))]
     drawn = bootstrap([spread], accuracy, rows=ROWS, seed=3, resamples=500).draws

@@ -9,6 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from autopeft.data.load import load
 from autopeft.errors import DataError
+from autopeft.tasks import prepare as prepare_module
 from autopeft.tasks.prepare import Prepared, prepare
 from autopeft.tasks.problem import infer
 
@@ -51,6 +52,25 @@ def test_rows_without_text_or_label_are_left_out_and_said() -> None:
         "2 rows of train left out: no value in column 'label' (first: row 41)",
         "2 rows of train left out: no value in column 'text' (first: row 42)",
     )
+
+
+def test_a_small_carved_selection_has_folds() -> None:
+    prepared = _prepare({"text": TEXTS, "label": LABELS})
+    assert [len(fold.selection) for fold in prepared.folds] == [8, 8, 8, 8]
+    assert prepared.folds[0].train is prepared.train
+    assert prepared.folds[0].selection is prepared.selection
+    assert "8 rows" in prepared.notes[-1] and "4 in all" in prepared.notes[-1]
+    kept = {row["row"] for part in (prepared.train, prepared.selection) for row in part}
+    for fold in prepared.folds:
+        assert {row["row"] for part in (fold.train, fold.selection) for row in part} == kept
+
+
+def test_a_given_or_a_large_selection_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Dataset.from_dict({"text": TEXTS, "label": LABELS})
+    given = _prepare(DatasetDict(train=table, validation=table))
+    assert len(given.folds) == 1
+    monkeypatch.setattr(prepare_module, "SMALL", 8)
+    assert len(_prepare({"text": TEXTS, "label": LABELS}).folds) == 1
 
 
 def test_nan_numbers_are_missing() -> None:

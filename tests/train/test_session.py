@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from datasets import load_from_disk
 
 from autopeft.backbone.share import checksum
 from autopeft.errors import TrialError
@@ -290,3 +291,21 @@ def test_a_gated_training_tells_what_its_gates_say(made: Session, tmp_path: Path
     ]
     assert all(0 < gate["mean"] < 1 and gate["spread"] > 0 for gate in gates)
     assert run(made, tmp_path / "plain")["gates"] == []
+
+
+def test_a_fold_has_its_own_rows_and_the_same_backbone(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    data = save_splits(tmp_path / "data")
+    rows = load_from_disk(str(data / "train"))
+    rows.select(range(30)).save_to_disk(str(data / "fold-1" / "train"))
+    rows.select(range(30, 48)).save_to_disk(str(data / "fold-1" / "selection"))
+    made, _ = open_session(order(data, tiny_folder("bert")))
+    assert made.on_fold(0) is made
+    other = made.on_fold(1)
+    assert made.on_fold(1) is other
+    assert (len(made.train), len(other.train)) == (48, 30)
+    assert other.delivered is made.delivered and other.backbone is made.backbone
+    assert other.plan == made.plan
+    other.trial(LORA, seed=1, artifact=tmp_path / "artifact")
+    assert len(np.load(tmp_path / "artifact" / "selection.npy")) == 18

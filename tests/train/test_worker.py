@@ -45,6 +45,7 @@ def train(artifact: Path, **changes: Any) -> dict[str, Any]:
     return {
         "op": "train",
         "seed": 2,
+        "fold": 0,
         "rungs": changes.pop("rungs", [0.5, 1.0]),
         "jobs": [job(artifact, **changes)],
     }
