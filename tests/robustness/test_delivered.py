@@ -20,6 +20,9 @@ from safetensors.numpy import load_file
 from autopeft.api import handover
 from autopeft.errors import DeliveryError
 from autopeft.records import TrialState
+from autopeft.search import standing
+from autopeft.search.bootstrap import Replicate
+from autopeft.search.finalist import Finalist
 from tests.robustness.conftest import Done, Settings, run
 from tests.robustness.run import states_in
 from tests.tiny import tiny_tokenizer
@@ -72,6 +75,28 @@ def test_parameters_are_those_of_the_file_and_the_head_is_apart(done: Done) -> N
     chosen = next(r for r in done.result.records if r.number == done.result.choice.number)
     assert head == chosen.costs.head_params == 32 * 2 + 2
     assert done.result.choice.trainable_params == chosen.costs.trainable_params == whole - head
+
+
+def test_a_training_of_another_fold_is_checked_on_its_own_rows(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last(finalist: Finalist, _: bool) -> Replicate:
+        return finalist.replicates[-1]
+
+    monkeypatch.setattr(standing, "_median", last)
+    result, heard = run(settings, trials=3)
+    data, seed = result.folder / "data", result.choice.seed
+    assert seed == 2, "of the third fold, counted from 0"
+    rows = Dataset.load_from_disk(str(data / "fold-2" / "selection"))
+    assert set(rows["row"]).isdisjoint(Dataset.load_from_disk(str(data / "selection"))["row"])
+    (kept,) = (result.folder / "trials").glob(f"{result.choice.number}-{seed}/selection.npy")
+    assert len(np.load(kept)) == len(rows)
+    assert "reloaded in a fresh process" in heard.text
+    right = [
+        label == ("bad", "good")[y]
+        for label, y in zip(result.predict(list(rows["text"])), rows["label"], strict=True)
+    ]
+    assert result.choice.selection_score == pytest.approx(np.mean(right))
 
 
 def test_bytes_are_those_of_the_files(done: Done) -> None:
