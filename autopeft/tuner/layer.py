@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -140,7 +140,6 @@ class DeltaLayer(ActingLayer, BaseTunerLayer):  # type: ignore[misc]
         active_adapters: list[str]
         disable_adapters: bool
         merged: bool
-        _move_adapter_to_device_of_base_layer: Callable[[str], None]
 
     def __init__(self, base_layer: nn.Module, name: str, call: Call) -> None:
         super().__init__(base_layer, name, call)
@@ -160,9 +159,13 @@ class DeltaLayer(ActingLayer, BaseTunerLayer):  # type: ignore[misc]
         """Add an adapter's parts; with `recorded`, keep the input for parts that run later."""
         self.autopeft_deltas[adapter] = Deltas(parts, self.get_base_layer(), shared)
         self.recorded |= recorded
-        self._move_adapter_to_device_of_base_layer(adapter)
-        self.autopeft_deltas[adapter].float()
+        self._move(self.autopeft_deltas[adapter].float())
         self.set_adapter(adapter, inference_mode=inference_mode)
+
+    def _move(self, deltas: nn.Module) -> None:
+        """Bring deltas to the frozen module's device; peft's own way rounds to its dtype too."""
+        if not any(value.is_meta for value in deltas.parameters()):
+            deltas.to(next(self.get_base_layer().parameters()).device)
 
     def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
         """Activate an adapter; what a delta made without a gradient stays so."""
