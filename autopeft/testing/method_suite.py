@@ -42,8 +42,9 @@ CLOSE = 1e-5
 SHUT = -1e9
 """A gate's bias that makes its sigmoid exactly 0."""
 
-COARSE = 0.15
-"""Largest difference of logits between a 16-bit and a 32-bit backbone of a tiny model."""
+COARSE = 0.08
+"""Largest difference of logits between a 16-bit and a 32-bit backbone of a tiny model, as a share
+of the largest logit; of the head alone, where all of it is the backbone's, it is 0.03."""
 
 
 class MethodContract:
@@ -216,8 +217,8 @@ class MethodContract:
         assert losses[-1] < FALL * losses[0], f"loss went from {losses[0]} to {losses[-1]}"
         save_artifact(model, folder, self.candidate)
         wide = self.logits(load_artifact(self.backbone, folder))
-        apart = (wide - self.logits(model)).abs().max().item()
-        assert apart < COARSE, f"logits differ by {apart} over a 32-bit backbone"
+        apart = ((wide - self.logits(model)).abs().max() / wide.abs().max()).item()
+        assert apart < COARSE, f"logits differ by {apart:.0%} over a 32-bit backbone"
 
     def check_gradient_checkpointing_gives_equal_logits_and_gradients(self, folder: Path) -> None:
         """Layers that run again on the way back give the same, dropout included."""
