@@ -28,19 +28,21 @@ class World:
         sizes: (n,) log10 of the trained parameters.
         true: (n,) accuracy of each candidate on endless rows, over its seeds.
         right: (n, S, N) whether training s of a candidate is right on a selection row.
-        seen: (S, N) the rows that training s is measured on: all, or those of its fold.
+        seen: (S, N) the rows of the fold that training s is measured on; None where all are
+            measured on all rows, as `Replicate.seen` is then.
         of_seeds: (n, S) accuracy of each training on endless rows.
     """
 
     sizes: np.ndarray
     true: np.ndarray
     right: np.ndarray
-    seen: np.ndarray
+    seen: np.ndarray | None
     of_seeds: np.ndarray
 
     def first_scores(self) -> np.ndarray:
         """Return (n,) the scores of the first seed on the selection split."""
-        return np.asarray(self.right[:, 0, self.seen[0]].mean(axis=1))
+        first = slice(None) if self.seen is None else self.seen[0]
+        return np.asarray(self.right[:, 0, first].mean(axis=1))
 
     def finalists(self, k: int) -> np.ndarray:
         """Return the k candidates of the best first scores, the best first."""
@@ -48,18 +50,20 @@ class World:
 
     def finalist(self, index: int, seeds: int) -> Finalist:
         """Return a candidate with its first seeds; its number is its index."""
-        runs = self.right[index, :seeds]
         return Finalist(
             number=int(index),
             label=f"method-{index}",
             origin="tpe",
             trainable_params=round(10 ** self.sizes[index]),
             fingerprint=f"{index:012d}",
-            replicates=tuple(
-                Replicate(seed=seed, score=float(row[seen].mean()), predictions=row, seen=seen)
-                for seed, (row, seen) in enumerate(zip(runs, self.seen, strict=False))
-            ),
+            replicates=tuple(self._replicate(index, seed) for seed in range(seeds)),
         )
+
+    def _replicate(self, index: int, seed: int) -> Replicate:
+        right = self.right[index, seed]
+        seen = None if self.seen is None else self.seen[seed]
+        score = float(right.mean() if seen is None else right[seen].mean())
+        return Replicate(seed=seed, score=score, predictions=right, seen=seen)
 
 
 def accuracy(predictions: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -96,9 +100,8 @@ def world(
     )
     good = good + 0.05 * (sizes - sizes.mean())
     of_seeds = good[:, None] + seed_spread * generator.standard_normal((tried, seeds))
-    seen = np.ones((seeds, rows), np.bool_)
-    if folds:
-        seen, rows = np.kron(np.eye(seeds, dtype=np.bool_), seen[:1]), seeds * rows
+    seen = np.repeat(np.eye(seeds, dtype=np.bool_), rows, axis=1) if folds else None
+    rows = seeds * rows if folds else rows
     of_rows = ROW**0.5 * generator.standard_normal(rows)
     own = CANDIDATE**0.5 * generator.standard_normal((tried, 1, rows))
     noise = TRAINING**0.5 * generator.standard_normal((tried, seeds, rows))
