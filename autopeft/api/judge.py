@@ -12,7 +12,7 @@ import numpy as np
 from autopeft.api.weights import whole
 from autopeft.data.folds import fold_of
 from autopeft.records import TrialRecord, TrialState
-from autopeft.search.bootstrap import Replicate
+from autopeft.search.bootstrap import Replicate, Resampled
 from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, gain, size
 from autopeft.search.racing import undecided
@@ -58,7 +58,7 @@ class Judge:
         """Choose among the finalists; see `autopeft.search.select.choose`."""
         return choose(
             self._measured(final),
-            self._resampled,
+            self._resampled(),
             rows=len(self._rows),
             higher_is_better=self._higher_is_better,
             within=self.within,
@@ -78,7 +78,7 @@ class Judge:
         """
         return undecided(
             self._measured(final, seeds),
-            self._resampled,
+            self._resampled(),
             rows=len(self._rows),
             higher_is_better=self._higher_is_better,
             allowed=tolerance(self.within),
@@ -94,8 +94,9 @@ class Judge:
         """The targets of all folds, one after the other."""
         return np.concatenate(self.targets)
 
-    def _resampled(self, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return resampled(self.problem.metric, self._rows, predicted, weights)
+    def _resampled(self) -> Resampled:
+        targets, metric = self._rows, self.problem.metric
+        return lambda predicted, weights: resampled(metric, targets, predicted, weights)
 
     def _measured(self, final: Sequence[TrialRecord], seeds: int | None = None) -> list[Finalist]:
         """Return the finalists of which some weights are whole.
@@ -147,8 +148,8 @@ class Judge:
             return Replicate(seed=run.seed, score=run.score, predictions=predictions)
         start = sum(map(len, self.targets[:fold]))
         here = slice(start, start + len(self.targets[fold]))
-        everywhere = np.zeros(len(self._rows), predictions.dtype)
-        seen = np.zeros(len(self._rows), np.bool_)
+        everywhere = np.zeros(sum(map(len, self.targets)), predictions.dtype)
+        seen = np.zeros(len(everywhere), np.bool_)
         everywhere[here], seen[here] = predictions, True
         return Replicate(seed=run.seed, score=run.score, predictions=everywhere, seen=seen)
 

@@ -38,8 +38,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 DIVIDED: Mapping[str, Mapping[str, Any]] = {
     "12 tried, 20 rows": {"tried": 12, "rows": 20},
     "12 tried, 60 rows, crowded": {"tried": 12, "rows": 60, "crowded": True},
-    "12 tried, 150 rows, crowded": {"tried": 12, "rows": 150, "crowded": True},
-    "30 tried, 300 rows": {"tried": 30, "rows": 300},
+    **{name: KINDS[name] for name in ("12 tried, 150 rows, crowded", "30 tried, 300 rows")},
 }
 """Kinds that are played twice: further seeds on the same rows, and each on rows of its own."""
 
@@ -107,7 +106,8 @@ def divided(kind: Mapping[str, Any], plays: int) -> dict[str, Any]:
     found = {}
     for how, folds in (("same", False), ("own", True)):
         generator = np.random.default_rng(0)
-        rows = [promised(world(generator, seeds=SEEDS, folds=folds, **kind)) for _ in range(plays)]
+        worlds = (world(generator, seeds=SEEDS, folds=folds, **kind) for _ in range(plays))
+        rows = [promised(made, ruled(made)) for made in worlds]
         found[how] = {
             **{key: _mean(rows, key) for key in ("said", "kept", "corrected", "inside")},
             "rules": {rule: _mean([row["rules"][rule] for row in rows], "regret")
@@ -120,21 +120,25 @@ def one(made: World) -> dict[str, Any]:
     """Return what came of one search: promises of the choice, all rules, and the race."""
     finalists = made.finalists(FINALISTS)
     equal = dict.fromkeys(map(int, finalists), SEEDS)
-    raced = race(made, finalists)
+    choices, raced = ruled(made), race(made, finalists)
     return {
-        **promised(made),
+        **promised(made, choices),
         "race": {
-            "equal": _regret(made, finalists, chosen(made, equal, "1se,0.5pt"), equal),
+            "equal": _regret(made, finalists, choices["1se,0.5pt"], equal),
             "race": _regret(made, finalists, chosen(made, raced, "1se,0.5pt"), raced),
         },
     }
 
 
-def promised(made: World) -> dict[str, Any]:
-    """Return what came of one search with equally many seeds: promises of the choice, all rules."""
+def ruled(made: World) -> dict[str, Choice]:
+    """Return the choice by each rule, every finalist with `SEEDS` seeds."""
+    equal = dict.fromkeys(map(int, made.finalists(FINALISTS)), SEEDS)
+    return {rule: chosen(made, equal, rule) for rule in RULES}
+
+
+def promised(made: World, choices: Mapping[str, Choice]) -> dict[str, Any]:
+    """Return what the choices of one search promised and kept."""
     finalists = made.finalists(FINALISTS)
-    equal = dict.fromkeys(map(int, finalists), SEEDS)
-    choices = {rule: chosen(made, equal, rule) for rule in RULES}
     best_rule = choices["0"]
     row = _of(choices["1se"])
     picked = _of(best_rule)
