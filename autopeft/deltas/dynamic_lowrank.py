@@ -25,6 +25,7 @@ class DynamicLowRank(Delta):
     """
 
     name = "dynamic_lowrank"
+    low_precision = True
     reads_weight = True
 
     def __init__(self, fan_in: int, fan_out: int, *, r: int) -> None:
@@ -35,11 +36,12 @@ class DynamicLowRank(Delta):
         self.sigma = nn.Linear(fan_in, r * r)
 
     def forward(self, x: Tensor, *, weight: Tensor) -> Tensor:
-        rescaled = nn.functional.linear(x, weight * softplus_less_one(self.scale_u @ self.scale_v))
-        inner = nn.functional.linear(x, self.v)
-        sigma = self.sigma(x).unflatten(-1, (self.u.shape[1], -1))
-        turned = (sigma @ inner[..., None])[..., 0]
-        return rescaled + nn.functional.linear(turned, self.u)
+        rescale = softplus_less_one(self.scale_u @ self.scale_v)
+        rescaled = nn.functional.linear(x, weight.to(x.dtype) * rescale.to(x.dtype))
+        inner = nn.functional.linear(x, self.v.to(x.dtype))
+        sigma = nn.functional.linear(x, self.sigma.weight.to(x.dtype), self.sigma.bias.to(x.dtype))
+        turned = (sigma.unflatten(-1, (self.u.shape[1], -1)) * inner[..., None, :]).sum(dim=-1)
+        return rescaled + nn.functional.linear(turned, self.u.to(x.dtype))
 
 
 def softplus_less_one(z: Tensor) -> Tensor:

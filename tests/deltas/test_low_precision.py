@@ -21,6 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "weight_decomposed": {"r": 4, "alpha": 8},
     "hadamard": {"r": 4, "alpha": 8},
     "kronecker_product": {"rows": 4, "columns": 4, "low": True, "r": 2, "alpha": 8, "factor": 4},
+    "dynamic_lowrank": {"r": 4},
     "random_projection": {"r": 16, "widest_in": 40, "widest_out": 40, "d_initial": 0.1},
 }
 LOW = sorted(delta.name for delta in DELTAS if delta.low_precision)
