@@ -260,8 +260,8 @@ class TrialRecord:
         candidate: what was trained.
         seed: of head initialisation, adapter initialisation, dropout and data order.
         state: what became of it.
-        origin: who proposed it: ``default``, ``head``, ``portfolio`` or ``tpe``; a trial that
-            was lost and begun again keeps its origin.
+        origin: who proposed it: ``default``, ``head``, ``portfolio``, ``guide`` or ``tpe``; a trial
+            that was lost and begun again keeps its origin.
         curve: one point per rung reached.
         score: the metric on the selection split with the weights that would be delivered.
         metrics: every metric of the task on the selection split.

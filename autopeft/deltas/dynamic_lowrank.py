@@ -40,7 +40,8 @@ class DynamicLowRank(Delta):
         rescaled = nn.functional.linear(x, weight.to(x.dtype) * rescale.to(x.dtype))
         inner = nn.functional.linear(x, self.v.to(x.dtype))
         sigma = nn.functional.linear(x, self.sigma.weight.to(x.dtype), self.sigma.bias.to(x.dtype))
-        turned = (sigma.unflatten(-1, (self.u.shape[1], -1)) * inner[..., None, :]).sum(dim=-1)
+        square = sigma.reshape(*inner.shape, inner.shape[-1])
+        turned = (square * inner[..., None, :]).sum(dim=-1)
         return rescaled + nn.functional.linear(turned, self.u.to(x.dtype))
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,14 @@ MAX_ANSWERS = 32
 """Answers of the sampler to one question before the space counts as exhausted."""
 
 
+Guided = Callable[[Sequence[TrialRecord]], Iterable[Candidate]]
+
+
+def unguided(_records: Sequence[TrialRecord]) -> Iterable[Candidate]:
+    """Propose nothing."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """What to train next.
@@ -49,7 +57,7 @@ class Proposal:
         number: the trial's number in the study.
         candidate: what to train.
         seed: of head and adapter initialisation, dropout and data order.
-        origin: ``default``, ``head``, ``portfolio`` or ``tpe``.
+        origin: ``default``, ``head``, ``portfolio``, ``guide`` or ``tpe``.
         protected: whether it is trained to the end whatever its score.
         rungs: shares of the training steps at which to report.
         trainable_params: without the head.
@@ -81,6 +89,8 @@ class Search:
         first: what is tried after the references, before the sampler is asked; by default
             `portfolio.portfolio`.
         compare: says at a rung whether a trial goes on; by default `compare.goes_on`.
+        guide: from all records, what is tried after `first`; by default nothing. The same records
+            give the same candidates: it is asked again whenever a run goes on.
 
     Attributes:
         lost: records of trials that were running when the run was interrupted.
@@ -99,6 +109,7 @@ class Search:
         limit: Callable[[Candidate], str | None] | None = None,
         first: Sequence[Candidate] | None = None,
         compare: Compare = goes_on,
+        guide: Guided = unguided,
     ) -> None:
         self.trials = trials
         self.space = space
@@ -109,6 +120,7 @@ class Search:
         self._rungs = rungs
         self._limit = limit or (lambda _candidate: None)
         self._compare = compare
+        self._guide = guide
         self._first = portfolio(space) if first is None else list(first)
         self.lost = trials.recover()
 
@@ -120,9 +132,9 @@ class Search:
     def propose(self) -> Proposal | None:
         """Return what to train next, None if there is nothing: `ended` says why.
 
-        In this order: trials that were lost, the default, the head alone, the portfolio,
-        suggestions of the sampler. A trial whose worker dies after this returned None is queued
-        again: ask once more when all workers are idle.
+        In this order: trials that were lost, the default, the head alone, the portfolio, what the
+        guide says, suggestions of the sampler. A trial whose worker dies after this returned None
+        is queued again: ask once more when all workers are idle.
 
         Raises:
             NoCandidateError: every candidate is over the budget.
@@ -198,6 +210,9 @@ class Search:
         for candidate in self._first:
             if candidate.fingerprint not in known and self._limit(candidate) is None:
                 yield "portfolio", candidate
+        for candidate in self._guide(self.trials.records()):
+            if candidate.fingerprint not in known and self._limit(candidate) is None:
+                yield "guide", candidate
 
     def _take(self, proposed: int) -> Proposal:
         """Begin the first trial of the queue."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from autopeft.bench.cells import Cell, Cells
 from autopeft.bench.rows import unpacked
+from autopeft.methods.hardening import Means
 from autopeft.records import Candidate, fingerprint
 from autopeft.search.front import gain, size
 from autopeft.search.space import Space
@@ -35,6 +36,7 @@ class Training:
         score: with the weights that would be delivered; None if it failed.
         test: the score on the test split; None if it failed.
         predicted: per split, packed predictions; see `autopeft.bench.rows.unpacked`.
+        gates: mean of each gate over the selection rows, by layer and part; None without gates.
     """
 
     seed: int
@@ -42,6 +44,7 @@ class Training:
     score: float | None = None
     test: float | None = None
     predicted: Mapping[str, str] | None = None
+    gates: Means | None = None
 
     def predictions(self, split: str) -> np.ndarray:
         """Return the predictions (N,) on a split."""
@@ -203,4 +206,6 @@ def _training(line: Mapping[str, Any], metric: str) -> Training:
         score=line["selection"][metric],
         test=line["test"][metric],
         predicted=line["predicted"],
+        gates={(gate["layer"], gate["part"]): gate["mean"] for gate in line.get("gates", ())}
+        or None,
     )

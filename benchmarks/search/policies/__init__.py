@@ -59,6 +59,14 @@ ENTRANTS: Mapping[str, Entrant] = {
         make=ours.with_rungs_and_curves,
         generic=False,
     ),
+    "ours+gates": Entrant(
+        about="ours, guided by the gates of a mixture", make=ours.with_gates, generic=False
+    ),
+    "ours+shuffled": Entrant(
+        about="the same with the gates shuffled: what its proposals are worth without them",
+        make=ours.with_shuffled_gates,
+        generic=False,
+    ),
     "ours+portfolio": Entrant(
         about="ours with a portfolio learnt on the other tasks",
         make=ours.with_portfolio,

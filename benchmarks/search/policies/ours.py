@@ -12,9 +12,10 @@ from autopeft.search.compare import Compare, goes_on
 from autopeft.search.portfolio import fitted, hand_made
 from autopeft.search.rungs import SHARES
 from autopeft.search.space import Space
-from autopeft.search.study import Proposal, Search
+from autopeft.search.study import Guided, Proposal, Search, unguided
 from autopeft.store import TrialStore
 from benchmarks.search.policies.curves import both, likely
+from benchmarks.search.policies.gates import Guide, with_mixture
 from benchmarks.search.policies.learned import Knowledge, with_rates
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
@@ -31,6 +32,7 @@ class SearchPolicy:
         compare: says at a rung whether a training goes on.
         first: the portfolio; None for one default per family, and not what is shipped: that may
             have been learnt on the very task.
+        guide: what is tried after that.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class SearchPolicy:
         rungs: tuple[int, ...],
         compare: Compare = goes_on,
         first: Sequence[Candidate] | None = None,
+        guide: Guided = unguided,
     ) -> None:
         higher = table.higher_is_better
         study = optuna.create_study(directions=["maximize" if higher else "minimize", "minimize"])
@@ -54,6 +57,7 @@ class SearchPolicy:
             rungs=tuple(epoch / table.epochs for epoch in rungs),
             first=list(hand_made(space)) if first is None else first,
             compare=compare,
+            guide=guide,
         )
 
     def ask(self) -> Candidate | None:
@@ -122,6 +126,16 @@ def with_rungs_and_curves(table: Table, _knowledge: Knowledge, seed: int) -> Sea
     return _policy(table, seed, compare=both)
 
 
+def with_gates(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Guided by the gates of a mixture."""
+    return _guided(table, seed, Guide(table))
+
+
+def with_shuffled_gates(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Guided by gates that say nothing."""
+    return _guided(table, seed, Guide(table, shuffled=seed))
+
+
 def with_portfolio(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With a learnt portfolio."""
     return _policy(table, seed, first=knowledge.portfolio)
@@ -137,6 +151,11 @@ def with_both(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     return _policy(table, seed, knowledge=knowledge, first=knowledge.portfolio)
 
 
+def _guided(table: Table, seed: int, guide: Guide) -> SearchPolicy:
+    first = with_mixture(table.space)
+    return _policy(table, seed, first=first, compare=guide.goes_on, guide=guide)
+
+
 def _policy(
     table: Table,
     seed: int,
@@ -144,6 +163,7 @@ def _policy(
     knowledge: Knowledge | None = None,
     first: Sequence[Candidate] | None = None,
     compare: Compare = goes_on,
+    guide: Guided = unguided,
 ) -> SearchPolicy:
     space = table.space
     if knowledge is not None:
@@ -151,7 +171,7 @@ def _policy(
     if first is not None:
         first = list(fitted(first, space))
     rungs = whole_epochs(table.epochs)
-    return SearchPolicy(table, space, seed, rungs=rungs, first=first, compare=compare)
+    return SearchPolicy(table, space, seed, rungs=rungs, first=first, compare=compare, guide=guide)
 
 
 def whole_epochs(epochs: int) -> tuple[int, ...]:
