@@ -35,7 +35,7 @@ from autopeft.store import RunFolder
 from autopeft.train.session import Setting
 from benchmarks import ledger
 from benchmarks.speed.material import save_splits, write_lines
-from benchmarks.speed.peer_search import Progress, practitioners_search
+from benchmarks.speed.peer_search import ByHand, PeerSearch, Progress
 
 FILE = ledger.RESULTS / "speed-race.json"
 TASKS = ("subj", "tweet_emotion")
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _race(setting: Setting, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    peer = practitioners_search(setting, seed, options.seconds)
+    peer, _ = PeerSearch(setting, ByHand(setting)).run(seed, options.seconds)
     ours = our_search(setting, seed, options.seconds, peer.score)
     reached = ours.best[-1][0] if ours.best and ours.score >= peer.score else None
     return {
