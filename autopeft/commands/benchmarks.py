@@ -1,4 +1,4 @@
-"""The commands ``bench`` and ``leaderboard``; `autopeft.cli` puts them on the command line."""
+"""``bench`` and ``leaderboard``."""
 
 from __future__ import annotations
 

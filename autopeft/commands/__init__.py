@@ -1,0 +1,1 @@
+"""The commands of the command line: each is config → api → print, with heavy imports inside it."""
