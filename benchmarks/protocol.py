@@ -1,8 +1,7 @@
-"""What trainings on real tasks have in common, so that benchmarks share their cells.
+"""What trainings on real tasks have in common, so that benchmarks share their cells with suites.
 
-1,000 rows to train on, 500 to select by, up to 2,000 to test on, the same for all; texts of at most
-128 tokens; five epochs of batches of 16. Every training is one line of
-``results/cells/BACKBONE/TASK.jsonl``, whoever asked for it, a suite among them, and not repeated.
+Rows, epochs and lengths are those that a suite has where it says nothing else. Every training is
+one line of ``results/cells/BACKBONE/TASK.jsonl``, whoever asked for it, and not repeated.
 """
 
 from __future__ import annotations
@@ -18,13 +17,17 @@ from typing import Any
 import datasets
 
 from autopeft.bench.cells import Cell, Cells
+from autopeft.bench.places import USUAL_EXAMPLES
 from autopeft.bench.rows import take
+from autopeft.bench.suite_check import SETTINGS
 from autopeft.bench.training import Bench
 from autopeft.data.demo import demo_model
 from benchmarks import ledger
 
 CELLS = ledger.RESULTS / "cells"
-EPOCHS = 5
+USUAL = {name: setting.default for name, setting in SETTINGS.items()}
+EPOCHS: int = USUAL["epochs"]
+MAX_LENGTH: int = USUAL["max_length"]
 
 
 def add_options(parser: argparse.ArgumentParser, tasks: tuple[str, ...]) -> None:
@@ -33,9 +36,10 @@ def add_options(parser: argparse.ArgumentParser, tasks: tuple[str, ...]) -> None
     parser.add_argument("--tasks", type=listed, default=tasks)
     parser.add_argument("--model", help="folder of the backbone; default: the demo's MiniLM")
     parser.add_argument("--backbone", default="minilm-l6", help="its name in results")
-    parser.add_argument("--examples", type=int, default=1_000, help="training rows")
-    parser.add_argument("--selection", type=int, default=500, help="selection rows")
-    parser.add_argument("--test", type=int, default=2_000, help="test rows, if there are so many")
+    parser.add_argument("--examples", type=int, default=USUAL_EXAMPLES, help="training rows")
+    for split in ("selection", "test"):
+        about = SETTINGS[split].help
+        parser.add_argument(f"--{split}", type=int, default=USUAL[split], help=about)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--cells", type=Path, default=CELLS, help="folder of the results")
 
@@ -68,7 +72,7 @@ def opened(options: argparse.Namespace, task: str) -> Iterator[Bench]:
     model = options.model or str(demo_model())
     with tempfile.TemporaryDirectory() as folder:
         file = file_of(options, task)
-        yield Bench(rows, options.backbone, model, Path(folder), file, max_length=128)
+        yield Bench(rows, options.backbone, model, Path(folder), file, max_length=MAX_LENGTH)
 
 
 def kept(options: argparse.Namespace, task: str) -> Cells:

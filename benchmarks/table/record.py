@@ -18,11 +18,9 @@ from pathlib import Path
 
 from autopeft.bench.cells import Cell, Cells
 from autopeft.data.demo import demo_model
-from benchmarks.protocol import add_options, file_of, kept, listed, opened, tell
+from benchmarks.protocol import MAX_LENGTH, add_options, file_of, kept, listed, opened, tell
 from benchmarks.table.backbone import FILE, Backbone
 from benchmarks.table.candidates import SEEDS, TASKS, families, stages
-
-MAX_LENGTH = 128
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
