@@ -13,13 +13,14 @@ that four things hold, each of them a tested property:
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autopeft.methods import MethodInfo
 from autopeft.records import Candidate
-from autopeft.search.front import Point, contribution, fronts
+from autopeft.search.front import Point, contribution, dominates, fronts
 
 SHARES = (1 / 9, 1 / 3, 1.0)
 """Shares of the training steps at which trials are compared."""
@@ -103,27 +104,96 @@ def decide(
     gain = _number(newcomer.gain) + max(0.0, hope)
     if gain == -math.inf:
         return False
-    return _ranked(Point(gain=gain, size=newcomer.size), others, floor, eta)
+    everyone = [Point(gain=gain, size=newcomer.size), *map(_point, others)]
+    return Ranking(everyone, eta).is_first(0, floor)
 
 
-def _ranked(newcomer: Point, others: Sequence[Entry], floor: float, eta: int) -> bool:
-    """Return whether the newcomer is among the first 1/eta, rounded up, of all at the rung.
+def again(
+    entries: Sequence[Entry], hopes: Sequence[float], *, rung: int, head: float | None
+) -> list[bool]:
+    """Return of all at a rung who would go on if it arrived now, after all the others.
 
-    A member of the first front has at least `FRONT_PLACES` places to take.
+    As `decide`, but the fronts are made once for all.
+
+    Args:
+        entries: everyone who was there, the head alone left out.
+        hopes: of each, how much more it may still gain.
+        rung: counted from 0.
+        head: as of `decide`.
     """
-    points = [newcomer, *(Point(gain=_number(o.gain), size=o.size) for o in others)]
-    places = math.ceil(len(points) / eta)
-    layers = fronts(points)
-    depth = next(d for d, layer in enumerate(layers) if 0 in layer)
-    front = [points[i] for i in layers[depth]]
-    ahead = sum(len(layer) for layer in layers[:depth])
-    if depth == 0:
-        places = max(places, FRONT_PLACES)
-    elif ahead >= places:
-        return False
-    lowest = max(floor, min((p.gain for p in points[1:] if p.gain > -math.inf), default=floor))
-    areas = [_area(i, front, lowest) for i in range(len(front))]
-    return ahead + sum(area > areas[0] for area in areas[1:]) < places
+    floor = _number(head)
+    first = [False] * len(entries)
+    spared = {entry.family if rung == 0 and entry.slow else None for entry in entries}
+    for family in spared:
+        places = [i for i, one in enumerate(entries) if family is None or one.family == family]
+        ranking = Ranking([_point(entries[i]) for i in places])
+        for place, i in enumerate(places):
+            entry, alike = entries[i], rung == 0 and entries[i].slow
+            if alike != (family is not None):
+                continue
+            least = -math.inf if alike else floor
+            if _number(entry.gain) > least:
+                first[i] = ranking.is_first(place, least, hope=max(0.0, hopes[i]))
+    return first
+
+
+class Ranking:
+    """Everyone at a rung, in fronts.
+
+    Args:
+        points: everyone there is.
+        eta: one in this many is among the first.
+    """
+
+    def __init__(self, points: Sequence[Point], eta: int = ETA) -> None:
+        self._points, self._eta = points, eta
+        self._layers = fronts(points)
+        self._places = math.ceil(len(points) / eta)
+        self._bests = [self._stairs(layer) for layer in self._layers]
+
+    def is_first(self, index: int, floor: float, *, hope: float = 0.0) -> bool:
+        """Return whether one is among the first 1/eta, rounded up, of all.
+
+        A member of the first front has at least `FRONT_PLACES` places to take.
+
+        Args:
+            index: of the point.
+            floor: the gain of the head alone, -inf if it does not matter.
+            hope: how much more it may still gain; it is ranked by this optimistic bound.
+        """
+        old = self._points[index]
+        point = Point(gain=old.gain + hope, size=old.size)
+        depth = next(d for d, best in enumerate(self._bests) if not _below(point, *best))
+        ahead = sum(len(layer) for layer in self._layers[:depth])
+        places = self._places if depth else max(self._places, FRONT_PLACES)
+        if ahead >= places:
+            return False
+        if ahead + len(self._layers[depth]) < places:
+            return True
+        if hope:  # it drives others out of its front
+            moved = [*self._points[:index], point, *self._points[index + 1 :]]
+            return Ranking(moved, self._eta).is_first(index, floor)
+        others = (p.gain for i, p in enumerate(self._points) if i != index and p.gain > -math.inf)
+        lowest = max(floor, min(others, default=floor))
+        front = [self._points[i] for i in self._layers[depth]]
+        areas = [_area(i, front, lowest) for i in range(len(front))]
+        own = areas[self._layers[depth].index(index)]
+        return ahead + sum(area > own for area in areas) < places
+
+    def _stairs(self, layer: Sequence[int]) -> tuple[list[float], list[Point]]:
+        """Return the members of a front, with their sizes, from small to large."""
+        members = sorted((self._points[i] for i in layer), key=lambda p: (p.size, p.gain))
+        return [p.size for p in members], members
+
+
+def _below(point: Point, sizes: Sequence[float], members: Sequence[Point]) -> bool:
+    """Return whether a member of a front dominates a point: the largest that is no larger."""
+    place = bisect.bisect_right(sizes, point.size)
+    return place > 0 and dominates(members[place - 1], point)
+
+
+def _point(entry: Entry) -> Point:
+    return Point(gain=_number(entry.gain), size=entry.size)
 
 
 def _area(index: int, front: Sequence[Point], floor: float) -> float:

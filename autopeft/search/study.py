@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from autopeft.errors import NoCandidateError
 from autopeft.records import Candidate, Cause, RungPoint, TrialRecord, TrialState, fingerprint
-from autopeft.search.compare import Compare, goes_on
+from autopeft.search.compare import Compare, SecondChances, goes_on, second_chances
 from autopeft.search.front import size
 from autopeft.search.portfolio import portfolio, references
 from autopeft.search.rungs import SHARES
@@ -89,6 +89,8 @@ class Search:
         first: what is tried after the references, before the sampler is asked; by default
             `portfolio.portfolio`.
         compare: says at a rung whether a trial goes on; by default `compare.goes_on`.
+        second: says which of the stopped trials are begun again and trained to the end; by default
+            `compare.second_chances`.
         guide: from all records, what is tried after `first`; by default nothing. The same records
             give the same candidates: it is asked again whenever a run goes on.
 
@@ -109,6 +111,7 @@ class Search:
         limit: Callable[[Candidate], str | None] | None = None,
         first: Sequence[Candidate] | None = None,
         compare: Compare = goes_on,
+        second: SecondChances = second_chances,
         guide: Guided = unguided,
     ) -> None:
         self.trials = trials
@@ -120,6 +123,7 @@ class Search:
         self._rungs = rungs
         self._limit = limit or (lambda _candidate: None)
         self._compare = compare
+        self._second_chances = second
         self._guide = guide
         self._first = portfolio(space) if first is None else list(first)
         self.lost = trials.recover()
@@ -132,9 +136,10 @@ class Search:
     def propose(self) -> Proposal | None:
         """Return what to train next, None if there is nothing: `ended` says why.
 
-        In this order: trials that were lost, the default, the head alone, the portfolio, what the
-        guide says, suggestions of the sampler. A trial whose worker dies after this returned None
-        is queued again: ask once more when all workers are idle.
+        In this order: trials that were lost, those that were stopped and would now go on, the
+        default, the head alone, the portfolio, what the guide says, suggestions of the sampler. A
+        trial whose worker dies after this returned None is queued again: ask once more when all
+        workers are idle.
 
         Raises:
             NoCandidateError: every candidate is over the budget.
@@ -147,6 +152,10 @@ class Search:
         if self._max_trials is not None and len(standing) >= self._max_trials:
             self.ended = f"all {self._max_trials} trials are done"
             return None
+        stopped = self._second_chances(self.trials.records(), self._higher_is_better)
+        if stopped:
+            self.trials.give_second_chance(stopped[0])
+            return self._take(len(standing))
         for origin, candidate in self._planned(standing):
             self.trials.enqueue(self._proposal(candidate, origin))
             return self._take(len(standing))
@@ -182,7 +191,9 @@ class Search:
         return {
             number
             for number, point in points.items()
-            if point.share >= 1.0 or self._compare(number, point, records, self._higher_is_better)
+            if point.share >= 1.0
+            or self.trials.has_second_chance(number)
+            or self._compare(number, point, records, self._higher_is_better)
         }
 
     def finished(self, record: TrialRecord) -> bool:

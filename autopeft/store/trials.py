@@ -3,8 +3,9 @@
 A trial carries user attributes:
 
     proposal      candidate, seed, origin, params, trainable_params; written in one piece before the
-                  training begins. A trial that repeats a lost one also says how often it was begun
-                  (attempts), how often its worker died (deaths) and which it repeats (retry_of)
+                  training begins. A trial that repeats another says which (retry_of): one that was
+                  lost, and how often it was begun (attempts) and its worker died (deaths), or one
+                  that was stopped (second_chance)
     curve/<rung>  one `RungPoint` each
     record        the `TrialRecord`, written before the study is told
     gates         of a mixture: ``layer``, ``part``, ``mean`` and ``spread`` of each gate
@@ -58,7 +59,7 @@ class TrialStore:
         return trials
 
     def standing(self) -> list[optuna.trial.FrozenTrial]:
-        """Return the trials that count: neither discarded, nor lost and begun again."""
+        """Return the trials that count: neither discarded nor begun again."""
         attributes = ((t, t.user_attrs) for t in self.all())
         trials = [t for t, known in attributes if "proposal" in known and "discarded" not in known]
         again = {t.user_attrs["proposal"].get("retry_of") for t in trials}
@@ -69,7 +70,7 @@ class TrialStore:
         return [record_of(t) for t in self.standing() if not waiting(t)]
 
     def superseded(self) -> list[TrialRecord]:
-        """Return the records of attempts that were lost and begun again."""
+        """Return the records of attempts that were lost or stopped, and begun again."""
         trials = [t for t in self.all() if "proposal" in t.user_attrs]
         again = {t.user_attrs["proposal"].get("retry_of") for t in trials}
         return [record_of(t) for t in trials if t.number in again]
@@ -88,6 +89,15 @@ class TrialStore:
         attributes = {"proposal": dict(proposal)}
         with study_errors():
             self.study.enqueue_trial(dict(proposal["params"]), user_attrs=attributes)
+
+    def give_second_chance(self, number: int) -> None:
+        """Put a trial that was stopped in the queue again; the new attempt takes its place."""
+        proposal = self.all()[number].user_attrs["proposal"]
+        self.enqueue({**proposal, "retry_of": number, "second_chance": True})
+
+    def has_second_chance(self, number: int) -> bool:
+        """Return whether a trial is another's second attempt, which no rung stops."""
+        return "second_chance" in self.all()[number].user_attrs["proposal"]
 
     def replicate(self, record: TrialRecord) -> None:
         """Keep a further run of a finalist: the same candidate with another seed."""

@@ -29,7 +29,7 @@ from autopeft.records import (
     TrialState,
 )
 from autopeft.store import TrialStore
-from autopeft.store.trials import MAX_ATTEMPTS
+from autopeft.store.trials import MAX_ATTEMPTS, waiting
 
 CANDIDATE = Candidate(
     method="lora",
@@ -121,6 +121,24 @@ class StoreContract:
             done = replace(_record(score=0.3), number=number, curve=())
             trials.conclude(done)
             assert trials.records()[0].curve == tuple(points), "the curve was lost at the end"
+
+    def check_second_chances_take_the_place(self, folder: Path) -> None:
+        """A stopped trial that is begun again no longer counts, and its second attempt does."""
+        with self._open(folder / "run", IDENTITY) as run:
+            trials = run.trials(higher_is_better=True)
+            first = _begin(trials)
+            trials.conclude(replace(_record(state=TrialState.STOPPED), number=first))
+            assert not trials.has_second_chance(first)
+            trials.give_second_chance(first)
+            assert [waiting(trial) for trial in trials.standing()] == [True]
+            second = int(trials.study.ask().number)
+            assert trials.has_second_chance(second)
+            proposal = trials.all()[second].user_attrs["proposal"]
+            assert proposal["candidate"] == CANDIDATE.to_json()
+            done = replace(_record(score=0.5), number=second)
+            trials.conclude(done)
+            _same(trials.records(), [done], "after the second attempt")
+            assert [record.number for record in trials.superseded()] == [first]
 
     def check_replicates_are_apart(self, folder: Path) -> None:
         """Further seeds of a finalist come back by seed; no sampler takes them for trials."""

@@ -2,9 +2,10 @@
 
 A policy is asked what to train; the answer is the nearest row that it has not been given yet, by
 the rule of `benchmarks.search.distance`, the same for every policy. It is told the row's size and,
-epoch by epoch, its scores, as if the suggestion had them; every epoch told is an epoch spent. A
-failed training counts as a whole one: how far it came was not recorded. Which of a row's recorded
-seeds is replayed is drawn by the replay's seed.
+epoch by epoch, its scores, as if the suggestion had them; every epoch told is an epoch spent. What a policy
+stopped it may begin again, from the first epoch and at the price of all of them. A failed training
+counts as a whole one: how far it came was not recorded. Which of a row's recorded seeds is replayed
+is drawn by the replay's seed.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class Policy(Protocol):
 
     def ask(self) -> Candidate | None:
         """Return what to train next, None if there is nothing."""
+
+    def repeats(self) -> bool:
+        """Return whether what it last asked for is something stopped, to be trained once more."""
 
     def begin(self, row: Row) -> None:
         """Hear which row is trained in its place."""
@@ -111,11 +115,13 @@ def replay(
     seeds = {
         row.candidate.fingerprint: int(generator.integers(len(row.trainings))) for row in table.rows
     }
-    while untried and (epochs is None or spent < epochs) and not enough(steps):
+    given: dict[str, Row] = {}
+    while (epochs is None or spent < epochs) and not enough(steps):
         asked = policy.ask()
-        if asked is None:
+        if asked is None or not (untried or policy.repeats()):
             break
-        row = untried.take(asked)
+        row = given[asked.fingerprint] if policy.repeats() else untried.take(asked)
+        given[asked.fingerprint] = row
         policy.begin(row)
         training = row.trainings[seeds[row.candidate.fingerprint]]
         state, used = _train(policy, training, table.epochs)

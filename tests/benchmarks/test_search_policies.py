@@ -51,7 +51,10 @@ def told(steps: list[Step]) -> list[tuple[str, int, str, int]]:
 def test_the_same_seed_searches_alike(name: str, made_up: Table, knowledge: Knowledge) -> None:
     one, again, other = (run(name, made_up, knowledge, seed=seed) for seed in (3, 3, 4))
     assert told(one) == told(again) != told(other)
-    assert len(set(names(one))) == len(one) >= 12
+    again = {name for name in names(one) if names(one).count(name) == 2}
+    firsts = [s for s in one if s.row.candidate.fingerprint in again][: len(again)]
+    assert len(set(names(one))) + len(again) == len(one) >= 12
+    assert not again or (name.startswith("ours") and firsts[0].state is TrialState.STOPPED)
     stopped = any(step.state is TrialState.STOPPED for step in one)
     assert stopped == ("asha" in name or (name.startswith("ours") and name != "ours-rungs"))
     assert any(step.state is TrialState.COMPLETE for step in one)

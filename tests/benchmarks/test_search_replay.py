@@ -42,6 +42,9 @@ class Listed:
     def ask(self) -> Candidate | None:
         return self.asked.pop(0) if self.asked else None
 
+    def repeats(self) -> bool:
+        return False
+
     def begin(self, row: Row) -> None:
         self.rows.append(row)
 
@@ -51,6 +54,14 @@ class Listed:
 
     def tell(self, answer: Answer) -> None:
         self.answers.append(answer)
+
+
+class Repeating(Listed):
+    """Stops its first after an epoch, and begins it again."""
+
+    def repeats(self) -> bool:
+        self.epochs = 5 if len(self.rows) == 1 else 1
+        return len(self.rows) == 1
 
 
 def apart(one: Candidate, other: Candidate) -> float:
@@ -110,6 +121,20 @@ def test_epochs_are_paid_as_they_are_told(made_up: Table, stopped: int, number: 
     wanted = TrialState.COMPLETE if stopped == 5 else TrialState.STOPPED
     assert {step.state for step in steps} == {wanted}
     assert [answer.score is not None for answer in policy.answers] == [stopped == 5] * number
+
+
+def test_what_is_begun_again_is_the_same_row_at_its_full_price(made_up: Table) -> None:
+    policy = Repeating([LORA, LORA, LORA], epochs=1)
+    steps = replay(policy, made_up, seed=0)
+    first, again, other = steps
+    assert first.row is again.row is not other.row
+    assert first.training is again.training
+    assert [step.state for step in steps] == [
+        TrialState.STOPPED,
+        TrialState.COMPLETE,
+        TrialState.STOPPED,
+    ]
+    assert [step.epochs for step in steps] == [1, 6, 7]
 
 
 def test_a_failure_costs_a_whole_training() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autopeft.methods import METHODS
 from autopeft.records import Candidate
-from autopeft.search.rungs import SHARES, Entry, decide, rungs_of, slow_starter
+from autopeft.search.rungs import SHARES, Entry, again, decide, rungs_of, slow_starter
 
 GAINS = st.one_of(
     st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0]), st.just(-math.inf), st.just(math.nan)
@@ -123,3 +123,19 @@ def test_no_comparison_before_scores_mean_anything() -> None:
     assert rungs_of(10_000) == SHARES
     assert rungs_of(171) == (1 / 3, 1.0)
     assert rungs_of(10) == (1.0,)
+
+
+@given(
+    st.lists(st.tuples(ENTRIES, st.sampled_from([0.0, 0.1, 0.4])), min_size=1, max_size=25),
+    RUNGS,
+    HEADS,
+)
+def test_all_at_once_are_judged_as_if_each_arrived_last(
+    known: list[tuple[Entry, float]], rung: int, head: float | None
+) -> None:
+    entries, hopes = [entry for entry, _ in known], [hope for _, hope in known]
+    alone = [
+        decide(entry, entries[:i] + entries[i + 1 :], rung=rung, head=head, hope=hopes[i])
+        for i, entry in enumerate(entries)
+    ]
+    assert again(entries, hopes, rung=rung, head=head) == alone

@@ -14,6 +14,7 @@ import pytest
 from autopeft.errors import NoCandidateError
 from autopeft.methods import METHODS
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
+from autopeft.search.compare import second_chances
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
 from autopeft.search.study import MAX_ANSWERS, Proposal, Search
@@ -170,9 +171,56 @@ def test_eight_workers_out_of_order_train_distinct_candidates(space: Space) -> N
         if not busy:
             break
         evaluate(search, busy.pop(chance.randrange(len(busy))))
-    assert len({p.number for p in begun}) == len(begun) == 160
-    assert len({p.candidate.fingerprint for p in begun}) == 160
-    assert len(search.trials.records()) == 160
+    assert len({p.number for p in begun}) == len(begun)
+    records, again = search.trials.records(), search.trials.superseded()
+    assert len({p.candidate.fingerprint for p in begun}) == len(records) == 160
+    assert len(begun) - len(again) == 160
+    assert {r.state for r in again} == {TrialState.STOPPED}
+
+
+def test_a_stopped_trial_that_would_now_go_on_is_trained_to_its_end(space: Space) -> None:
+    search = search_of(space, max_trials=60)
+    run_all(search)
+    records, again = search.trials.records(), search.trials.superseded()
+    assert again
+    assert len(records) == 60, "a second chance is no further trial"
+    standing = {r.candidate.fingerprint: r for r in records}
+    for old in again:
+        new = standing[old.candidate.fingerprint]
+        assert old.state is TrialState.STOPPED
+        assert new.state is TrialState.COMPLETE
+        assert new.number > old.number
+        assert (new.seed, new.origin) == (old.seed, old.origin)
+        assert new.curve[: len(old.curve)] == old.curve
+    assert not second_chances(records, True), "nobody is left who would go on"
+
+
+def test_without_second_chances_a_stop_is_for_good(space: Space) -> None:
+    search = Search(
+        trials=search_of(space).trials,
+        space=space,
+        higher_is_better=True,
+        max_trials=60,
+        second=lambda *_: (),
+    )
+    run_all(search)
+    assert search.trials.superseded() == []
+
+
+def test_a_second_chance_survives_a_kill(tmp_path: Path, space: Space) -> None:
+    """Killed in a second attempt, the run goes on with it, to its end."""
+    run, search = begin(tmp_path / "run", space, max_trials=60)
+    with run, pytest.raises(Killed):
+        for proposal in search.candidates():
+            if search.trials.has_second_chance(proposal.number):
+                raise Killed
+            evaluate(search, proposal)
+    run, search = begin(tmp_path / "run", space, max_trials=60)
+    with run:
+        (lost,) = search.lost
+        run_all(search)
+        standing = {r.candidate.fingerprint: r for r in search.trials.records()}
+    assert standing[lost.candidate.fingerprint].state is TrialState.COMPLETE
 
 
 @pytest.mark.parametrize("seed", range(3))

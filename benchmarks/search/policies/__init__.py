@@ -49,6 +49,11 @@ ENTRANTS: Mapping[str, Entrant] = {
         about="autopeft's search, told nothing of other tasks", make=ours.plain, generic=False
     ),
     "ours-rungs": Entrant(about="ours, none stopped", make=ours.without_rungs, generic=False),
+    "ours-chances": Entrant(
+        about="ours, what was stopped is never begun again",
+        make=ours.without_second_chances,
+        generic=False,
+    ),
     "ours:curves": Entrant(
         about="ours, stopping by predicted ends of curves in place of ranks",
         make=ours.with_curves,

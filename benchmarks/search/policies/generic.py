@@ -82,6 +82,10 @@ class OptunaPolicy:
             self.study.tell(self._trial, state=OptunaState.FAIL)
         return None
 
+    def repeats(self) -> bool:
+        """Return False: what a pruner stopped stays so."""
+        return False
+
     def begin(self, row: Row) -> None:
         """Hear which row is trained: its size is what the suggestion is told to have."""
         self._row, self._watched = row, self._scores.ask()

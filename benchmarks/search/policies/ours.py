@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import optuna
 
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
-from autopeft.search.compare import Compare, goes_on
+from autopeft.search.compare import Compare, SecondChances, goes_on, second_chances
 from autopeft.search.portfolio import fitted, hand_made
 from autopeft.search.rungs import SHARES
 from autopeft.search.space import Space
@@ -33,6 +33,7 @@ class SearchPolicy:
         first: the portfolio; None for one default per family, and not what is shipped: that may
             have been learnt on the very task.
         guide: what is tried after that.
+        second: says what was stopped and is begun again.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SearchPolicy:
         compare: Compare = goes_on,
         first: Sequence[Candidate] | None = None,
         guide: Guided = unguided,
+        second: SecondChances = second_chances,
     ) -> None:
         higher = table.higher_is_better
         study = optuna.create_study(directions=["maximize" if higher else "minimize", "minimize"])
@@ -58,6 +60,7 @@ class SearchPolicy:
             first=list(hand_made(space)) if first is None else first,
             compare=compare,
             guide=guide,
+            second=second,
         )
 
     def ask(self) -> Candidate | None:
@@ -67,6 +70,10 @@ class SearchPolicy:
             return None
         self._proposal: Proposal = proposal
         return proposal.candidate
+
+    def repeats(self) -> bool:
+        """Return whether the proposal is a second chance."""
+        return self._search.trials.has_second_chance(self._proposal.number)
 
     def begin(self, row: Row) -> None:
         """Keep the size of what is really trained: it is what rungs compare."""
@@ -114,6 +121,12 @@ def without_rungs(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolic
     """Train all to the end."""
     space = table.space
     return SearchPolicy(table, space, seed, rungs=(table.epochs,))
+
+
+def without_second_chances(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """What was stopped stays so."""
+    rungs = whole_epochs(table.epochs)
+    return SearchPolicy(table, table.space, seed, rungs=rungs, second=lambda *_: ())
 
 
 def with_curves(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
