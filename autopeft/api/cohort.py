@@ -64,11 +64,21 @@ class Cohorts:
         return None if proposal.alone else self._key(proposal.candidate)
 
     def _ask(self, size: int) -> Iterator[Proposal]:
-        """Yield a cohort; with packs of one, a single proposal, which knows all before it."""
-        for asked in range(COHORT if size > 1 else 1):
-            if asked and self._search.proposed % COHORT == 0 and not self._search.queued:
-                return
-            proposal = self._search.propose()
-            if proposal is None:
-                return
-            yield proposal
+        """Yield a cohort; with packs of one, a single proposal, which knows all before it.
+
+        Second chances come with the new proposals, which alone are counted. What was in the queue
+        is the rest of an earlier cohort.
+        """
+        begun = self._search.queued
+        for _ in range(COHORT if size > 1 else 1):
+            known = self._search.proposed
+            while self._search.proposed == known:
+                if begun and known % COHORT == 0 and not self._search.queued:
+                    return
+                proposal = self._search.propose()
+                if proposal is None:
+                    return
+                yield proposal
+                if size == 1:
+                    return
+            begun = True

@@ -139,6 +139,7 @@ class Trials:
         self._keep(job, record)
 
     def _keep(self, job: Job, record: TrialRecord) -> None:
+        second = self._sitting.trials.has_second_chance(job.number)
         again = self._search.finished(record)
         self._sitting.save()
         self._sitting.tell(record)
@@ -146,7 +147,9 @@ class Trials:
         if record.artifact is None:
             shutil.rmtree(job.artifact, ignore_errors=True)
         self._remove_losers()
-        line = outcome_line(record) + (" – will be tried once more" if again else "")
+        line = outcome_line(record)
+        line += " – a second chance, as it would now go on" if second else ""
+        line += " – will be tried once more" if again else ""
         self._screen.done(job.number, line)
 
     def _learn(self, record: TrialRecord) -> None:

@@ -149,13 +149,13 @@ class Search:
         standing = self.trials.standing()
         if any(map(waiting, standing)):
             return self._take(len(standing))
-        if self._max_trials is not None and len(standing) >= self._max_trials:
-            self.ended = f"all {self._max_trials} trials are done"
-            return None
         stopped = self._second_chances(self.trials.records(), self._higher_is_better)
         if stopped:
             self.trials.give_second_chance(stopped[0])
             return self._take(len(standing))
+        if self._max_trials is not None and len(standing) >= self._max_trials:
+            self.ended = f"all {self._max_trials} trials are done"
+            return None
         for origin, candidate in self._planned(standing):
             self.trials.enqueue(self._proposal(candidate, origin))
             return self._take(len(standing))

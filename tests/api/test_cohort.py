@@ -80,6 +80,49 @@ def test_a_cohort_is_asked_only_when_the_one_before_is_handed_out() -> None:
             evaluate(search, proposal)
 
 
+def test_second_chances_share_cohorts_with_new_proposals() -> None:
+    """They come on top of a cohort, which still ends at its number of proposals."""
+    search = search_of(max_trials=10 * COHORT)
+    made = cohorts(search)
+    second, together = 0, 0
+    while pack := made.pack(COHORT):
+        assert search.proposed % COHORT == 0
+        given = [search.trials.has_second_chance(proposal.number) for proposal in pack]
+        second += sum(given)
+        together += any(given) and not all(given)
+        for proposal in pack:
+            evaluate(search, proposal)
+    assert second == len(search.trials.superseded()) > 0
+    assert together > 0
+    assert len(search.trials.records()) == 10 * COHORT
+
+
+def test_a_resumed_run_asks_the_same_cohorts() -> None:
+    """Those who were handed out and not trained come first, and alone, up to the cohort's end."""
+
+    def run(resumed_at: int | None) -> list[str]:
+        search = search_of(max_trials=6 * COHORT)
+        made, handed = cohorts(search), 0
+        while pack := made.pack(3):
+            for proposal in pack:
+                if handed == resumed_at:
+                    search = Search(
+                        trials=TrialStore(search.trials.study),
+                        space=search.space,
+                        higher_is_better=True,
+                        max_trials=6 * COHORT,
+                    )
+                    made, handed = cohorts(search), handed + 1
+                    break
+                handed += 1
+                evaluate(search, proposal)
+        records = search.trials.records()
+        return sorted(f"{r.candidate.fingerprint} {r.state.value}" for r in records)
+
+    whole = run(None)
+    assert all(run(at) == whole for at in (9, 17, 30, 41))
+
+
 def test_packs_of_one_know_all_before_them() -> None:
     search = search_of(max_trials=12)
     made = cohorts(search)
