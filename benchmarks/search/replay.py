@@ -2,10 +2,10 @@
 
 A policy is asked what to train; the answer is the nearest row that it has not been given yet, by
 the rule of `benchmarks.search.distance`, the same for every policy. It is told the row's size and,
-epoch by epoch, its scores, as if the suggestion had them; every epoch told is an epoch spent. What a policy
-stopped it may begin again, from the first epoch and at the price of all of them. A failed training
-counts as a whole one: how far it came was not recorded. Which of a row's recorded seeds is replayed
-is drawn by the replay's seed.
+epoch by epoch, its scores, as if the suggestion had them; every epoch told is an epoch spent. What
+a policy stopped it may begin again, from the first epoch and at the price of all of them. A failed
+training counts as a whole one: how far it came was not recorded. Which of a row's recorded seeds is
+replayed is drawn by the replay's seed.
 """
 
 from __future__ import annotations
