@@ -30,13 +30,12 @@ from autopeft.train.session import Setting
 from benchmarks import ledger
 from benchmarks.demo.searched import searched
 from benchmarks.search.peer_paper import Paper
-from benchmarks.speed.material import save_splits, write_lines
+from benchmarks.speed.material import add_search_options, save_splits, write_folder
 from benchmarks.speed.peer_search import ByHand, PeerSearch
 from benchmarks.spread import plus_minus, spread
 
 RESULT = ledger.RESULTS / "search-equal-time.json"
 TASKS = ("mpqa", "tweet_offensive")
-FILES = {"train": "train", "selection": "validation", "test": "test"}
 PEERS = {"by hand": ByHand, "AutoPEFT's recipe": Paper}
 
 
@@ -58,14 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--assets", type=Path, required=True, help="folder with a folder per task")
-    parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=600.0, help="that each search has")
-    parser.add_argument("--examples", type=int, default=1_000, help="training rows")
-    parser.add_argument("--others", type=int, default=500, help="selection rows and test rows")
-    parser.add_argument("--model", help="default: the demo's MiniLM")
-    parser.add_argument("--result", type=Path, default=RESULT, help="file that the run is added to")
+    add_search_options(parser, tasks=TASKS, result=RESULT)
     return parser
 
 
@@ -76,10 +68,10 @@ def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             data = str(options.assets / task)
             place = Path(folder) / "splits"
             setting = save_splits(data, model, options.examples, 0, place, options.others)
+            peers = {name: PeerSearch(setting, habit(setting)) for name, habit in PEERS.items()}
             for seed in range(options.seeds):
                 yield {"task": task, "seed": seed, **_ours(setting, seed, options.seconds)}
-                for name, habit in PEERS.items():
-                    search = PeerSearch(setting, habit(setting))
+                for name, search in peers.items():
                     progress, kept = search.run(seed, options.seconds)
                     yield {
                         "task": task,
@@ -94,9 +86,7 @@ def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _ours(setting: Setting, seed: int, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        data.mkdir()
-        for split, name in FILES.items():
-            write_lines(setting, split, data / f"{name}.jsonl")
+        write_folder(setting, data)
         options = ["--model", setting.model, "--metric", setting.metric]
         row = searched(
             str(data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -17,6 +18,8 @@ from autopeft.records import Candidate, Placement
 from autopeft.train.session import Setting
 
 BATCH_SIZE = 16
+FILES = {"train": "train", "selection": "validation", "test": "test"}
+"""What the file of a split is called."""
 
 
 def save_splits(
@@ -66,6 +69,27 @@ def write_lines(setting: Setting, split: str, file: Path) -> int:
             line = {"text": row["text"], "label": setting.labels[row["label"]]}
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
     return len(rows)
+
+
+def write_folder(setting: Setting, folder: Path) -> None:
+    """Write all splits to a new folder as files that the command line reads."""
+    folder.mkdir()
+    for split, name in FILES.items():
+        write_lines(setting, split, folder / f"{name}.jsonl")
+
+
+def add_search_options(
+    parser: argparse.ArgumentParser, *, tasks: tuple[str, ...], result: Path
+) -> None:
+    """Add the options of benchmarks that search on several tasks under several seeds."""
+    parser.add_argument("--assets", type=Path, required=True, help="folder with a folder per task")
+    parser.add_argument("--tasks", default=",".join(tasks))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=600.0, help="that a search has")
+    parser.add_argument("--examples", type=int, default=1_000, help="training rows")
+    parser.add_argument("--others", type=int, default=500, help="selection rows and test rows")
+    parser.add_argument("--model", help="default: the demo's MiniLM")
+    parser.add_argument("--result", type=Path, default=result, help="file that the run is added to")
 
 
 def default_lora(epochs: int) -> Candidate:

@@ -34,12 +34,11 @@ from autopeft.report import table
 from autopeft.store import RunFolder
 from autopeft.train.session import Setting
 from benchmarks import ledger
-from benchmarks.speed.material import save_splits, write_lines
+from benchmarks.speed.material import add_search_options, save_splits, write_folder
 from benchmarks.speed.peer_search import ByHand, PeerSearch, Progress
 
 FILE = ledger.RESULTS / "speed-race.json"
 TASKS = ("subj", "tweet_emotion")
-FILES = {"train": "train", "selection": "validation", "test": "test"}
 _LOOK_SECONDS = 1.0
 
 
@@ -75,14 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--assets", type=Path, required=True, help="folder with a folder per task")
-    parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=600.0, help="that the peer has")
-    parser.add_argument("--examples", type=int, default=1_000, help="training rows")
-    parser.add_argument("--others", type=int, default=500, help="selection rows")
-    parser.add_argument("--model", help="default: the demo's MiniLM")
-    parser.add_argument("--result", type=Path, default=FILE, help="file that the run is added to")
+    add_search_options(parser, tasks=TASKS, result=FILE)
     return parser
 
 
@@ -102,9 +94,7 @@ def our_search(setting: Setting, seed: int, seconds: float, goal: float) -> Prog
     """Search by the command line until the goal or the end, and return what was reached when."""
     with tempfile.TemporaryDirectory() as folder:
         data, run = Path(folder) / "data", Path(folder) / "run"
-        data.mkdir()
-        for split, name in FILES.items():
-            write_lines(setting, split, data / f"{name}.jsonl")
+        write_folder(setting, data)
         command = [sys.executable, "-m", "autopeft.cli", "search", str(data), "-o", str(run)]
         command += ["--model", setting.model, "--time-limit", f"{seconds:.0f}s"]
         command += ["--seed", str(seed), "--metric", setting.metric]
