@@ -24,7 +24,7 @@ test: format lint types layers
 	python -m pytest -n 2 --dist loadgroup
 
 leaderboard:
-	python -m autopeft.cli leaderboard quick understanding low_resource \
+	python -m autopeft.cli leaderboard quick methods understanding low_resource \
 		--format markdown --output benchmarks/LEADERBOARD.md
-	python -m autopeft.cli leaderboard quick understanding low_resource \
+	python -m autopeft.cli leaderboard quick methods understanding low_resource \
 		--format html --output benchmarks/leaderboard.html

@@ -159,7 +159,7 @@ class Running:
                     self._skip(block, policy.name, ModelError(said))
                     continue
                 self._skips(block).note(block, policy.name, None)
-                limit = seconds(cells, self.part.suite, block, seed)
+                limit = min(seconds(cells, self.part.suite, block, seed), policy.limit_seconds)
                 self.say(f"{block}: {policy.name}, seed {seed}, {limit:.0f} s")
                 file = self.places.cells(block)
                 line = run_search(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autopeft.bench.suite_check import SETTINGS, check
+from autopeft.config import duration
 from autopeft.errors import SuiteError, UnknownNameError
 from autopeft.methods import METHODS
 from autopeft.plain_yaml import parse
@@ -57,10 +59,12 @@ class Policy:
     Args:
         name: that the row goes by.
         space: it searches in.
+        limit_seconds: of wall clock, where that is less than all single methods took.
     """
 
     name: str
     space: str
+    limit_seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +193,11 @@ def _suite(name: str, source: str, raw: Mapping[str, Any]) -> Suite:
         backbones=_places(raw["backbones"]),
         entries=_entries(raw),
         policies=tuple(
-            Policy(name=name, space=about["space"])
+            Policy(
+                name=name,
+                space=about["space"],
+                limit_seconds=duration(about["time_limit"]) if "time_limit" in about else math.inf,
+            )
             for name, about in raw.get("policies", {}).items()
         ),
         epochs={size: epochs[size] if isinstance(epochs, dict) else epochs for size in examples},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from autopeft.config import duration
 from autopeft.errors import AutoPeftError
 from autopeft.methods import METHODS, Knob
 from autopeft.plain_yaml import kind, show, unknown
@@ -45,7 +46,11 @@ SETTINGS = {
     "variants": SuiteSetting(
         default=None, help="further rows: a name with a `method` and knobs of it"
     ),
-    "policies": SuiteSetting(default=None, help="searches: a name with the `space` to search in"),
+    "policies": SuiteSetting(
+        default=None,
+        help="searches: a name with the `space` to search in, and a `time_limit` if it should be "
+        "less than all single methods took",
+    ),
     "seeds": SuiteSetting(default=[0, 1, 2], help="of trainings; the first one chooses the rate"),
     "rates": SuiteSetting(
         default=["1/3", 1, 3], help="learning rates, as factors of the median of a method's prior"
@@ -144,7 +149,11 @@ def _policies(given: object) -> Iterator[str]:
         if not isinstance(about, dict) or not isinstance(about.get("space"), str):
             yield f"{place}: name the space to search in, such as 'space: default'"
             continue
-        yield from unknown(about, ("space",), place, "key")
+        yield from unknown(about, ("space", "time_limit"), place, "key")
+        try:
+            duration(about.get("time_limit", 1))
+        except ValueError as error:
+            yield f"{place}.time_limit: {error}"
         try:
             find_space(about["space"])
         except AutoPeftError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from autopeft.bench.suite import Suite
@@ -19,10 +20,12 @@ def terms(suite: Suite) -> list[str]:
         if len(suite.rates) > 1
         else f"A method trains at {often}the median of its learning-rate prior."
     )
+    limits = {policy.limit_seconds for policy in suite.policies if isfinite(policy.limit_seconds)}
+    at_most = "".join(f", and at most {limit:,.0f}" for limit in sorted(limits))
     searched = (
         "A search gets as many seconds of wall clock, start and delivery included, as the training "
-        "of all single methods took on the same task and seed together; its training time is that "
-        "of the whole search."
+        f"of all single methods took on the same task and seed together{at_most}; its training "
+        "time is that of the whole search."
     )
     return [
         f"{suite.selection:,} rows to select by, at most {suite.test:,} to test on, the same for "

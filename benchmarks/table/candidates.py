@@ -1,7 +1,7 @@
 """The candidates of the table: the same for every task, drawn once and for all.
 
 First every method of the wide space with its defaults at the median of its learning-rate prior;
-those trainings are shared with the suite ``understanding``. Then `DRAWN` more, in rounds over the
+those trainings are shared with the suite ``methods``. Then `DRAWN` more, in rounds over the
 methods: a Latin hypercube for each method, so that its learning rates and its sizes are spread
 whatever their number. Methods with a placement sit in the layers of `ROUNDS`: two thirds of all
 that is drawn is in the top half or the top layer, where the frozen layers below are computed once

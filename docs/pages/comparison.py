@@ -12,7 +12,7 @@ from pathlib import Path
 from autopeft.bench.board import read_board
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
-from autopeft.bench.suite import load_suite
+from autopeft.bench.suite import Suite, load_suite
 from autopeft.methods import METHODS
 from autopeft.report.board import Standing, TaskTable
 from autopeft.search.front import gain
@@ -21,8 +21,7 @@ from benchmarks.spread import paired
 from docs.pages.markdown import table
 
 CELLS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "cells"
-SUITE, BACKBONE = "understanding", "minilm-l6"
-TASKS = ("subj", "tweet_emotion", "clinc150_small")
+SUITE = "methods"
 GATED, UNGATED = "unipelt", "unipelt_ungated"
 PARTS = ("lora", "prefix", "pfeiffer")
 """Of UniPELT: low-rank updates, a prefix, and an adapter after the feed-forward."""
@@ -37,23 +36,15 @@ Rows = Mapping[str, Mapping[str, Standing]]
 def comparison(cells: Path = CELLS) -> Iterator[str]:
     """Yield the lines of methods/comparison.md."""
     suite = load_suite(SUITE)
-    part = Part.of(
-        suite,
-        backbones=[BACKBONE],
-        tasks=TASKS,
-        examples=[1_000],
-        rows=[entry.name for entry in suite.entries],
-    )
-    board = read_board(part, Places(results=cells))
-    (group,) = board.groups
-    rows: dict[str, dict[str, Standing]] = {entry.name: {} for entry in part.entries}
+    (group,) = read_board(Part.of(suite), Places(results=cells)).groups
+    rows: dict[str, dict[str, Standing]] = {entry.name: {} for entry in suite.entries}
     for one in group.tasks:
         for standing in one.standings:
             rows[standing.name][one.task] = standing
     rates = ", ".join(f"{rate:.3g}" for rate in suite.rates)
     yield from ("# Methods compared", "")
     yield from textwrap.wrap(
-        f"Every method on {BACKBONE} and {len(TASKS)} tasks, {', '.join(TASKS)}: {group.epochs} "
+        f"Every method on {group.backbone} and the tasks {', '.join(suite.tasks)}: {group.epochs} "
         f"epochs over {group.examples:,} rows, {suite.selection} to select by, at most "
         f"{suite.test:,} to test on. A method is tried at {rates} times the median of its "
         f"learning-rate prior under seed {suite.seeds[0]}; the rate that is best on the selection "
@@ -64,7 +55,7 @@ def comparison(cells: Path = CELLS) -> Iterator[str]:
     yield from (
         "",
         "```sh",
-        f"autopeft bench {SUITE} --backbones {BACKBONE} --tasks {','.join(TASKS)}",
+        f"autopeft bench {SUITE} --data-root FOLDER",
         "python docs/generate.py",
         "```",
         "",
@@ -80,7 +71,7 @@ def comparison(cells: Path = CELLS) -> Iterator[str]:
     yield from ("", "## UniPELT, its parts, and their sum without gates", "")
     yield from _unipelt(rows, group.tasks)
     yield from ("", "## Learning rates", "")
-    yield from _rates(rows, suite.rates)
+    yield from _rates(rows, suite)
 
 
 def _scores(rows: Rows, tasks: Sequence[TaskTable]) -> Iterator[str]:
@@ -88,7 +79,7 @@ def _scores(rows: Rows, tasks: Sequence[TaskTable]) -> Iterator[str]:
 
     def place(name: str) -> tuple[int, float, str]:
         shares = [s.normalised for s in rows[name].values() if s.normalised is not None]
-        return len(TASKS) - len(shares), -sum(shares), name
+        return len(tasks) - len(shares), -sum(shares), name
 
     names = sorted(rows, key=place)
     yield from table(
@@ -195,10 +186,10 @@ def _verdict(what: str, by_task: Sequence[tuple[float, float]]) -> str:
     )
 
 
-def _rates(rows: Rows, factors: Sequence[float]) -> Iterator[str]:
+def _rates(rows: Rows, suite: Suite) -> Iterator[str]:
     """Yield which multiple of its prior's median each method was best at."""
     chosen = {
-        name: [_factor(name, standing, factors) for standing in own.values()]
+        name: [_factor(name, standing, suite.rates) for standing in own.values()]
         for name, own in rows.items()
         if name in METHODS
     }
@@ -206,12 +197,12 @@ def _rates(rows: Rows, factors: Sequence[float]) -> Iterator[str]:
     if not counts:
         yield "Not trained yet."
         return
-    said = ", ".join(f"{factor:.3g} times in {counts[factor]} cases" for factor in factors)
+    said = ", ".join(f"{factor:.3g} times in {counts[factor]} cases" for factor in suite.rates)
     yield f"Chosen on the selection rows, as a multiple of the prior's median: {said}."
     yield "A method that takes the same end on every task has a prior that wants moving."
     yield ""
     yield from table(
-        ("method", "prior", *TASKS),
+        ("method", "prior", *suite.tasks),
         (
             (
                 f"`{name}`",

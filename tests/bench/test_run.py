@@ -145,6 +145,11 @@ def test_a_search_waits_for_all_methods_and_gets_their_time(
     assert limits == {1: pytest.approx(took)}
     assert limits[1] == pytest.approx(seconds(Cells(file), ran.suite, FINE, 1))
     assert running.todo(FINE) == []
+    short = [dataclasses.replace(one, limit_seconds=took / 2) for one in ran.suite.policies]
+    limited = dataclasses.replace(ran.suite, policies=tuple(short))
+    part = dataclasses.replace(running.part, suite=limited)
+    dataclasses.replace(running, part=part, again=True).run()
+    assert limits == {1: took / 2}
     ((table,),) = [group.tasks for group in read_board(running.part, running.places).groups]
     assert "no-candidate: made up" in table.standings[0].note
 

@@ -25,7 +25,7 @@ def written(folder: Path, text: str) -> str:
 
 def test_shipped_suites_have_what_their_names_promise() -> None:
     suites = {name: load_suite(name) for name in shipped_suites()}
-    assert set(suites) == {"quick", "understanding", "low_resource"}
+    assert set(suites) == {"quick", "methods", "understanding", "low_resource"}
     assert (len(suites["quick"].tasks), len(suites["quick"].entries)) == (3, 10)
     assert all(place.startswith("demo") for place in suites["quick"].tasks.values())
     assert len(suites["understanding"].tasks) == 8
@@ -33,8 +33,12 @@ def test_shipped_suites_have_what_their_names_promise() -> None:
     low = suites["low_resource"]
     assert list(low.epochs) == [100, 500, 1_000]
     assert set(low.tasks) < set(suites["understanding"].tasks)
+    assert {*METHODS.names(), "unipelt_ungated"} == set(suites["methods"].rows())
+    families = {METHODS.get(name).family for name in METHODS.names()}
     for name in ("understanding", "low_resource"):
-        assert {*METHODS.names(), "unipelt_ungated", "search"} == set(suites[name].rows())
+        assert {METHODS.get(row.method).family for row in suites[name].entries} == families
+        assert {"head_only", "full", "unipelt", "unipelt_ungated"} < set(suites[name].rows())
+        assert [policy.limit_seconds for policy in suites[name].policies] == [600]
         assert suites[name].seeds == (0, 1, 2)
 
 
@@ -68,7 +72,7 @@ tasks: {"../up": x, subj: 3}
 backbones: []
 methods: [lorra, lora, lora]
 variants: {v: {method: mixture, serail: 3, lora: -1}, lora: {method: ia3}, w: {r: 1}}
-policies: {s: {space: defalt}, t: {time: 3}}
+policies: {s: {space: defalt}, t: {time: 3}, u: {space: quick, time_limit: soon}}
 seeds: [0, 0, -1]
 rates: [0, 1/0, x]
 examples: [100]
@@ -91,6 +95,7 @@ test: 0
         "variants.w: name a method",
         "policies.s.space: unknown space 'defalt'; did you mean 'default'?",
         "policies.t: name the space",
+        "policies.u.time_limit: 'soon' is not a duration",
         "seeds[1]: 0 is listed twice",
         "seeds[2]: -1; allowed: a whole number from 0",
         "rates[0]: 0; allowed: a number above 0",

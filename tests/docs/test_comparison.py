@@ -8,10 +8,12 @@ from autopeft.bench.cells import Cell, Cells
 from autopeft.bench.chosen import tries
 from autopeft.bench.suite import Block, load_suite
 from autopeft.methods import METHODS
-from docs.pages.comparison import TASKS, comparison
+from docs.pages.comparison import SUITE as NAME
+from docs.pages.comparison import comparison
 from tests.bench.made_up import AT, about
 
-SUITE = load_suite("understanding")
+SUITE = load_suite(NAME)
+TASKS = tuple(SUITE.tasks)
 
 
 def write(cells: Path, task: str, scores: dict[str, tuple[float, float, float]]) -> None:
