@@ -19,6 +19,9 @@ from autopeft.errors import ConfigError, suggestion
 WITHIN = ("0", "1se", "2se", "0.5pt", "1se,0.5pt")
 """How far below the best the choice may be; see `autopeft.search.select`."""
 
+USUAL_WITHIN = "1se,0.5pt"
+"""Half a point at most, where a standard error is more: docs/decisions/010-choosing.md."""
+
 LOGGERS = ("tensorboard", "mlflow", "wandb")
 """Experiment trackers; see `autopeft.api.tracking`."""
 
@@ -189,7 +192,7 @@ class SearchConfig:
         metavar="SIZE",
     )
     within: str = _setting(
-        "1se",
+        USUAL_WITHIN,
         "How far below the best the choice may be: 0, 1se, 2se, 0.5pt, or 1se,0.5pt for both.",
         parse=_one_of(WITHIN),
         metavar="RULE",

@@ -27,6 +27,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
+from autopeft.config import USUAL_WITHIN
+
 if TYPE_CHECKING:
     from autopeft.api import SearchResult
 
@@ -50,7 +52,7 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
         trials: int | None = None,
         max_params: str | int | None = None,
         max_memory: str | int | None = None,
-        within: str = "1se",
+        within: str = USUAL_WITHIN,
         workers: int | None = None,
         seed: int = 0,
         max_length: int | None = None,
@@ -150,8 +152,8 @@ class AutoPeftClassifier(ClassifierMixin, _AutoPeft):  # type: ignore[misc]
         trials: number of candidates to try; None for 30, or no limit of its own under a time limit.
         max_params: most trained parameters, head apart, such as ``"300k"``.
         max_memory: most memory of a training process, such as ``"2GB"``.
-        within: how far below the best the choice may be: ``"0"``, ``"1se"``, ``"2se"`` or
-            ``"0.5pt"``.
+        within: how far below the best the choice may be: ``"0"``, ``"1se"``, ``"2se"``,
+            ``"0.5pt"`` or ``"1se,0.5pt"``.
         workers: training processes; None for one per GPU, or one.
         seed: of the splits, the search and the training.
         max_length: longest input in tokens.

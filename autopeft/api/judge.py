@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from autopeft.search.bootstrap import Replicate, Resampled
 from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, gain, size
 from autopeft.search.racing import undecided
-from autopeft.search.select import choose, tolerance
+from autopeft.search.select import POINT, choose, tolerance
 from autopeft.search.space import Space
 from autopeft.store import TrialStore
 from autopeft.tasks import TASKS
@@ -62,7 +63,8 @@ class Judge:
             rows=len(self._rows),
             higher_is_better=self._higher_is_better,
             within=self.within,
-            floor=untrained_score(self.problem, self.train_targets, self._rows),
+            point=self._point,
+            floor=self._untrained,
             percent=self.problem.metric in PERCENT,
             tried=self._tried(),
             seed=self.seed,
@@ -81,13 +83,21 @@ class Judge:
             self._resampled(),
             rows=len(self._rows),
             higher_is_better=self._higher_is_better,
-            allowed=tolerance(self.within),
+            allowed=tolerance(self.within, self._point),
             seed=self.seed,
         )
 
     @property
     def _higher_is_better(self) -> bool:
         return METRICS.get(self.problem.metric).higher_is_better
+
+    @property
+    def _untrained(self) -> float:
+        return untrained_score(self.problem, self.train_targets, self._rows)
+
+    @property
+    def _point(self) -> float:
+        return worth_of_a_point(self.problem.metric, self._untrained)
 
     @property
     def _rows(self) -> np.ndarray:
@@ -165,6 +175,16 @@ class Judge:
             and record.score is not None
             and record.origin != "head"
         ]
+
+
+def worth_of_a_point(metric: str, untrained: float) -> float:
+    """Return what a point of a metric is: of one in units of the label, relative to no skill.
+
+    Args:
+        metric: its name.
+        untrained: the score of a model that learnt nothing.
+    """
+    return POINT if math.isfinite(METRICS.get(metric).high) else POINT * untrained
 
 
 def untrained_score(problem: Problem, train_targets: np.ndarray, targets: np.ndarray) -> float:

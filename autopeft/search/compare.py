@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from autopeft.methods import METHODS
 from autopeft.records import RungPoint, TrialRecord, TrialState
@@ -29,17 +30,15 @@ def goes_on(
         higher_is_better: the metric's direction.
     """
     newcomer = next(record for record in records if record.number == number)
-    others = [r for r in records if r.number != number and r.state is not TrialState.FAILED]
-    reached = [(r, g) for r in others if (g := _gain(r, point.rung, higher_is_better)) is not None]
-    heads = [gained for record, gained in reached if record.origin == "head"]
+    others = [record for record in records if record.number != number]
+    crowd = _Crowd.at(point.rung, others, higher_is_better)
     entry = _entry(newcomer, gain(point.score, higher_is_better))
-    growth = _growth(reached, higher_is_better).get(entry.family, 0.0)
     return decide(
         entry,
-        [_entry(record, gained) for record, gained in reached if record.origin != "head"],
+        crowd.entries,
         rung=point.rung,
-        head=heads[0] if heads else None,
-        hope=growth if entry.slow else 0.0,
+        head=crowd.head,
+        hope=crowd.hope(entry),
         protected=newcomer.origin in ("default", "head"),
     )
 
@@ -53,27 +52,56 @@ def second_chances(records: Sequence[TrialRecord], higher_is_better: bool) -> li
         records: of all trials that count.
         higher_is_better: the metric's direction.
     """
-    tried = [r for r in records if r.state is not TrialState.FAILED]
-    stopped = {r.number: r.curve[-1].rung for r in tried if _is_stopped(r)}
+    stopped = {r.number: r.curve[-1].rung for r in records if _is_stopped(r)}
     found = []
     for rung in sorted(set(stopped.values())):
-        reached = [(r, g) for r in tried if (g := _gain(r, rung, higher_is_better)) is not None]
-        heads = [gained for record, gained in reached if record.origin == "head"]
-        others = [(record, gained) for record, gained in reached if record.origin != "head"]
-        entries = [_entry(record, gained) for record, gained in others]
-        growth = _growth(others, higher_is_better)
-        first = again(
-            entries,
-            [growth.get(entry.family, 0.0) if entry.slow else 0.0 for entry in entries],
-            rung=rung,
-            head=heads[0] if heads else None,
-        )
+        crowd = _Crowd.at(rung, records, higher_is_better)
+        hopes = [crowd.hope(entry) for entry in crowd.entries]
+        first = again(crowd.entries, hopes, rung=rung, head=crowd.head)
         found += [
-            record.number
-            for (record, _), is_first in zip(others, first, strict=True)
-            if is_first and stopped.get(record.number) == rung
+            number
+            for number, is_first in zip(crowd.numbers, first, strict=True)
+            if is_first and stopped.get(number) == rung
         ]
     return sorted(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crowd:
+    """Everyone who came to a rung, failures left out.
+
+    Args:
+        numbers: of the trials, the head alone left out.
+        entries: of these trials.
+        head: the gain of the head alone; None while it is not known.
+        growth: by family, the most that a trial gained from here to its end.
+    """
+
+    numbers: Sequence[int]
+    entries: Sequence[Entry]
+    head: float | None
+    growth: Mapping[str, float]
+
+    @classmethod
+    def at(cls, rung: int, records: Iterable[TrialRecord], higher_is_better: bool) -> _Crowd:
+        reached = [
+            (record, gained)
+            for record in records
+            if record.state is not TrialState.FAILED
+            and (gained := _gain(record, rung, higher_is_better)) is not None
+        ]
+        others = [(record, gained) for record, gained in reached if record.origin != "head"]
+        heads = [gained for record, gained in reached if record.origin == "head"]
+        return cls(
+            numbers=[record.number for record, _ in others],
+            entries=[_entry(record, gained) for record, gained in others],
+            head=heads[0] if heads else None,
+            growth=_growth(others, higher_is_better),
+        )
+
+    def hope(self, entry: Entry) -> float:
+        """Return how much more a slow starter may still gain; others are taken as they are."""
+        return self.growth.get(entry.family, 0.0) if entry.slow else 0.0
 
 
 def _growth(
@@ -83,8 +111,9 @@ def _growth(
     found: dict[str, float] = {}
     for record, gained in reached:
         if record.state is TrialState.COMPLETE:
+            family = METHODS.get(record.candidate.method).family
             more = gain(record.score, higher_is_better) - gained
-            found[_family(record)] = max(more, found.get(_family(record), -math.inf))
+            found[family] = max(more, found.get(family, -math.inf))
     return found
 
 
@@ -100,10 +129,6 @@ def _entry(record: TrialRecord, gained: float) -> Entry:
         family=info.family,
         slow=slow_starter(record.candidate, info),
     )
-
-
-def _family(record: TrialRecord) -> str:
-    return METHODS.get(record.candidate.method).family
 
 
 def _gain(record: TrialRecord, rung: int, higher_is_better: bool) -> float | None:

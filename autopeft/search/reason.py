@@ -10,7 +10,13 @@ from autopeft.search.paired import SIGNIFICANT
 
 
 def reason(
-    chosen: Row, table: Sequence[Row], expected: Expected, *, within: str, percent: bool
+    chosen: Row,
+    table: Sequence[Row],
+    expected: Expected,
+    *,
+    within: str,
+    point: float,
+    percent: bool,
 ) -> str:
     """Return why `chosen` was chosen.
 
@@ -19,19 +25,25 @@ def reason(
         table: all rows, the best first.
         expected: its score on new data.
         within: the tolerance as it was asked for.
+        point: what a point of it is worth.
         percent: whether scores are printed as percentages and differences as points.
     """
+    limits = [limit for part in within.split(",") if (limit := part.strip()) != "0"]
+
+    def near(error: str) -> str:
+        return " and ".join(_limit(limit, error, point, percent) for limit in limits) or "equal"
+
     best = next(row for row in table if row.finalist.eligible)
     default = next((row for row in table if row.finalist.origin == "default"), None)
     parts = [f"{_count(chosen)}{_against(chosen, default, percent)}"]
     if chosen is best:
         smaller = any(_params(row) < _params(chosen) and row.finalist.eligible for row in table)
-        near = f"{_tolerance(within)} of it" if within != "0" else "as good"
-        parts.append("the best score" + f", and nothing smaller is {near}" * smaller)
+        as_good = f"{near('')} of it" if limits else "as good"
+        parts.append("the best score" + f", and nothing smaller is {as_good}" * smaller)
     else:
-        error = f" ({_points(chosen.standard_error, percent)})" if "se" in within else ""
+        error = f" ({_points(chosen.standard_error, percent)})"
         behind = _points(chosen.behind, percent)
-        parts.append(f"{behind} below the best (trial {_name(best)}), {_tolerance(within)}{error}")
+        parts.append(f"{behind} below the best (trial {_name(best)}), {near(error)}")
     why = "it is the best" if chosen is best else "it trains the fewest parameters of those as good"
     return (
         f"Trial {_name(chosen)} was chosen because {why}: {'; '.join(parts)}. "
@@ -149,16 +161,12 @@ def _points(difference: float, percent: bool) -> str:
     return f"{100 * difference:.1f} points"
 
 
-def _tolerance(within: str) -> str:
-    """Return a tolerance in words."""
-    return " and ".join(map(_limit, within.split(",")))
-
-
-def _limit(part: str) -> str:
-    if part == "1se":
-        return "within one standard error"
-    match = re.fullmatch(r"([\d.]+)(se|pt)", part)
-    if match is None:
-        return "equal"
-    unit = "standard errors" if match[2] == "se" else "points"
-    return f"within {match[1]} {unit}"
+def _limit(limit: str, error: str, point: float, percent: bool) -> str:
+    """Return a part of a tolerance in words; `error` says how much a standard error is."""
+    if limit == "1se":
+        return f"within one standard error{error}"
+    match = re.fullmatch(r"([\d.]+)(se|pt)", limit)
+    assert match is not None, limit
+    if match[2] == "se":
+        return f"within {match[1]} standard errors{error}"
+    return f"within {match[1]} points" if percent else f"within {float(match[1]) * point:.2g}"

@@ -1,4 +1,4 @@
-"""Which model is delivered: finalists, the one-standard-error rule, and the sentence why.
+"""Which model is delivered: finalists, the rule of preference, and the sentence why.
 
 Paper: Breiman et al. (1984) for the rule of one standard error: of all that are not measurably
 worse than the best, the simplest.
@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from autopeft.config import USUAL_WITHIN
 from autopeft.errors import ConfigError, NoCandidateError
 from autopeft.records import TrialRecord, TrialState
 from autopeft.search.bootstrap import RESAMPLES, Resampled, bootstrap, usable
@@ -18,6 +19,9 @@ from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, fronts, gain, size
 from autopeft.search.reason import reason
 from autopeft.search.standing import Tolerance, compared, price, ranked
+
+POINT = 0.01
+"""What a point is worth where scores are shares or correlations."""
 
 
 def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int = 5) -> list[int]:
@@ -44,25 +48,29 @@ def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int 
     return chosen
 
 
-def tolerance(within: str) -> Tolerance:
+def tolerance(within: str, point: float = POINT) -> Tolerance:
     """Return the rule that a ``--within`` names: ``0``, ``1se``, ``2se``, ``0.5pt`` …
 
     Of several, separated by commas, the narrowest holds: ``1se,0.5pt`` is within one standard error
-    and at most half a point. A point (``pt``) is 0.01 of the metric.
+    and at most half a point.
+
+    Args:
+        within: what it is called.
+        point: what a point (``pt``) is worth in units of the metric.
 
     Raises:
         ConfigError: it is none of these.
     """
-    limits = [_limit(part.strip(), within) for part in within.split(",")]
+    limits = [_limit(part.strip(), within, point) for part in within.split(",")]
     return lambda error: min(limit(error) for limit in limits)
 
 
-def _limit(part: str, within: str) -> Tolerance:
+def _limit(part: str, within: str, point: float) -> Tolerance:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(se|pt)|0", part)
     if match is None:
         raise ConfigError(f"--within {within!r}; allowed: 0, 1se, 2se, 0.5pt or the like")
     amount, unit = float(match[1] or 0), match[2]
-    return lambda error: amount * error if unit == "se" else amount / 100
+    return lambda error: amount * (error if unit == "se" else point)
 
 
 def choose(
@@ -71,7 +79,8 @@ def choose(
     *,
     rows: int,
     higher_is_better: bool,
-    within: str = "1se",
+    within: str = USUAL_WITHIN,
+    point: float = POINT,
     floor: float | None = None,
     percent: bool = True,
     tried: Sequence[Point] = (),
@@ -90,6 +99,7 @@ def choose(
         rows: N, rows of the selection split.
         higher_is_better: the metric's direction.
         within: how far below the best is allowed, see `tolerance`.
+        point: what a point of it is worth.
         floor: score of a model that learnt nothing (the majority class).
         percent: whether the reason prints scores as percentages.
         tried: first scores and sizes of all trials that came to their end, from which the finalists
@@ -100,7 +110,7 @@ def choose(
     Raises:
         NoCandidateError: no eligible finalist has a score.
     """
-    allowed = tolerance(within)
+    allowed = tolerance(within, point)
     measured = [c for c in candidates if usable(c.replicates)]
     if not any(c.eligible for c in measured):
         raise NoCandidateError("no finalist has a score: every training of them failed")
@@ -124,6 +134,6 @@ def choose(
         number=chosen.finalist.number,
         seed=chosen.seed,
         table=table,
-        reason=reason(chosen, table, new, within=within, percent=percent),
+        reason=reason(chosen, table, new, within=within, point=point, percent=percent),
         expected=new,
     )

@@ -1,7 +1,7 @@
 """What a replayed search would deliver, and how good that is on the test split.
 
 The choice is the program's own, whichever policy searched: five finalists by selection score, the
-recorded seeds of each, the one-standard-error rule on 2,000 resamples of the selection rows. The
+recorded seeds of each, its usual rule on 2,000 resamples of the selection rows. The
 oracle is the row of the table with the best mean test score; a best of so many is partly luck, so
 regret against it is a little too high, for every policy alike.
 """

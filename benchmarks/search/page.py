@@ -56,7 +56,7 @@ learns beforehand it learns on the other five tasks.
 - **Epochs to 99 %** of it: the median over replays, the geometric mean over tasks. A replay that
   never came so far counts as the epochs of the whole table.
 - **Regret**: the program's own choice among what was completed after {HEADLINE} epochs (five
-  finalists, the recorded seeds of each, the one-standard-error rule), and how far its mean test
+  finalists, the recorded seeds of each, the usual rule), and how far its mean test
   score is below that of the oracle, the candidate of the table with the best mean test score.
 - **Within one standard error** of the oracle, over resamples of test rows and seeds; and the
   choice's **parameters** as a multiple of the oracle's.

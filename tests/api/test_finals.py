@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from autopeft.api.clock import Clock
 from autopeft.api.finals import MOST_SEEDS, Finals
-from autopeft.api.judge import Judge, untrained_score
+from autopeft.api.judge import Judge, untrained_score, worth_of_a_point
 from autopeft.api.pool import Job
 from autopeft.api.record import artifact_folder
 from autopeft.api.sitting import Sitting
@@ -270,6 +270,11 @@ def test_smallest_of_the_best_is_chosen(judge: Judge) -> None:
     assert choice.seed in (5, 6, 7)
     assert "200 trained parameters" in choice.reason
     assert choice.expected.tried == 3, "the head alone does not count"
+
+
+def test_a_point_of_an_error_depends_on_the_scale_of_the_label() -> None:
+    assert worth_of_a_point("accuracy", 0.5) == worth_of_a_point("pearson", 0.0) == 0.01
+    assert worth_of_a_point("rmse", 250.0) == pytest.approx(2.5)
 
 
 def test_reference_outside_the_methods_asked_for_is_not_chosen(judge: Judge) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import statistics
 
 import numpy as np
@@ -171,6 +172,29 @@ def test_the_smallest_within_one_standard_error_wins_and_the_sentence_says_why()
         assert part in choice.reason
     assert choice.table[0].finalist.number == 2
     assert math.isclose(sum(row.best_share for row in choice.table), 1.0)
+
+
+def test_the_narrowest_of_several_limits_holds_and_each_is_said() -> None:
+    table = [finalist(0, 9_000, 0.9, 0.9), finalist(1, 1_000, 0.895, 0.895)]
+    assert pick(table).number == 1
+    assert pick(table, "1se,0.4pt").number == 0
+    near = "nothing smaller is within one standard error and within 0.4 points of it"
+    assert near in pick(table, "1se,0.4pt").reason
+    smaller = pick(table, "1se,0.6pt")
+    assert smaller.number == 1
+    assert re.search(
+        r"0\.5 points below the best \(trial 0 \(method-0\)\), within one standard error "
+        r"\(\d\.\d points\) and within 0\.6 points",
+        smaller.reason,
+    )
+
+
+def test_a_point_is_what_the_metric_makes_of_it() -> None:
+    table = [finalist(0, 9_000, 0.9, 0.9), finalist(1, 1_000, 0.7, 0.7)]
+    assert pick(table, "0.5pt").number == 0
+    loose = pick(table, "0.5pt", point=1.0, percent=False)
+    assert loose.number == 1
+    assert "within 0.5. Score" in loose.reason
 
 
 def test_more_parameters_than_the_default_say_what_they_buy() -> None:

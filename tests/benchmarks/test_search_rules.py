@@ -1,0 +1,52 @@
+"""Rules of preference are compared on plays that end with the program's own choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.search import rules
+from benchmarks.search.choosing import RULES
+from benchmarks.search.rules import Game, main, played
+from tests.benchmarks.made_up import table
+
+pytestmark = pytest.mark.slow
+TABLE = table()
+
+
+def test_a_wider_rule_takes_no_larger_candidate() -> None:
+    game = Game(TABLE, 0.5)
+    assert game.count == 100
+    for seed in range(5):
+        outcome = game.play(12, seed)
+        sizes = [outcome[rule]["size"] for rule in ("0", "1se,0.5pt", "1se", "2se")]
+        assert sizes == sorted(sizes, reverse=True)
+        assert all(of["behind"] >= 0 for of in outcome.values())
+        assert game.play(12, seed) == outcome
+
+
+def test_on_all_rows_the_best_by_selection_is_the_best() -> None:
+    """In the made-up table a test score is its selection score."""
+    found = played(TABLE, 1.0, 8, 5)
+    assert found["rules"]["0"]["behind"] == pytest.approx(0.0, abs=0.01)
+    assert found["rules"]["2se"]["behind"] > found["rules"]["0"]["behind"]
+
+
+def test_it_is_kept_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "minilm-l6").mkdir()
+    (tmp_path / "minilm-l6" / "subj.jsonl").touch()
+    monkeypatch.setattr(rules, "read_table", lambda *_, **__: TABLE)
+    place = ["--cells", str(tmp_path), "--result", str(tmp_path / "rules.json")]
+    run = main([*place, "--tasks", "subj,gone", "--plays", "1"])
+    assert [(one["task"], one["tried"], one["share"]) for one in run["kinds"]] == [
+        ("made-up", tried, share) for share in rules.SHARES for tried in rules.TRIED
+    ]
+    said = capsys.readouterr().out
+    assert said.count("| made-up |") == said.count("| all tasks |") == 1
+    assert said.count("| 24 tried, 30 % of the rows |") == 2
+    assert all(f"`--within {rule}`" in said for rule in RULES)
+    main([*place, "--show"])
+    assert capsys.readouterr().out == said
