@@ -17,7 +17,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -25,10 +24,8 @@ from rich.console import Console
 from autopeft.records import BackboneShape, layer_indices
 from autopeft.report.table import show
 from benchmarks import ledger
-from benchmarks.protocol import CELLS, listed
 from benchmarks.search.policies.gates import Opened, gates_of, opened
-from benchmarks.search.recorded import Row, Table, read_table
-from benchmarks.table.candidates import TASKS
+from benchmarks.search.recorded import Row, Table, add_table_options, tables_of
 
 RESULT = ledger.RESULTS / "search-gates.json"
 
@@ -50,18 +47,12 @@ class Ranked(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Look, keep and return what was found, or show what is kept."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--tasks", type=listed, default=TASKS)
-    parser.add_argument("--backbone", default="minilm-l6")
-    parser.add_argument("--recorded", type=int, default=2, help="least seeds of a row")
-    parser.add_argument("--cells", type=Path, default=CELLS)
-    parser.add_argument("--result", type=Path, default=RESULT, metavar="FILE")
-    parser.add_argument("--show", action="store_true", help="print what was found last")
+    add_table_options(parser, RESULT)
     options = parser.parse_args(arguments)
     if not options.show:
-        files = [options.cells / options.backbone / f"{task}.jsonl" for task in options.tasks]
-        tables = [read_table(file, seeds=options.recorded) for file in files if file.is_file()]
         ledger.append(
-            options.result, {"rows": [found for table in tables for found in seen(table)]}
+            options.result,
+            {"rows": [found for table in tables_of(options) for found in seen(table)]},
         )
     run = ledger.read(options.result)[-1]
     show(summary(run["rows"]), "table", Console(width=100))

@@ -5,6 +5,7 @@ See `benchmarks.table` for how it is made.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
@@ -22,8 +23,9 @@ from autopeft.records import Candidate, fingerprint
 from autopeft.search.front import gain, size
 from autopeft.search.space import Space
 from autopeft.tasks.metric import METRICS
+from benchmarks.protocol import CELLS, listed
 from benchmarks.table.backbone import Backbone
-from benchmarks.table.candidates import BATCH_SIZE, SEEDS, candidates, table_space
+from benchmarks.table.candidates import BATCH_SIZE, SEEDS, TASKS, candidates, table_space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,22 @@ class Table:
     def by_fingerprint(self) -> Mapping[str, Row]:
         """The rows by the fingerprint of their candidate."""
         return {row.candidate.fingerprint: row for row in self.rows}
+
+
+def add_table_options(parser: argparse.ArgumentParser, result: Path) -> None:
+    """Add the options of a command that looks at tables and keeps what it finds in a file."""
+    parser.add_argument("--tasks", type=listed, default=TASKS)
+    parser.add_argument("--backbone", default="minilm-l6")
+    parser.add_argument("--recorded", type=int, default=len(SEEDS), help="least seeds of a row")
+    parser.add_argument("--cells", type=Path, default=CELLS)
+    parser.add_argument("--result", type=Path, default=result, metavar="FILE")
+    parser.add_argument("--show", action="store_true", help="print what was found last")
+
+
+def tables_of(options: argparse.Namespace) -> list[Table]:
+    """Read the tables that the options of `add_table_options` name, as far as there are any."""
+    files = [options.cells / options.backbone / f"{task}.jsonl" for task in options.tasks]
+    return [read_table(file, seeds=options.recorded) for file in files if file.is_file()]
 
 
 def read_table(file: Path, *, seeds: int = 1, epochs: int = 5) -> Table:

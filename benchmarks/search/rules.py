@@ -17,7 +17,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,10 +29,8 @@ from autopeft.search.portfolio import references
 from autopeft.search.select import choose, finalists
 from autopeft.tasks.metric import resampled, score
 from benchmarks import ledger
-from benchmarks.protocol import CELLS, listed
 from benchmarks.search.choosing import RULES
-from benchmarks.search.recorded import Table, read_table
-from benchmarks.table.candidates import TASKS
+from benchmarks.search.recorded import Table, add_table_options, tables_of
 from docs.pages.markdown import table
 
 RESULT = ledger.RESULTS / "search-rules.json"
@@ -49,17 +46,11 @@ RESAMPLES = 400
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Play, keep and return the results, or show those that are kept."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--tasks", type=listed, default=TASKS)
-    parser.add_argument("--backbone", default="minilm-l6")
-    parser.add_argument("--recorded", type=int, default=2, help="least seeds of a row")
     parser.add_argument("--plays", type=int, default=100, help="of each kind on each task")
-    parser.add_argument("--cells", type=Path, default=CELLS)
-    parser.add_argument("--result", type=Path, default=RESULT, metavar="FILE")
-    parser.add_argument("--show", action="store_true", help="print the table of the last run")
+    add_table_options(parser, RESULT)
     options = parser.parse_args(arguments)
     if not options.show:
-        files = [options.cells / options.backbone / f"{task}.jsonl" for task in options.tasks]
-        tables = [read_table(file, seeds=options.recorded) for file in files if file.is_file()]
+        tables = tables_of(options)
         result = {
             "plays": options.plays,
             "recorded": options.recorded,

@@ -36,11 +36,9 @@ def test_on_all_rows_the_best_by_selection_is_the_best() -> None:
 def test_it_is_kept_and_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "minilm-l6").mkdir()
-    (tmp_path / "minilm-l6" / "subj.jsonl").touch()
-    monkeypatch.setattr(rules, "read_table", lambda *_, **__: TABLE)
-    place = ["--cells", str(tmp_path), "--result", str(tmp_path / "rules.json")]
-    run = main([*place, "--tasks", "subj,gone", "--plays", "1"])
+    monkeypatch.setattr(rules, "tables_of", lambda _: [TABLE])
+    place = ["--result", str(tmp_path / "rules.json")]
+    run = main([*place, "--plays", "1"])
     assert [(one["task"], one["tried"], one["share"]) for one in run["kinds"]] == [
         ("made-up", tried, share) for share in rules.SHARES for tried in rules.TRIED
     ]
