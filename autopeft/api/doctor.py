@@ -17,7 +17,7 @@ def examine() -> list[dict[str, object]]:
     import torch
 
     from autopeft.search.spaces import shipped_spaces
-    from autopeft.train.precision import matmul_rates
+    from autopeft.train.precision import emulated, matmul_rates
 
     rows = [_row("python", platform.python_version())]
     rows += [_row(name, version) for name, version in versions().items()]
@@ -25,11 +25,12 @@ def examine() -> list[dict[str, object]]:
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
     rows.append(_row("device", f"{device.type} {name}".strip()))
     rows.append(_row("cores", os.cpu_count(), f"{torch.get_num_threads()} threads"))
-    rates = matmul_rates(device)
+    rates = matmul_rates(device, width=512)
     remark = "low precision pays here" if rates["bfloat16"] > 1.15 * rates["float32"] else ""
+    remark = "only emulated here, so not used" if emulated(rates) else remark
     for dtype, rate in rates.items():
         rows.append(
-            _row(dtype, f"{rate / 1e12:.2f} TFLOP/s", remark if dtype == "bfloat16" else "")
+            _row(dtype, f"{rate / 1e12:.2g} TFLOP/s", remark if dtype == "bfloat16" else "")
         )
     rows.append(_row("spaces", ", ".join(shipped_spaces())))
     for package in DEMO_PACKAGES:

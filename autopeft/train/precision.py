@@ -2,14 +2,15 @@
 
 Low precision pays only where the processor has units for it, and the fused attention's backward
 pass is slow on CPUs; so a few training steps are timed under each plan. Plain fp32 is kept unless
-another plan is clearly faster.
+another plan is clearly faster. Where the processor only emulates low precision, one step would take
+a hundred times as long, so a small matrix product is timed first.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 _WORTHWHILE = 1.15
 _SECONDS_PER_PLAN = 0.2
+_SMALL_WIDTH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +60,10 @@ def plans(device: torch.device, attentions: tuple[str, ...]) -> tuple[Plan, ...]
         return tuple(Plan(dtype=dtype, attention=attentions[0]) for dtype in dtypes)
     if device.type != "cpu":
         return (Plan(dtype="float32", attention=attentions[0]),)
+    low = not emulated(matmul_rates(device, width=_SMALL_WIDTH))
     return tuple(
         Plan(dtype=dtype, attention=attention)
-        for dtype in ("float32", "bfloat16")
+        for dtype in (("float32", "bfloat16") if low else ("float32",))
         for attention in attentions
     )
 
@@ -89,6 +92,11 @@ def step_seconds(step: Callable[[], None]) -> float:
         step()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def emulated(rates: Mapping[str, float]) -> bool:
+    """Return whether the `matmul_rates` are those of a processor without units for bfloat16."""
+    return rates["bfloat16"] < 0.5 * rates["float32"]
 
 
 def matmul_rates(device: torch.device, width: int = 1024) -> dict[str, float]:

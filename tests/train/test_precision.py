@@ -10,7 +10,12 @@ import torch
 from autopeft.train import precision
 from autopeft.train.precision import Plan, fastest, matmul_rates, plans
 
-CPU_PLANS = plans(torch.device("cpu"), ("eager", "sdpa"))
+CPU = torch.device("cpu")
+CPU_PLANS = tuple(
+    Plan(dtype=dtype, attention=attention)
+    for dtype in ("float32", "bfloat16")
+    for attention in ("eager", "sdpa")
+)
 
 
 class Watch:
@@ -59,9 +64,17 @@ def test_single_plan_is_taken_unmeasured() -> None:
     assert fastest((only,), lambda _: pytest.fail("measured")) is only
 
 
-def test_plain_precision_comes_first_on_a_processor() -> None:
-    assert (CPU_PLANS[0].dtype, CPU_PLANS[0].attention) == ("float32", "eager")
-    assert len({(plan.dtype, plan.attention) for plan in CPU_PLANS}) == 4
+@pytest.mark.parametrize(
+    ("low", "expected"), [(2e11, CPU_PLANS), (0.9e11, CPU_PLANS), (1e9, CPU_PLANS[:2])]
+)
+def test_low_precision_is_timed_only_where_its_products_are_not_emulated(
+    monkeypatch: pytest.MonkeyPatch, low: float, expected: tuple[Plan, ...]
+) -> None:
+    """A step that emulates them takes a hundred times as long: minutes before the first trial."""
+    monkeypatch.setattr(
+        precision, "matmul_rates", lambda *_, **__: {"float32": 1e11, "bfloat16": low}
+    )
+    assert plans(CPU, ("eager", "sdpa")) == expected
 
 
 def test_plan_is_plain_json() -> None:
@@ -71,6 +84,6 @@ def test_plan_is_plain_json() -> None:
 
 
 def test_rates_of_matrix_products_are_positive() -> None:
-    rates = matmul_rates(torch.device("cpu"), width=32)
+    rates = matmul_rates(CPU, width=32)
     assert set(rates) == {"float32", "bfloat16"}
     assert all(rate > 0 for rate in rates.values())
