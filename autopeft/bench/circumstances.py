@@ -23,12 +23,13 @@ def circumstances() -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """Return processor, usable cores, memory, and the GPU if there is one."""
+    """Return processor, its vector instructions, usable cores, memory, and the GPU if any."""
     import torch
 
     cuda = torch.cuda.is_available()
     return {
         "processor": processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "memory_bytes": psutil.virtual_memory().total,

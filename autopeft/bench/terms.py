@@ -46,6 +46,7 @@ def circumstances_of(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         + (f", {line['hardware']['gpu']}" if line["hardware"]["gpu"] else "")
         for line in lines
     )
+    dtypes = Counter(line["dtype"] for line in lines if "dtype" in line)
     versions = Counter(
         ", ".join(f"{name} {version}" for name, version in line["versions"].items())
         for line in lines
@@ -56,5 +57,9 @@ def circumstances_of(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"{len(lines):,} trainings and searches, {span}; failed: {causes or 'none'}.",
         *(f"{count:,} on {name}." for name, count in sorted(machines.items())),
+        *(
+            f"{count:,} over a {dtype} backbone, which was the fastest there."
+            for dtype, count in sorted(dtypes.items())
+        ),
         *(f"{count:,} with {name}." for name, count in sorted(versions.items())),
     ]

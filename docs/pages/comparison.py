@@ -36,7 +36,8 @@ Rows = Mapping[str, Mapping[str, Standing]]
 def comparison(cells: Path = CELLS) -> Iterator[str]:
     """Yield the lines of methods/comparison.md."""
     suite = load_suite(SUITE)
-    (group,) = read_board(Part.of(suite), Places(results=cells)).groups
+    board = read_board(Part.of(suite), Places(results=cells))
+    (group,) = board.groups
     rows: dict[str, dict[str, Standing]] = {entry.name: {} for entry in suite.entries}
     for one in group.tasks:
         for standing in one.standings:
@@ -63,7 +64,8 @@ def comparison(cells: Path = CELLS) -> Iterator[str]:
     yield from textwrap.wrap(
         "Scores are those of the test split, in percent: mean ± standard deviation over seeds. "
         "Trained parameters are without the head; bytes are those of the saved adapter with its "
-        "head; seconds are of one training, in a pack its share, summed over the tasks.",
+        "head; seconds are of one training, in a pack its share, summed over the tasks: medians "
+        "over seeds, not all of which were trained on the same kind of machine.",
         WIDTH,
     )
     yield ""
@@ -72,6 +74,8 @@ def comparison(cells: Path = CELLS) -> Iterator[str]:
     yield from _unipelt(rows, group.tasks)
     yield from ("", "## Learning rates", "")
     yield from _rates(rows, suite)
+    yield from ("", "## Where it was measured", "")
+    yield from (f"- {line}" for line in board.circumstances or ("Nowhere yet.",))
 
 
 def _scores(rows: Rows, tasks: Sequence[TaskTable]) -> Iterator[str]:

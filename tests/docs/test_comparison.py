@@ -33,6 +33,7 @@ def write(cells: Path, task: str, scores: dict[str, tuple[float, float, float]])
 def line(score: float, *, selection: float) -> dict[str, object]:
     return {
         "state": "complete",
+        "dtype": "float32",
         "selection": {"accuracy": selection},
         "test": {"accuracy": score},
         "costs": {"trainable_params": 1_000, "artifact_bytes": 4_000, "train_seconds": 2.0},
@@ -44,6 +45,7 @@ def test_nothing_trained_is_said() -> None:
     text = "\n".join(comparison(Path("nowhere")))
     assert text.count("Not trained yet.") == 2
     assert f"- {TASKS[0]}: {len(SUITE.entries)} methods not trained yet" in text
+    assert text.endswith("Nowhere yet.")
 
 
 def test_scores_unipelt_and_rates_are_told(tmp_path: Path) -> None:
@@ -56,6 +58,7 @@ def test_scores_unipelt_and_rates_are_told(tmp_path: Path) -> None:
     }
     write(tmp_path, "subj", scores)
     lines = list(comparison(tmp_path))
+    assert "- 25 over a float32 backbone, which was the fastest there." in lines
     rows = [line for line in lines if line.startswith("| `")]
     assert rows[0] == "| `unipelt_ungated` | 90.0 ± 0.0 | – | – | 1,000 | 4,000 | 2 |"
     assert rows[1].startswith("| `unipelt` | 87.0 ± 2.6 | – | – |")
