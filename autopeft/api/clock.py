@@ -7,9 +7,10 @@ for them.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from autopeft.records import Candidate
@@ -104,20 +105,24 @@ class Clock:
         needed = sum(self.estimate_seconds(candidate) or 0.0 for candidate in candidates)
         return left is None or margin * needed <= left
 
-    def search_seconds(self, replicates_seconds: float) -> float | None:
+    def search_seconds(self, wanted: Sequence[float]) -> float | None:
         """Return what is left for the search itself, below 0 when it is used up.
 
         None without a limit.
 
         Args:
-            replicates_seconds: what the replicates of the finalists so far would take. They get at
-                most the share of the limit that the search does not have.
+            wanted: times that may be set aside for further seeds of the finalists, the best first.
+                They get the first that is at most `most_aside`, and nothing if none is.
         """
         left = self._left()
         if self.limit_seconds is None or left is None:
             return None
-        aside = min(replicates_seconds, (1 - SEARCH_SHARE) * self.limit_seconds)
-        return left - aside
+        return left - next((seconds for seconds in wanted if seconds <= self.most_aside), 0.0)
+
+    @property
+    def most_aside(self) -> float:
+        """Return the share of the limit that the search does not have, in seconds."""
+        return math.inf if self.limit_seconds is None else (1 - SEARCH_SHARE) * self.limit_seconds
 
     @property
     def typical_seconds(self) -> float:

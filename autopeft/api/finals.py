@@ -11,14 +11,12 @@ from autopeft.api.judge import Judge
 from autopeft.api.packs import take_pack
 from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
-from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
+from autopeft.api.sitting import FINALISTS, MARGIN_OF_A_PACK, REPLICATES, Sitting
 from autopeft.api.trials import outcome_line, show_progress
 from autopeft.api.weights import whole
 from autopeft.data.folds import fold_of
 from autopeft.methods.packing import PackKey
 from autopeft.records import Cause, RungPoint, TrialRecord
-
-_MARGIN_OF_A_PACK = 1.2  # cut short, a pack loses all that it holds
 
 MOST_SEEDS = 5
 """Seeds that a finalist can have, the search's own included."""
@@ -35,7 +33,7 @@ class Finals:
 
     Where selection is small, each further seed is trained and scored on another fold
     (`autopeft.data.folds`). Then nobody drops out, and the head alone joins: means over different
-    rows could not be compared.
+    rows could not be compared. A round that the time would cut is not begun.
 
     Args:
         sitting: what the phases of a run share.
@@ -59,7 +57,7 @@ class Finals:
                 f"choice  time for further seeds of {self._size} of at most {FINALISTS} finalists"
             )
         final = self._sitting.finalists(self._size)
-        rivals = self._rivals(final)
+        rivals = self._sitting.rivals(self._size)
         left = (REPLICATES - 1) * len(rivals)
         racing = rivals
         for seeds in range(1, MOST_SEEDS):
@@ -67,8 +65,11 @@ class Finals:
                 racing = [r for r in self._racing(rivals, seeds) if r in racing][:left]
             damaged = list(self._damaged(final)) if seeds == 1 else []
             skipped = self.skipped
-            jobs = [*damaged, *self._lacking(racing, seeds)]
-            self._train(pool, jobs, f"seed {seeds + 1} of the finalists")
+            jobs = self._lacking(racing, seeds)
+            if self._sitting.folds > 1 and not self._all_fit(jobs):
+                self.skipped += len(jobs)
+                jobs = []
+            self._train(pool, [*damaged, *jobs], f"seed {seeds + 1} of the finalists")
             left -= len(racing)
             if not racing or left <= 0 or self.skipped > skipped:
                 break
@@ -105,18 +106,15 @@ class Finals:
 
     def _affordable(self) -> int:
         """Return how many finalists can all have a further seed in the time left."""
-        left = self._clock.left_seconds
         for count in range(FINALISTS, 1, -1):
-            jobs = self._lacking(self._rivals(self._sitting.finalists(count)), 1)
-            needed = sum(self._clock.estimate_seconds(job.candidate) or 0.0 for job in jobs)
-            if left is None or needed <= left:
+            if self._all_fit(self._lacking(self._sitting.rivals(count), 1)):
                 return count
         return 1
 
-    def _rivals(self, final: list[TrialRecord]) -> list[TrialRecord]:
-        """Return who races: all finalists, without folds not the head alone."""
-        folded = self._sitting.folds > 1
-        return [record for record in final if folded or record.origin != "head"]
+    def _all_fit(self, jobs: Sequence[Job]) -> bool:
+        """Return whether there is time for all, alone or in packs."""
+        left = self._clock.left_seconds
+        return left is None or self._sitting.seconds(job.candidate for job in jobs) <= left
 
     def _damaged(self, final: list[TrialRecord]) -> Iterator[Job]:
         """Yield what was trained, but whose weights are not whole any more."""
@@ -174,7 +172,7 @@ class Finals:
         """Return whether there is memory and time for all in one pass."""
         together = [job.candidate for job in jobs]
         return self._sitting.pack_fits(together) and self._clock.fits(
-            *together, margin=_MARGIN_OF_A_PACK
+            *together, margin=MARGIN_OF_A_PACK
         )
 
     def started(self, job: Job) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ FINALISTS = 5
 
 REPLICATES = 3
 """Seeds per finalist, the search's own included."""
+
+MARGIN_OF_A_PACK = 1.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +56,15 @@ class Sitting:
         records = {record.number: record for record in self.trials.records()}
         numbers = finalists(list(records.values()), higher_is_better=self.higher_is_better, k=count)
         return [records[number] for number in numbers]
+
+    def rivals(self, count: int = FINALISTS) -> list[TrialRecord]:
+        """Return the finalists that race for further seeds: the head alone only on folds."""
+        return [r for r in self.finalists(count) if self.folds > 1 or r.origin != "head"]
+
+    def seconds(self, candidates: Iterable[Candidate]) -> float:
+        """Return the time to set aside for full trainings, in packs where they can share passes.
+
+        A pack that is cut short loses all that it holds, so there has to be more than it takes.
+        """
+        margin = MARGIN_OF_A_PACK if self.pack_size > 1 else 1.0
+        return margin * sum(self.clock.estimate_seconds(one) or 0.0 for one in candidates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from autopeft.api.cohort import Cohorts
@@ -100,9 +100,20 @@ class Trials:
         """
         if self._references_missing():
             return self._clock.left_seconds
-        final = [record for record in self._sitting.finalists() if record.origin != "head"]
-        estimates = (self._clock.estimate_seconds(record.candidate) for record in final)
-        return self._clock.search_seconds((REPLICATES - 1) * sum(s or 0.0 for s in estimates))
+        return self._clock.search_seconds(self._wanted_aside())
+
+    def _wanted_aside(self) -> Sequence[float]:
+        """Return what the finalists so far want for further seeds, the best for them first.
+
+        On folds a part of a round counts for nothing, so what is set aside is enough for whole
+        ones, of the two best and the references at least; elsewhere any share of it will do.
+        """
+        each = self._sitting.seconds(record.candidate for record in self._sitting.rivals())
+        whole = (REPLICATES - 1) * each
+        if self._sitting.folds == 1:
+            return whole, self._clock.most_aside
+        least = self._sitting.seconds(record.candidate for record in self._sitting.rivals(2))
+        return whole, each, least
 
     def _least_seconds(self) -> float:
         """Return the time without which no further trial is begun.

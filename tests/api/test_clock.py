@@ -99,7 +99,7 @@ def test_search_ends_however_short_its_trials_are(time: Time) -> None:
     clock = Clock(limit_seconds=100.0, now=time)
     clock.measured(candidate(), 0.1, 1.0)
     time.now += 99.0
-    left = clock.search_seconds(0.0)
+    left = clock.search_seconds([])
     assert left is not None
     assert left < clock.typical_seconds
     assert not clock.fits(candidate())
@@ -108,8 +108,10 @@ def test_search_ends_however_short_its_trials_are(time: Time) -> None:
 def test_replicates_get_at_most_the_share_that_the_search_does_not_have(time: Time) -> None:
     clock = Clock(limit_seconds=100.0, now=time)
     clock.delivery_seconds = 0.0
-    little, much = clock.search_seconds(10.0), clock.search_seconds(1e9)
-    assert little is not None
-    assert much is not None
-    assert little - much == pytest.approx((1 - SEARCH_SHARE) * 100.0 - 10.0)
-    assert clock.search_seconds(0.0) == pytest.approx(little + 10.0)
+    most = (1 - SEARCH_SHARE) * 100.0
+    assert clock.most_aside == pytest.approx(most)
+    whole = clock.search_seconds([])
+    assert whole is not None
+    for wanted, aside in (([10.0], 10.0), ([1e9, 20.0, 5.0], 20.0), ([1e9, most + 1], 0.0)):
+        assert clock.search_seconds(wanted) == pytest.approx(whole - aside)
+    assert Clock(limit_seconds=None).search_seconds([1.0]) is None

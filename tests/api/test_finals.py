@@ -257,6 +257,21 @@ def test_on_folds_all_have_the_same_seeds(judge: Judge) -> None:
         assert row.mean == pytest.approx(1 - (TRIALS[number][2] + wrong) / 80)
 
 
+@pytest.mark.parametrize(("seconds", "each"), [(25.0, set()), (32.0, {0, 1, 2}), (42.0, {*TRIALS})])
+def test_on_folds_no_round_begins_that_the_time_would_cut(
+    judge: Judge, seconds: float, each: set[int]
+) -> None:
+    """A training takes ten seconds, and what not all have on a fold counts for nothing."""
+    folded = dataclasses.replace(judge, targets=[TARGETS] * 2)
+    pool = MadeUpPool(further=UNSURE)
+    made = finals(folded, seconds=seconds)
+    made.run(pool)  # type: ignore[arg-type]
+    trained = {seed: {n for n, s in pool.trained if s == seed} for _, seed in pool.trained}
+    assert all(numbers == each for numbers in trained.values())
+    assert bool(trained) == bool(each)
+    assert bool(made.skipped) == (not each)
+
+
 def test_what_is_done_is_not_done_again(judge: Judge) -> None:
     assert (3, 6) in raced(judge, fails=((3, 6),))
     assert raced(judge) == []

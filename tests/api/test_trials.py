@@ -64,7 +64,12 @@ def key(candidate: Candidate) -> PackKey | None:
 
 
 def searched(
-    folder: Path, seconds: float, expected: float = EACH, *, until_converged: bool = False
+    folder: Path,
+    seconds: float,
+    expected: float = EACH,
+    *,
+    until_converged: bool = False,
+    folds: int = 1,
 ) -> tuple[MadeUpPool, TrialStore]:
     pool = MadeUpPool()
     store = TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
@@ -82,6 +87,7 @@ def searched(
         save=lambda: None,
         pack_size=4,
         pack_key=key,
+        folds=folds,
     )
     trials = Trials(search, sitting, until_converged=until_converged)
     trials.run(pool)  # type: ignore[arg-type]
@@ -106,6 +112,13 @@ def test_what_there_is_no_time_for_is_taken_back(tmp_path: Path) -> None:
 def test_little_time_makes_small_packs(tmp_path: Path) -> None:
     assert max(map(len, searched(tmp_path, 35.0)[0].packs)) == 1
     assert max(map(len, searched(tmp_path, 200.0)[0].packs)) == 4
+
+
+def test_on_folds_time_is_set_aside_for_a_whole_round_or_not_at_all(tmp_path: Path) -> None:
+    short = searched(tmp_path, 62.0, folds=4)[0].now
+    assert searched(tmp_path, 62.0)[0].now < 40.0 < short, "no round of three fits in 24.8 seconds"
+    assert short <= 62.0
+    assert searched(tmp_path, 200.0, folds=4)[0].now <= 200.0 - 3 * EACH
 
 
 def test_the_gates_of_a_trial_are_kept_with_it(tmp_path: Path) -> None:
