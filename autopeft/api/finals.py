@@ -29,7 +29,7 @@ class Finals:
     time limit costs all of them alike. The first round is for every finalist; who cannot change the
     choice any more drops out for good, and those that can share what is left: as many trainings as
     all finalists with `REPLICATES` seeds each would take. Where not even one further seed of each
-    fits, the best of them get it.
+    fits, the best of them get it, and where it does not fit for one, all are left as they are.
 
     Where selection is small, each further seed is trained and scored on another fold
     (`autopeft.data.folds`). Then nobody drops out, and the head alone joins: means over different
@@ -51,7 +51,11 @@ class Finals:
 
     def run(self, pool: Pool) -> None:
         """Train what is missing; only one whose worker died is tried again, once."""
-        self._size = self._affordable()
+        affordable = self._affordable()
+        if not affordable:
+            self._choose_without(pool)
+            return
+        self._size = affordable
         if self._size < min(FINALISTS, len(self._sitting.finalists())):
             self._screen.say(
                 f"choice  time for further seeds of {self._size} of at most {FINALISTS} finalists"
@@ -76,6 +80,11 @@ class Finals:
         self._train(
             pool, self._heads(final[: self._size], rivals), "further seeds of the head alone"
         )
+
+    def _choose_without(self, pool: Pool) -> None:
+        """Leave the choice to what the search itself has trained."""
+        self._screen.say("choice  no time for further seeds of the finalists")
+        self._train(pool, list(self._damaged(self.finalists())), "damaged weights again")
 
     def _racing(self, rivals: list[TrialRecord], seeds: int) -> list[TrialRecord]:
         """Return who still races when all have had so many seeds, the likeliest choice first."""
@@ -105,11 +114,11 @@ class Finals:
         return self._sitting.finalists(self._size)
 
     def _affordable(self) -> int:
-        """Return how many finalists can all have a further seed in the time left."""
-        for count in range(FINALISTS, 1, -1):
+        """Return of how many finalists all can have a further seed in the time left."""
+        for count in range(FINALISTS, 0, -1):
             if self._all_fit(self._lacking(self._sitting.rivals(count), 1)):
                 return count
-        return 1
+        return 0
 
     def _all_fit(self, jobs: Sequence[Job]) -> bool:
         """Return whether there is time for all, alone or in packs."""

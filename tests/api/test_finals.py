@@ -269,7 +269,6 @@ def test_on_folds_no_round_begins_that_the_time_would_cut(
     trained = {seed: {n for n, s in pool.trained if s == seed} for _, seed in pool.trained}
     assert all(numbers == each for numbers in trained.values())
     assert bool(trained) == bool(each)
-    assert bool(made.skipped) == (not each)
 
 
 def test_what_is_done_is_not_done_again(judge: Judge) -> None:
@@ -342,12 +341,16 @@ def test_no_weights_at_all_is_an_error(judge: Judge) -> None:
         judge.choose(finals(judge).finalists())
 
 
-def test_short_time_leaves_replicates_out(judge: Judge) -> None:
-    pool = MadeUpPool()
-    made = finals(judge, seconds=5.0)
+@pytest.mark.parametrize("folds", [1, 2])
+def test_without_time_for_further_seeds_all_finalists_are_chosen_from(
+    judge: Judge, folds: int
+) -> None:
+    pool, heard = MadeUpPool(), Heard()
+    made = finals(dataclasses.replace(judge, targets=[TARGETS] * folds), heard, seconds=5.0)
     made.run(pool)  # type: ignore[arg-type]
     assert pool.trained == []
-    assert made.skipped > 0
+    assert "no time for further seeds" in heard.text
+    assert {record.number for record in made.finalists()} == set(TRIALS)
 
 
 def test_further_seeds_of_some_come_before_all_seeds_of_one(judge: Judge) -> None:
