@@ -84,7 +84,7 @@ class Probe:
         return plan
 
     def _pack(self, plan: Plan, backbone: Backbone) -> int:
-        """Return how many candidates to train in one pass: more only where it pays."""
+        """Return how many candidates to train in one pass: more only as long as it pays."""
         tokens = self._usual["input_ids"].numel()
         models = [self._adapted(backbone) for _ in range(max(PACKS))]
         best, quickest = 1, step_seconds(self._step(models[:1], backbone, self._usual))
@@ -93,8 +93,9 @@ class Probe:
             if needed > _PART_OF_MEMORY * free_bytes(self._device):
                 break
             each = step_seconds(self._step(models[:size], backbone, self._usual)) / size
-            if each * _WORTHWHILE < quickest:
-                best, quickest = size, each
+            if each * _WORTHWHILE >= quickest:
+                break
+            best, quickest = size, each
         return best
 
     def _prepared(self, plan: Plan) -> Callable[[], None]:

@@ -11,6 +11,8 @@ import torch
 
 from autopeft.backbone.load import Backbone
 from autopeft.tasks import TASKS
+from autopeft.train import probe as probe_module
+from autopeft.train.precision import Plan
 from autopeft.train.probe import Probe
 from autopeft.train.runner import Runner
 from tests.train.toy import encoded
@@ -28,6 +30,26 @@ def probe(bert: Backbone) -> Probe:
         pad_token=0,
         device=torch.device("cpu"),
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "timed"),
+    [((1.0, 3.0, 5.0), 8, 3), ((1.0, 3.0, 5.9), 4, 3), ((1.0, 4.0, 0.1), 1, 2)],
+)
+def test_larger_packs_are_timed_as_long_as_they_pay(
+    probe: Probe,
+    bert: Backbone,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: tuple[float, ...],
+    size: int,
+    timed: int,
+) -> None:
+    """On a slow processor a step of eight takes seconds, and there are trials to be trained."""
+    steps = iter(seconds)
+    monkeypatch.setattr(probe_module, "step_seconds", lambda _: next(steps))
+    plan = Plan(dtype="float32", attention="eager", bytes_per_token=1.0)
+    assert probe._pack(plan, bert) == size
+    assert len(list(steps)) == len(seconds) - timed
 
 
 def test_memory_of_a_token_is_measured_on_batches_of_many_lengths(
