@@ -19,6 +19,7 @@ REPLICATES = 3
 """Seeds per finalist, the search's own included."""
 
 MARGIN_OF_A_PACK = 1.2
+"""So many times what a pack is expected to take it needs: cut short, it loses all that it holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +63,6 @@ class Sitting:
         return [r for r in self.finalists(count) if self.folds > 1 or r.origin != "head"]
 
     def seconds(self, candidates: Iterable[Candidate]) -> float:
-        """Return the time to set aside for full trainings, in packs where they can share passes.
-
-        A pack that is cut short loses all that it holds, so there has to be more than it takes.
-        """
+        """Return the time to set aside for full trainings, in packs where they can share passes."""
         margin = MARGIN_OF_A_PACK if self.pack_size > 1 else 1.0
         return margin * sum(self.clock.estimate_seconds(one) or 0.0 for one in candidates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,14 @@ def only(model: nn.Module, name: str) -> nn.Module:
 
 
 def assert_same(ours: nn.Module, theirs: nn.Module, base: nn.Module) -> None:
-    """They agree, and are far from the backbone, so that this says something."""
-    assert apart(logits(ours), logits(theirs)) <= CLOSE
-    assert apart(logits(ours), logits(base)) > 1e-2
+    """They agree, and are far from the backbone, so that this says something.
+
+    In double precision: rounding in float32 alone is as large as what is allowed, and differs from
+    one kind of processor to the other.
+    """
+    mine, peft_s, plain = (logits(copy.deepcopy(one).double()) for one in (ours, theirs, base))
+    assert apart(mine, peft_s) <= CLOSE
+    assert apart(mine, plain) > 1e-2
 
 
 @quick
