@@ -56,8 +56,7 @@ class Referee:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._metric = METRICS.get(table.metric)
-        space = table.space
-        self._origins = {one.fingerprint: name for name, one in references(space).items()}
+        self._origins = origins_of(table)
         self._chosen: dict[tuple[str, ...], Row | None] = {}
 
     @cached_property
@@ -106,16 +105,8 @@ class Referee:
         return final[choice.number]
 
     def _finalist(self, number: int, row: Row) -> Finalist:
-        fingerprint = row.candidate.fingerprint
-        return Finalist(
-            number=number,
-            label=row.candidate.describe(),
-            origin=self._origins.get(fingerprint, "tpe"),
-            trainable_params=row.trainable_params,
-            fingerprint=fingerprint,
-            artifact_bytes=row.artifact_bytes,
-            replicates=_replicates(row, "selection"),
-        )
+        origin = self._origins.get(row.candidate.fingerprint, "tpe")
+        return finalist_of(number, row, origin, _replicates(row, "selection"))
 
     @cached_property
     def _untrained(self) -> float | None:
@@ -141,6 +132,24 @@ class Referee:
             resamples=RESAMPLES,
         ).draws
         return {row.candidate.fingerprint: one for row, one in zip(rows, drawn, strict=True)}
+
+
+def origins_of(table: Table) -> dict[str, str]:
+    """Return the origins of the references by their fingerprints; all else is TPE's."""
+    return {one.fingerprint: name for name, one in references(table.space).items()}
+
+
+def finalist_of(number: int, row: Row, origin: str, replicates: tuple[Replicate, ...]) -> Finalist:
+    """Return a row of a table as a finalist with these replicates."""
+    return Finalist(
+        number=number,
+        label=row.candidate.describe(),
+        origin=origin,
+        trainable_params=row.trainable_params,
+        fingerprint=row.candidate.fingerprint,
+        artifact_bytes=row.artifact_bytes,
+        replicates=replicates,
+    )
 
 
 def _replicates(row: Row, split: str) -> tuple[Replicate, ...]:

@@ -25,10 +25,10 @@ from autopeft.records import Costs, TrialRecord, TrialState
 from autopeft.search.bootstrap import Replicate
 from autopeft.search.finalist import Finalist
 from autopeft.search.front import Point
-from autopeft.search.portfolio import references
 from autopeft.search.select import choose, finalists
 from autopeft.tasks.metric import resampled, score
 from benchmarks import ledger
+from benchmarks.search.choice import finalist_of, origins_of
 from benchmarks.search.choosing import RULES
 from benchmarks.search.recorded import Table, add_table_options, tables_of
 from docs.pages.markdown import table
@@ -60,10 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
                     "task": one.task,
                     "tried": tried,
                     "share": share,
-                    **played(one, share, tried, options.plays),
+                    **played(game, tried, options.plays),
                 }
-                for one in tables
-                for share, tried in product(SHARES, TRIED)
+                for one, share in product(tables, SHARES)
+                for game in [Game(one, share)]
+                for tried in TRIED
             ],
         }
         ledger.append(options.result, result)
@@ -72,9 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     return run
 
 
-def played(recorded: Table, share: float, tried: int, plays: int) -> dict[str, Any]:
-    """Return what came of so many plays on a table, by rule: means over the plays."""
-    game = Game(recorded, share)
+def played(game: Game, tried: int, plays: int) -> dict[str, Any]:
+    """Return what came of so many plays, by rule: means over the plays."""
     outcomes = [game.play(tried, seed) for seed in range(plays)]
     return {
         "selection": game.count,
@@ -104,7 +104,7 @@ class Game:
         self._predictions = [
             [one.predictions("selection") for one in row.trainings] for row in self._rows
         ]
-        origins = {one.fingerprint: name for name, one in references(recorded.space).items()}
+        origins = origins_of(recorded)
         self._origins = [origins.get(row.candidate.fingerprint, "tpe") for row in self._rows]
 
     def play(self, tried: int, seed: int) -> dict[str, dict[str, float]]:
@@ -121,12 +121,15 @@ class Game:
         drawn = [*fixed, *draw.choice(others, min(tried, len(others)), replace=False)]
         every = {int(n): self._replicates(int(n), seen) for n in drawn}
         first = {n: found[draw.integers(len(found))].score for n, found in every.items()}
-        final = self._finalists(first)
+        finals = [
+            finalist_of(n, self._rows[n], self._origins[n], every[n])
+            for n in self._finalists(first)
+        ]
         gains = {n: self._table.gain(self._rows[n].test) for n in every}
         default = next(n for n in fixed if self._origins[n] == "default")
         outcome = {}
         for rule in RULES:
-            number = self._choice([self._finalist(n, every[n]) for n in final], seen, rule, first)
+            number = self._choice(finals, seen, rule, first)
             outcome[rule] = {
                 "behind": max(gains.values()) - gains[number],
                 "ahead": gains[number] - gains[default],
@@ -160,18 +163,6 @@ class Game:
             for number, found in first.items()
         ]
         return finalists(records, higher_is_better=self._table.higher_is_better)
-
-    def _finalist(self, number: int, replicates: tuple[Replicate, ...]) -> Finalist:
-        row = self._rows[number]
-        return Finalist(
-            number=number,
-            label=row.candidate.describe(),
-            origin=self._origins[number],
-            trainable_params=row.trainable_params,
-            fingerprint=row.candidate.fingerprint,
-            artifact_bytes=row.artifact_bytes,
-            replicates=replicates,
-        )
 
     def _choice(
         self, final: list[Finalist], seen: np.ndarray, rule: str, first: Mapping[int, float]

@@ -28,7 +28,7 @@ def test_a_wider_rule_takes_no_larger_candidate() -> None:
 
 def test_on_all_rows_the_best_by_selection_is_the_best() -> None:
     """In the made-up table a test score is its selection score."""
-    found = played(TABLE, 1.0, 8, 5)
+    found = played(Game(TABLE, 1.0), 8, 5)
     assert found["rules"]["0"]["behind"] == pytest.approx(0.0, abs=0.01)
     assert found["rules"]["2se"]["behind"] > found["rules"]["0"]["behind"]
 
