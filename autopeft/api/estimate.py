@@ -8,6 +8,7 @@ from typing import Any
 from autopeft.methods import METHODS
 from autopeft.methods.packing import lowest_layer
 from autopeft.records import BackboneShape, Candidate
+from autopeft.search.portfolio import references
 from autopeft.search.space import Space
 
 PACK_BYTES = 1_200_000_000
@@ -47,10 +48,27 @@ def pack_bytes(candidates: Sequence[Candidate], space: Space, about: Mapping[str
     return int(sum(each) - (len(each) - 1) * common)
 
 
+def most_memory(about: Mapping[str, Any], max_memory: int | None, workers: int) -> int | None:
+    """Return how large a training process may become, None for as large as it can.
+
+    On a processor, whoever takes more than there is gets killed. A GPU says so, and smaller batches
+    are tried.
+
+    Args:
+        about: the report of the first worker, written before the others have begun.
+        max_memory: what the user allows.
+        workers: processes that share what there is.
+    """
+    if about["free_bytes"] is None:
+        return max_memory
+    there = (about["idle_bytes"] + about["free_bytes"]) // workers
+    return int(there if max_memory is None else min(there, max_memory))
+
+
 def fit_in_memory(
-    candidates: Sequence[Candidate], space: Space, about: Mapping[str, Any], max_memory: int | None
+    candidates: Sequence[Candidate], space: Space, about: Mapping[str, Any], most: int | None
 ) -> bool:
-    """Return whether candidates may be trained in one pass.
+    """Return whether candidates may be trained in one pass; `most` is what `most_memory` says.
 
     On a processor, where larger packs hardly train faster, several together may take `PACK_BYTES`.
     """
@@ -58,22 +76,22 @@ def fit_in_memory(
     bounded = len(candidates) > 1 and about["device"] == "cpu"
     if bounded and needed - about["idle_bytes"] > PACK_BYTES:
         return False
-    return max_memory is None or needed <= max_memory
+    return most is None or needed <= most
 
 
 def memory_limit(
-    about: Mapping[str, Any], space: Space, max_memory: int | None
+    about: Mapping[str, Any], space: Space, most: int | None
 ) -> Callable[[Candidate], str | None] | None:
     """Return a function that says why a candidate takes too much memory, None if it does not."""
-    if max_memory is None:
+    if most is None:
         return None
-    limit = max_memory
+    limit = most
 
     def over(candidate: Candidate) -> str | None:
         expected = estimate_bytes(candidate, space, about)
         if expected <= limit:
             return None
-        return f"takes about {expected / 1e9:.1f} GB of memory of {limit / 1e9:.1f} GB allowed"
+        return f"takes about {expected / 1e9:.1f} GB of memory of {limit / 1e9:.1f} GB to be had"
 
     return over
 
@@ -95,6 +113,19 @@ def expected_seconds(candidate: Candidate, about: Mapping[str, Any]) -> float:
     each = (1 - replayed) * (rows[0] + _WITHOUT_BACKWARD * rows[1])
     products = 1.0 if METHODS.get(candidate.method).low_precision else 1.5
     return float((once + candidate.epochs * products * each) * about["row_seconds"])
+
+
+def usual_seconds(space: Space, about: Mapping[str, Any]) -> float:
+    """Return the expected time of the longer of the references, 0 where none can run."""
+    return max((expected_seconds(one, about) for one in references(space).values()), default=0.0)
+
+
+def finish_seconds(about: Mapping[str, Any]) -> float:
+    """Return the expected time from the cut of a training to its result, if that is kept.
+
+    The selection rows are evaluated where it was cut, and again as it was saved.
+    """
+    return float(2 * _WITHOUT_BACKWARD * about["rows"][1] * about["row_seconds"])
 
 
 def delivery_seconds(about: Mapping[str, Any], test_rows: int) -> float:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from autopeft.config import SearchConfig
 from autopeft.data.source import Source
+from autopeft.machine import cores, memory_bytes
 from autopeft.tasks.prepare import Prepared
 
 FACTS = "facts.json"
@@ -53,8 +51,8 @@ def facts(
             "device": about["device"],
             "precision": f"{plan['dtype']} backbone, {plan['attention']} attention",
             "processor": processor(),
-            "cores": os.cpu_count(),
-            "memory_bytes": psutil.virtual_memory().total,
+            "cores": cores(),
+            "memory_bytes": memory_bytes(),
             "system": f"{platform.system()} {platform.release()}",
             "python": platform.python_version(),
         },

@@ -159,6 +159,7 @@ class Finals:
             rungs=(1.0,),
             artifact=self._sitting.folder / artifact_folder(record.number, seed),
             fold=fold_of(seed - record.seed, self._sitting.folds),
+            finish_seconds=self._clock.finish_seconds,
         )
 
     def _packs(self, missing: list[Job], most: int) -> Iterator[Pack]:

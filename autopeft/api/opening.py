@@ -16,6 +16,7 @@ from autopeft.data.folds import folder_of
 from autopeft.data.load import load
 from autopeft.data.source import Source
 from autopeft.errors import ConfigError
+from autopeft.machine import cores
 from autopeft.methods import METHODS
 from autopeft.records import Candidate, fingerprint
 from autopeft.report.screen import Screen
@@ -166,9 +167,9 @@ def environments(workers: int | None) -> list[dict[str, str]]:
     ]
 
 
-def threads(workers: int) -> int | None:
-    """Return the processor threads per worker; None leaves a single worker its own choice."""
-    return None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+def threads(workers: int) -> int:
+    """Return how many processor threads each worker may have."""
+    return max(1, cores() // workers)
 
 
 def _gpus() -> list[str]:

@@ -18,7 +18,9 @@ WORK = "autopeft.train.worker:work"
 _POLL_SECONDS = 0.2
 _STALL_SECONDS = 900.0
 _GRACE_SECONDS = 20.0
+_LATE = 4.0  # times what is expected, where others may take the processor
 _FAILED_STARTS = 3
+_KILLED = -9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class Job:
         fold: that it is trained and scored on; see `autopeft.data.folds`.
         limit_seconds: training is cut at this time; None for never.
         keep: whether a training that was cut is finished with its best weights so far.
+        finish_seconds: what that is expected to take.
     """
 
     number: int
@@ -44,6 +47,7 @@ class Job:
     fold: int = 0
     limit_seconds: float | None = None
     keep: bool = False
+    finish_seconds: float = 0.0
 
     def order(self) -> dict[str, Any]:
         """Return the job as plain values for the worker."""
@@ -83,6 +87,7 @@ class _Slot:
     busy: bool = False
     since: float = 0.0  # start of the pack
     limit: float | None = None  # of the pack
+    grace: float = _GRACE_SECONDS  # beyond its limit
     heard: float = 0.0  # last message
     overdue: str = ""  # why the process is being ended
 
@@ -172,6 +177,7 @@ class Pool:
         limits = [job.limit_seconds for job in pack]
         slot.limit = max((limit for limit in limits if limit is not None), default=None)
         slot.limit = None if None in limits else slot.limit
+        slot.grace = _GRACE_SECONDS + _LATE * sum(job.finish_seconds for job in pack)
         for job in pack:
             watcher.started(job)
         first = pack[0]
@@ -216,23 +222,21 @@ class Pool:
 
     def _replace(self, worker: Worker, slot: _Slot, watcher: Watcher | None) -> None:
         """Start another process for one that died, and report the job it lost."""
-        code = worker.exit_code
-        words = worker.last_words(5)
+        how, words = _how(worker.exit_code), worker.last_words(5)
         if not slot.ready:
             self._failed_starts += 1
             if self._failed_starts >= _FAILED_STARTS:
+                said = f" The last it said:\n{words}" if words else ""
                 raise AutoPeftError(
-                    f"the training process ended {_FAILED_STARTS} times before it was ready "
-                    f"(exit status {code}). The last it said:\n{words}"
+                    f"the training process {how}, {_FAILED_STARTS} times before it was ready.{said}"
                 )
         self._start(worker.index).send(self._setting())
         if watcher is None:
             return
         cause, message = Cause.TIMEOUT, slot.overdue
         if not slot.overdue:
-            how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
-            last = words.splitlines()[-1] if words else ""
-            cause, message = Cause.WORKER_DIED, f"the process ended with {how}. {last}"
+            last = f". {words.splitlines()[-1]}" if words else ""
+            cause, message = Cause.WORKER_DIED, f"the process {how}{last}"
         for job in slot.jobs.values():
             watcher.failed(job, cause, message)
 
@@ -242,9 +246,18 @@ class Pool:
         for worker, slot in self._slots.items():
             if not slot.busy:
                 continue
-            if slot.limit is not None and now - slot.since > slot.limit + _GRACE_SECONDS:
+            if slot.limit is not None and now - slot.since > slot.limit + slot.grace:
                 slot.overdue = f"still running long after its limit of {slot.limit:.1f} s"
             elif now - slot.heard > _STALL_SECONDS:
                 slot.overdue = f"no sign of life for {_STALL_SECONDS:.0f} s"
             if slot.overdue:
                 worker.kill()
+
+
+def _how(code: int | None) -> str:
+    """Return in words how a process ended that nobody here has ended."""
+    if code == _KILLED:
+        return "was killed (signal 9), as the system does where memory runs out"
+    if code is not None and code < 0:
+        return f"ended with signal {-code}"
+    return f"ended with exit status {code}"

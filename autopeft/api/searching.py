@@ -17,9 +17,11 @@ from autopeft.api import opening, tracking
 from autopeft.api.clock import Clock
 from autopeft.api.estimate import (
     delivery_seconds,
-    expected_seconds,
+    finish_seconds,
     fit_in_memory,
     memory_limit,
+    most_memory,
+    usual_seconds,
 )
 from autopeft.api.finals import Finals
 from autopeft.api.foresight import foresight
@@ -33,7 +35,7 @@ from autopeft.errors import AutoPeftError, NoCandidateError
 from autopeft.methods.packing import pack_key
 from autopeft.records import BackboneShape, TrialRecord, TrialState
 from autopeft.search.front import front_of
-from autopeft.search.portfolio import fitted, portfolio, references
+from autopeft.search.portfolio import fitted, portfolio
 from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.search.study import Search
@@ -107,8 +109,9 @@ class Searching:
         """Return what trials and finals share, the clock told what is to come."""
         rows = len(self._run.prepared.test)
         self._clock.delivery_seconds = delivery_seconds(about, rows) + PAGE_SECONDS
-        for reference in references(space).values():
-            self._clock.expected_seconds = expected_seconds(reference, about)
+        self._clock.finish_seconds = finish_seconds(about)
+        self._clock.expected_seconds = usual_seconds(space, about)
+        self._warn_of_short_time()
         return Sitting(
             trials=self._trials,
             clock=self._clock,
@@ -119,9 +122,17 @@ class Searching:
             tell=self._tracker(),
             pack_size=int(about["plan"].get("pack", 1)),
             pack_key=partial(pack_key, shape=BackboneShape.from_json(about["shape"])),
-            pack_fits=lambda some: fit_in_memory(some, space, about, self._config.max_memory),
+            pack_fits=lambda some: fit_in_memory(some, space, about, self._most_memory(about)),
             folds=len(self._run.prepared.folds),
         )
+
+    def _warn_of_short_time(self) -> None:
+        left, full = self._clock.reference_seconds, self._clock.expected_seconds
+        if left is not None and left < full and not self._trials.records():
+            self._say(
+                f"warning: a training takes about {full:.0f} s here, and the time limit leaves "
+                f"{left:.0f} s beside opening and delivery: it will be cut short"
+            )
 
     def _search(self, about: dict[str, Any], space: Space, sitting: Sitting) -> None:
         """Propose, train and record until there is no time or nothing to propose.
@@ -137,7 +148,7 @@ class Searching:
             seed=self._config.seed,
             max_trials=self._max_trials(),
             rungs=rungs_of(space.least_steps(len(self._run.prepared.train))),
-            limit=memory_limit(about, space, self._config.max_memory),
+            limit=memory_limit(about, space, self._most_memory(about)),
             first=portfolio(space, earlier),
         )
         for record in search.lost:
@@ -177,6 +188,9 @@ class Searching:
         if all(limit is None for limit in limits):
             return DEFAULT_TRIALS
         return self._config.trials
+
+    def _most_memory(self, about: dict[str, Any]) -> int | None:
+        return most_memory(about, self._config.max_memory, self._run.pool.size)
 
     def _foresight(self) -> list[str]:
         return foresight(

@@ -79,8 +79,9 @@ class Trials:
             seed=proposal.seed,
             rungs=proposal.rungs,
             artifact=self._sitting.folder / artifact_folder(proposal.number, proposal.seed),
-            limit_seconds=self._clock.left_seconds if proposal.protected else left,
+            limit_seconds=self._clock.reference_seconds if proposal.protected else left,
             keep=proposal.protected,
+            finish_seconds=self._clock.finish_seconds,
         )
 
     def _affordable(self, left: float | None) -> int:

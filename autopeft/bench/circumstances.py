@@ -8,10 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from autopeft.api.facts import processor
 from autopeft.api.opening import versions
+from autopeft.machine import cores, memory_bytes
 
 _ROOT = Path(__file__).parent.parent.parent
 
@@ -30,9 +29,9 @@ def hardware() -> dict[str, Any]:
     return {
         "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": memory_bytes(),
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "load_per_core": round(os.getloadavg()[0] / (os.cpu_count() or 1), 2),
     }

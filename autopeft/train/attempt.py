@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +148,13 @@ class Attempt:
         if backbone is not self._session.backbone:
             return Runner(model)
         layers = min(lowest_trained_layer(member.model) for member in members)
-        return Runner(model, **self._session.recycled.states(layers))
+        deadline = min((m.deadline for m in members if m.deadline is not None), default=math.inf)
+
+        def affordable(rows: int) -> bool:
+            left = deadline - time.monotonic()
+            return self._session.forward_seconds(rows, layers) <= left
+
+        return Runner(model, **self._session.recycled.states(layers, affordable))
 
     def _outcome(
         self, member: Member, order: Order, peak_bytes: int, together: int

@@ -10,6 +10,7 @@ from types import TracebackType
 import psutil
 import torch
 
+from autopeft.machine import free_memory_bytes
 from autopeft.train.batches import Batch, inputs_of
 
 _SAMPLE_SECONDS = 0.02
@@ -63,10 +64,10 @@ class PeakMemory:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on a device: of the system for the processor."""
+    """Return the memory that can still be had on a device: the system's for the processor."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return free_memory_bytes()
 
 
 @torch.inference_mode()

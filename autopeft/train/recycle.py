@@ -128,6 +128,10 @@ class Recycled:
         self._failed: dict[str, str] = {}
         self.refused = ""
 
+    def has(self, key: Key) -> bool:
+        """Return whether states are there already, if their file is whole."""
+        return key.name in self._held or self._path(key.name).exists()
+
     def states(self, key: Key, lengths: np.ndarray, compute: Compute) -> FrozenStates | None:
         """Return the states of a split, from disk or computed now and kept.
 

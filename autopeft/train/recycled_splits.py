@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from autopeft.backbone.load import Backbone
@@ -36,27 +36,41 @@ class RecycledSplits:
         self._backbone, self._splits, self._kept = backbone, splits, kept
         self._pad_token, self._device = pad_token, backbone.model.device
 
-    def states(self, layers: int) -> dict[str, Any]:
-        """Return the arguments of a `Runner` that replays so many layers, none if it cannot."""
+    def states(
+        self, layers: int, affordable: Callable[[int], bool] = lambda _: True
+    ) -> dict[str, Any]:
+        """Return the arguments of a `Runner` that replays so many layers, none if it cannot.
+
+        Args:
+            layers: how many, counted from the lowest.
+            affordable: whether there is time for running so many rows through them, which nothing
+                interrupts; asked where states are still to be computed.
+        """
         if layers == 0 or self._refused is not None:
+            return {}
+        missing = (s for s in self._splits if not self._kept.has(self._key(s, layers)))
+        rows = sum(len(self._splits[split].lengths) for split in missing)
+        if rows and not affordable(rows):
             return {}
         found = {split: self._split(split, layers) for split in self._splits}
         return {"layers": layers, "frozen": {k: v for k, v in found.items() if v is not None}}
 
-    def _split(self, split: str, layers: int) -> FrozenStates | None:
-        backbone, encoded = self._backbone, self._splits[split]
-        key = Key(
+    def _key(self, split: str, layers: int) -> Key:
+        return Key(
             backbone=self._checksum,
             data=self._digests[split],
             layers=layers,
-            dtype=str(backbone.model.dtype),
-            attention=backbone.attention,
+            dtype=str(self._backbone.model.dtype),
+            attention=self._backbone.attention,
             device=self._device.type,
         )
+
+    def _split(self, split: str, layers: int) -> FrozenStates | None:
+        backbone, encoded = self._backbone, self._splits[split]
         compute = computing(
             backbone.model, layers, encoded, pad_token=self._pad_token, device=self._device
         )
-        return self._kept.states(key, encoded.lengths, compute)
+        return self._kept.states(self._key(split, layers), encoded.lengths, compute)
 
     @functools.cached_property
     def _refused(self) -> str | None:

@@ -19,12 +19,14 @@ from autopeft.backbone.load import Backbone, load_backbone, set_attention
 from autopeft.backbone.share import share
 from autopeft.data.folds import folder_of
 from autopeft.errors import TrialError
+from autopeft.machine import cores
 from autopeft.methods import METHODS
 from autopeft.records import Candidate, Cause, RungPoint
 from autopeft.tasks import TASKS
 from autopeft.tasks import metric as metrics
 from autopeft.tasks.encode import Encoded, encode
 from autopeft.train.attempt import Attempt, Order, Outcome
+from autopeft.train.costs import free_bytes
 from autopeft.train.evaluate import outputs
 from autopeft.train.fit import Watch
 from autopeft.train.precision import Plan
@@ -47,7 +49,7 @@ class Setting:
         metric: name of the metric that is chosen by.
         max_length: longest input in tokens; longer ones are cut.
         plan: how to train; None measures.
-        threads: processor threads of this process; None leaves torch's choice.
+        threads: most processor threads of this process; None for as many as it may use.
         frozen: folder for the recycled states of frozen layers; None for one beside the data.
         also: further splits, on which the outputs of trained candidates are kept beside those on
             selection; a search has none, a benchmark may name ``test``.
@@ -84,8 +86,7 @@ class Session:
     def __init__(self, setting: Setting, beside: Session | None = None) -> None:
         from datasets import load_from_disk
 
-        if setting.threads is not None:
-            torch.set_num_threads(setting.threads)
+        torch.set_num_threads(min(setting.threads or cores(), torch.get_num_threads()))
         self.setting = setting
         self.task = TASKS.get(setting.task)
         self.metric = metrics.METRICS.get(setting.metric)
@@ -145,6 +146,12 @@ class Session:
         )
         found.model.to(self.device)
         return found
+
+    def forward_seconds(self, rows: int, layers: int) -> float:
+        """Return the expected time of so many rows in the lowest layers, nothing being trained."""
+        step_seconds = self.plan.seconds_per_step or 0.0
+        share = layers / self.delivered.shape.layers
+        return 0.5 * share * rows / PROBE_ROWS * step_seconds
 
     def trial(
         self,
@@ -317,6 +324,7 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
         "truncated": session.train.truncated + session.selection.truncated,
         "rows": [len(session.train.targets), len(session.selection.targets)],
         "idle_bytes": psutil.Process().memory_info().rss,
+        "free_bytes": free_bytes(session.device) if session.device.type == "cpu" else None,
         "bytes_per_token": session.plan.bytes_per_token,
         "evaluation_bytes": session.plan.evaluation_bytes,
         "max_length": session.setting.max_length,

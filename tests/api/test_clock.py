@@ -52,6 +52,15 @@ def test_what_is_left_leaves_time_for_the_delivery(time: Time) -> None:
     assert clock.left_seconds == pytest.approx(before - 35.0)
 
 
+def test_what_is_kept_in_any_case_is_cut_in_time_for_that(time: Time) -> None:
+    clock = Clock(limit_seconds=100.0, now=time, finish_seconds=20.0)
+    assert clock.left_seconds is not None
+    assert clock.reference_seconds == pytest.approx(clock.left_seconds - 20.0)
+    time.now += 90.0
+    assert clock.reference_seconds == 1.0
+    assert Clock(limit_seconds=None, finish_seconds=20.0, now=time).reference_seconds is None
+
+
 def test_what_is_left_is_never_nothing(time: Time) -> None:
     """The references come whatever the limit."""
     clock = Clock(limit_seconds=10.0, now=time)

@@ -11,9 +11,12 @@ from autopeft.api.estimate import (
     PACK_BYTES,
     estimate_bytes,
     expected_seconds,
+    finish_seconds,
     fit_in_memory,
     memory_limit,
+    most_memory,
     pack_bytes,
+    usual_seconds,
 )
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import with_defaults
@@ -73,6 +76,17 @@ def test_limit_says_how_far_over_it_is(space: Space) -> None:
     assert "GB of memory of" in (below(LORA) or "")
 
 
+def test_processes_share_what_there_is_and_the_user_may_allow_less() -> None:
+    cpu = {**ABOUT, "free_bytes": 3_000_000}
+    assert most_memory(cpu, None, 1) == 4_000_000
+    assert most_memory(cpu, None, 2) == 2_000_000
+    assert most_memory(cpu, 3_000_000, 1) == 3_000_000
+    assert most_memory(cpu, 3_000_000, 2) == 2_000_000
+    gpu = {**ABOUT, "free_bytes": None}
+    assert most_memory(gpu, None, 1) is None
+    assert most_memory(gpu, 3_000_000, 2) == 3_000_000
+
+
 def test_packs_are_bounded_on_a_processor_and_by_the_limit_everywhere(space: Space) -> None:
     one = LORA
     large = {**ABOUT, "bytes_per_token": 1e6}
@@ -106,3 +120,12 @@ def test_replayed_layers_cost_one_pass_and_the_backbones_own_weights_half_as_muc
     top = Placement(sites=("attn.q",), layers="top:1")
     replayed = (shape.layers - 1) / shape.layers
     assert seconds("lora", top) == pytest.approx((replayed * 70 + 3 * (1 - replayed) * 120) * 0.01)
+
+
+def test_time_of_the_default_counts_though_the_head_alone_is_a_reference_too(space: Space) -> None:
+    about = {"shape": backbone().to_json(), "rows": [100, 40], "row_seconds": 0.01}
+    assert usual_seconds(space, about) == pytest.approx(120 * 0.01)
+
+
+def test_training_that_was_cut_evaluates_twice() -> None:
+    assert finish_seconds({"rows": [100, 40], "row_seconds": 0.01}) == pytest.approx(40 * 0.01)

@@ -61,7 +61,7 @@ def opened() -> Iterator[Opened]:
         yield make
 
 
-def job(number: int, method: str, limit_seconds: float | None = None) -> Job:
+def job(number: int, method: str, limit_seconds: float | None = None, **other: Any) -> Job:
     return Job(
         number=number,
         candidate=Candidate(method=method, learning_rate=1e-3, epochs=1),
@@ -69,6 +69,7 @@ def job(number: int, method: str, limit_seconds: float | None = None) -> Job:
         rungs=(0.5, 1.0),
         artifact=Path("trials") / str(number),
         limit_seconds=limit_seconds,
+        **other,
     )
 
 
@@ -151,7 +152,8 @@ def test_dead_worker_costs_its_job_and_is_replaced(opened: Opened) -> None:
         ("finished", 3, False),
     ]
     messages = [event[3] for event in notes.ends() if event[0] == "failed"]
-    assert messages[0] == "the process ended with signal 9. last words"
+    assert messages[0].startswith("the process was killed (signal 9)")
+    assert messages[0].endswith("memory runs out. last words")
     assert messages[1].startswith("the process ended with exit status 7.")
     assert len({first, *notes.pids}) == 3
 
@@ -197,6 +199,16 @@ def test_worker_that_hangs_is_ended_at_its_limit(
     assert finished[:2] == ("finished", 1)
 
 
+def test_training_that_is_kept_has_the_time_for_that_after_its_limit(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_GRACE_SECONDS", 0.0)
+    pool, notes = opened(), Notes()
+    pool.open()
+    pool.run(iter([[job(0, "slow", 0.001, finish_seconds=60.0)]]), notes)
+    assert notes.ends() == [("finished", 0, False)]
+
+
 def test_worker_that_is_silent_for_too_long_is_ended_without_a_limit(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +223,7 @@ def test_worker_that_is_silent_for_too_long_is_ended_without_a_limit(
 
 def test_process_that_never_gets_ready_is_an_error_with_its_last_words(opened: Opened) -> None:
     pool = opened(starts="never")
-    with pytest.raises(AutoPeftError, match=r"(?s)ended 3 times.*status 3.*cannot import torch"):
+    with pytest.raises(AutoPeftError, match=r"(?s)status 3, 3 times.*cannot import torch"):
         pool.open()
 
 

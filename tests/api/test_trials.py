@@ -32,6 +32,7 @@ class MadeUpPool:
     def __init__(self) -> None:
         self.now = 0.0
         self.packs: list[list[str]] = []
+        self.limits: dict[str, float | None] = {}
 
     def run(self, packs: Iterator[Sequence[Job]], watcher: Trials) -> int:
         count = 0
@@ -39,6 +40,7 @@ class MadeUpPool:
             count += 1
             self.packs.append([job.candidate.method for job in pack])
             for job in pack:
+                self.limits.setdefault(job.candidate.method, job.limit_seconds)
                 watcher.started(job)
                 self.now += EACH
                 gates = GATES if job.candidate.method == "lora" else []
@@ -70,11 +72,13 @@ def searched(
     *,
     until_converged: bool = False,
     folds: int = 1,
+    finish: float = 0.0,
 ) -> tuple[MadeUpPool, TrialStore]:
     pool = MadeUpPool()
     store = TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
     clock = Clock(limit_seconds=seconds, now=lambda: pool.now)
     clock.delivery_seconds, clock.expected_seconds = 0.0, expected
+    clock.finish_seconds = finish
     search = Search(
         trials=store, space=load_space("quick").restrict(shape=backbone()), higher_is_better=True
     )
@@ -112,6 +116,12 @@ def test_what_there_is_no_time_for_is_taken_back(tmp_path: Path) -> None:
 def test_little_time_makes_small_packs(tmp_path: Path) -> None:
     assert max(map(len, searched(tmp_path, 35.0)[0].packs)) == 1
     assert max(map(len, searched(tmp_path, 200.0)[0].packs)) == 4
+
+
+def test_references_are_cut_in_time_for_what_keeps_them(tmp_path: Path) -> None:
+    at_once, later = (searched(tmp_path, 62.0, finish=s)[0].limits["head_only"] for s in (0.0, 5.0))
+    assert at_once is not None
+    assert later == at_once - 5.0
 
 
 def test_on_folds_time_is_set_aside_for_a_whole_round_or_not_at_all(tmp_path: Path) -> None:

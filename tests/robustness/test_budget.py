@@ -29,7 +29,7 @@ def test_nothing_over_the_parameter_budget_is_trained(settings: Settings) -> Non
     ("limits", "said"),
     [
         ({"max_params": 3, "methods": "lora"}, r"3 (trained )?(parameters )?.*"),
-        ({"max_memory": "1MB"}, r"memory of 0\.0 GB allowed"),
+        ({"max_memory": "1MB"}, r"memory of 0\.0 GB to be had"),
     ],
 )
 def test_nothing_feasible_names_the_limit_and_trains_nothing(

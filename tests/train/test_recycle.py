@@ -122,6 +122,15 @@ def test_every_row_is_computed_once_and_then_never_again(tmp_path: Path) -> None
     assert sorted(asked) == list(range(300))
 
 
+def test_it_tells_what_it_has_without_reading_it(tmp_path: Path) -> None:
+    kept = Recycled(tmp_path)
+    assert not kept.has(key())
+    kept.states(key(), LENGTHS, states_of)
+    assert kept.has(key())
+    assert Recycled(tmp_path).has(key())
+    assert not kept.has(key(1))
+
+
 def test_row_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     found = Recycled(tmp_path).states(key(), LENGTHS, states_of)
     assert found is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,27 @@ def test_a_gated_training_tells_what_its_gates_say(made: Session, tmp_path: Path
     ]
     assert all(0 < gate["mean"] < 1 and gate["spread"] > 0 for gate in gates)
     assert run(made, tmp_path / "plain")["gates"] == []
+
+
+def test_states_for_which_there_is_no_time_are_not_computed(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A pass over all rows cannot be interrupted; without it, the head alone trains as others."""
+    plan = dataclasses.asdict(Plan(dtype="float32", attention="eager", seconds_per_step=1000.0))
+    data = save_splits(tmp_path / "data")
+    setting = order(data, tiny_folder("bert")) | {"plan": plan}
+    made, _ = open_session(setting)
+    head = Candidate(method="head_only", learning_rate=1e-2, epochs=2, batch_size=8)
+    frozen = data / "frozen"
+    hurried = run(made, tmp_path / "hurried", head, deadline=time.monotonic() + 500.0)
+    assert len(list(frozen.iterdir())) == 1, "of the selection rows, which are scored at the end"
+    calm = run(made, tmp_path / "calm", head)
+    assert len(list(frozen.iterdir())) > 1
+    assert hurried["score"] == calm["score"]
+    outputs = [np.load(tmp_path / name / "selection.npy") for name in ("hurried", "calm")]
+    np.testing.assert_allclose(*outputs, atol=1e-5)
+    again = run(made, tmp_path / "again", head, deadline=time.monotonic() + 500.0)
+    assert again["score"] == calm["score"]
 
 
 def test_a_fold_has_its_own_rows_and_the_same_backbone(
