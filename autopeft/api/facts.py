@@ -49,7 +49,7 @@ def facts(
         },
         "machine": {
             "device": about["device"],
-            "precision": f"{plan['dtype']} backbone, {plan['attention']} attention",
+            "precision": how_trained(plan),
             "processor": processor(),
             "cores": cores(),
             "memory_bytes": memory_bytes(),
@@ -58,6 +58,15 @@ def facts(
         },
         "command": command,
     }
+
+
+def how_trained(plan: Mapping[str, Any]) -> str:
+    """Return in words how candidates are trained by a plan, as `autopeft.train.precision.Plan`."""
+    said = f"{plan['dtype']} backbone, {plan['attention']} attention"
+    threads = plan.get("threads")
+    if not threads:
+        return said
+    return f"{said}, 1 thread" if threads == 1 else f"{said}, {threads} threads"
 
 
 def command(data: Any, given: SearchConfig) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from autopeft.api import opening, tracking
 from autopeft.api.earlier import best_of_runs
-from autopeft.api.facts import FACTS, command, facts
+from autopeft.api.facts import FACTS, command, facts, how_trained
 from autopeft.api.interrupt import Interrupt
 from autopeft.api.pool import WORK, Job, Pool, Watcher
 from autopeft.backbone.checkpoint import digest
@@ -156,9 +156,7 @@ class Opened:
             f"model   {shape.architecture}, {shape.layers} layers × {shape.hidden}, "
             f"{shape.total_params:,} parameters"
         )
-        self.screen.say(
-            f"device  {about['device']}, {plan['dtype']} backbone, {plan['attention']} attention"
-        )
+        self.screen.say(f"device  {about['device']}, {how_trained(plan)}")
         for note in about["notes"]:
             self.screen.say(f"model   {note}")
         if about["truncated"]:

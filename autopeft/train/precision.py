@@ -1,4 +1,4 @@
-"""Which precision, attention and pack size train fastest here: measured, not guessed.
+"""What trains fastest here: which precision, attention, pack size and number of threads.
 
 Low precision pays only where the processor has units for it, and the fused attention's backward
 pass is slow on CPUs; so a few training steps are timed under each plan. Plain fp32 is kept unless
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 _WORTHWHILE = 1.15
+_FIRST_STEP = 1.5  # times the next ones, at most
 _SECONDS_PER_PLAN = 0.2
 _SMALL_WIDTH = 256
 
@@ -31,6 +32,7 @@ class Plan:
         attention: transformers' attention implementation.
         seconds_per_step: measured time of one step of 16 rows.
         pack: how many candidates train in one pass, where they can.
+        threads: of the processor, where fewer than there are cores are faster.
         bytes_per_token: most memory of training steps, per token of the longest rows' batch.
         evaluation_bytes: most memory of evaluating the longest rows.
     """
@@ -39,6 +41,7 @@ class Plan:
     attention: str
     seconds_per_step: float | None = None
     pack: int = 1
+    threads: int | None = None
     bytes_per_token: float = 0.0
     evaluation_bytes: int = 0
 
@@ -80,7 +83,7 @@ def fastest(candidates: tuple[Plan, ...], step: Callable[[Plan], Callable[[], No
     timed = [Plan(**{**p.to_json(), "seconds_per_step": step_seconds(step(p))}) for p in candidates]
     best = min(timed, key=lambda plan: plan.seconds_per_step or 0.0)
     baseline, quickest = timed[0].seconds_per_step or 0.0, best.seconds_per_step or 0.0
-    return best if baseline > _WORTHWHILE * quickest else timed[0]
+    return best if quickest * _WORTHWHILE < baseline else timed[0]
 
 
 def step_seconds(step: Callable[[], None]) -> float:
@@ -88,10 +91,25 @@ def step_seconds(step: Callable[[], None]) -> float:
     step()
     times: list[float] = []
     while not times or (sum(times) < _SECONDS_PER_PLAN and len(times) < 20):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
+        times.append(_seconds(step))
     return statistics.median(times)
+
+
+def clearly_faster(step: Callable[[], None], than: float) -> float | None:
+    """Return the median time of a step if it is clearly below `than`, else None.
+
+    A first step that is far slower settles it at once.
+    """
+    if _seconds(step) > _FIRST_STEP * than:
+        return None
+    seconds = step_seconds(step)
+    return seconds if seconds * _WORTHWHILE < than else None
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
 
 
 def emulated(rates: Mapping[str, float]) -> bool:

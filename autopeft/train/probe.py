@@ -18,7 +18,7 @@ from autopeft.train.batches import Batch, collate, evaluation_rows, inputs_of, o
 from autopeft.train.costs import PeakMemory, free_bytes
 from autopeft.train.evaluate import MAX_TOKENS
 from autopeft.train.module import training_mode
-from autopeft.train.precision import Plan, fastest, plans, step_seconds
+from autopeft.train.precision import Plan, clearly_faster, fastest, plans, step_seconds
 from autopeft.train.runner import Runner
 from autopeft.train.shortage import release
 from autopeft.tuner import Pack
@@ -67,6 +67,7 @@ class Probe:
         self._delivered, self._backbone_for, self._loss = delivered, backbone_for, loss
         self._train, self._pad_token, self._device = train, pad_token, device
         self._usual = self._batch(np.linspace(0, len(train.targets) - 1, PROBE_ROWS).astype(int))
+        self._most_threads = torch.get_num_threads()
         self.seconds = 0.0
 
     def fastest(self) -> Plan:
@@ -74,17 +75,43 @@ class Probe:
         started = time.monotonic()
         plan = fastest(plans(self._device, ATTENTIONS), self._prepared)
         backbone = self._backbone_for(plan)
+        plan = self._with_threads(plan, backbone)
         plan = dataclasses.replace(
             plan,
             bytes_per_token=self._bytes_per_token(backbone),
             evaluation_bytes=self._evaluation_bytes(),
         )
-        plan = dataclasses.replace(plan, pack=self._pack(plan, backbone))
+        plan = self._with_pack(plan, backbone)
         self.seconds = time.monotonic() - started
         return plan
 
-    def _pack(self, plan: Plan, backbone: Backbone) -> int:
-        """Return how many candidates to train in one pass: more only as long as it pays."""
+    def _with_threads(self, plan: Plan, backbone: Backbone) -> Plan:
+        """Return the plan with fewer threads than there are cores, as long as they are faster.
+
+        Small products do not fill many cores; and where others keep a core busy, each product waits
+        for the thread that shares it with them.
+        """
+        if self._device.type != "cpu":
+            return plan
+        threads = self._most_threads
+        step = self._step([self._adapted(backbone)], backbone, self._usual)
+        quickest = plan.seconds_per_step or step_seconds(step)
+        while threads > 1:
+            torch.set_num_threads(threads // 2)
+            seconds = clearly_faster(step, quickest)
+            if seconds is None:
+                break
+            threads, quickest = threads // 2, seconds
+        torch.set_num_threads(threads)
+        if threads == self._most_threads:
+            return plan
+        return dataclasses.replace(plan, threads=threads, seconds_per_step=quickest)
+
+    def _with_pack(self, plan: Plan, backbone: Backbone) -> Plan:
+        """Return the plan with how many candidates to train in one pass: more only if it pays.
+
+        What has too few rows for all threads alone may have enough of them in a pack.
+        """
         tokens = self._usual["input_ids"].numel()
         models = [self._adapted(backbone) for _ in range(max(PACKS))]
         best, quickest = 1, step_seconds(self._step(models[:1], backbone, self._usual))
@@ -96,7 +123,14 @@ class Probe:
             if each * _WORTHWHILE >= quickest:
                 break
             best, quickest = size, each
-        return best
+        plan = dataclasses.replace(plan, pack=best)
+        if plan.threads is None or best == 1:
+            return plan
+        torch.set_num_threads(self._most_threads)
+        if clearly_faster(self._step(models[:best], backbone, self._usual), best * quickest):
+            return dataclasses.replace(plan, threads=None)
+        torch.set_num_threads(plan.threads)
+        return plan
 
     def _prepared(self, plan: Plan) -> Callable[[], None]:
         backbone = self._backbone_for(plan)

@@ -118,6 +118,8 @@ class Session:
             device=self.device,
         )
         self.plan = self.probe.fastest() if setting.plan is None else Plan(**setting.plan)
+        if self.plan.threads is not None:
+            torch.set_num_threads(min(self.plan.threads, torch.get_num_threads()))
         self.backbone: Backbone = beside.backbone if beside else self._backbone_for(self.plan)
         self._other: tuple[int, Session] | None = None
         frozen = Recycled(Path(setting.frozen or Path(setting.data) / "frozen"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import ledger
-from benchmarks.speed import single_candidate
+from benchmarks.speed import busy, single_candidate
 from benchmarks.speed.contender import Outcome, require_equal
 from benchmarks.speed.laps import Laps
 
@@ -67,3 +67,19 @@ def test_speed_and_accuracy_are_measured_side_by_side(
     assert summary.keys() == {"autopeft", "trainer", "trainer-strong"}
     assert summary["autopeft"]["ours_minus_theirs"] == {"mean": 0.0, "standard_error": 0.0}
     assert 0 <= summary["trainer"]["test_accuracy"]["mean"] <= 1
+
+
+@pytest.mark.slow
+def test_training_beside_busy_processes_is_measured_with_either_number_of_threads(
+    reviews: Path, model: str, tmp_path: Path
+) -> None:
+    given = ["--data", str(reviews), "--model", model, "--result", str(tmp_path / "busy.json")]
+    result = busy.main([*given, "--others", "0", "1", "--repeats", "2", "--examples", "40"])
+    assert ledger.read(tmp_path / "busy.json")[0]["found"] == result["found"]
+    assert [one["others"] for one in result["found"]] == [0, 1]
+    for one in result["found"]:
+        assert 1 <= one["threads"]["measured"] <= one["threads"]["all"]
+        assert {name: len(seconds) for name, seconds in one["train_seconds"].items()} == {
+            "all": 2,
+            "measured": 2,
+        }

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from autopeft.train import precision
-from autopeft.train.precision import Plan, fastest, matmul_rates, plans
+from autopeft.train.precision import Plan, clearly_faster, fastest, matmul_rates, plans
 
 CPU = torch.device("cpu")
 CPU_PLANS = tuple(
@@ -57,6 +57,27 @@ def test_another_plan_must_be_clearly_faster(
     found = fastest(CPU_PLANS, Watch(monkeypatch).steps(usual | seconds))
     assert (found.dtype, found.attention) == expected
     assert found.seconds_per_step == pytest.approx((usual | seconds)[expected])
+
+
+@pytest.mark.parametrize(
+    ("times", "found", "steps"),
+    [
+        ([0.5] * 5, 0.5, 3),
+        ([1.4, 1.0, 0.5], 0.5, 3),
+        ([0.5, 0.5, 0.9], None, 3),
+        ([1.6], None, 1),  # the first step is slower than others, but not by so much
+    ],
+)
+def test_what_is_far_slower_is_not_timed_twice(
+    monkeypatch: pytest.MonkeyPatch, times: list[float], found: float | None, steps: int
+) -> None:
+    watch, left = Watch(monkeypatch), list(times)
+
+    def step() -> None:
+        watch.now += left.pop(0)
+
+    assert clearly_faster(step, 1.0) == (None if found is None else pytest.approx(found))
+    assert len(times) - len(left) == steps
 
 
 def test_single_plan_is_taken_unmeasured() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,38 @@ from tests.train.toy import encoded
 ROWS = 800
 
 
-@pytest.fixture
-def probe(bert: Backbone) -> Probe:
+class Threads:
+    """Stands for torch's number of threads, and for steps whose time is made up.
+
+    Args:
+        alone: seconds of a step of one candidate, by the number of threads.
+        pack: by the size of a pack, the same of a step of so many.
+    """
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, alone: dict[int, float], **pack: dict[int, float]
+    ) -> None:
+        self.now, self.timed = max(alone), list[tuple[int, int]]()
+        self._seconds = {1: alone, **{int(size[1:]): of for size, of in pack.items()}}
+        monkeypatch.setattr(torch, "get_num_threads", lambda: self.now)
+        monkeypatch.setattr(torch, "set_num_threads", self._set)
+        monkeypatch.setattr(Probe, "_step", lambda _, models, *__: len(models))
+        monkeypatch.setattr(probe_module, "step_seconds", self._time)
+        monkeypatch.setattr(
+            probe_module,
+            "clearly_faster",
+            lambda size, than: s if (s := self._time(size)) * 1.15 < than else None,
+        )
+
+    def _set(self, count: int) -> None:
+        self.now = count
+
+    def _time(self, size: int) -> float:
+        self.timed.append((size, self.now))
+        return self._seconds[size][self.now]
+
+
+def made(bert: Backbone) -> Probe:
     return Probe(
         bert,
         lambda _: bert,
@@ -32,24 +63,65 @@ def probe(bert: Backbone) -> Probe:
     )
 
 
+@pytest.fixture
+def probe(bert: Backbone) -> Probe:
+    return made(bert)
+
+
+PLAN = Plan(dtype="float32", attention="eager", bytes_per_token=1.0, seconds_per_step=1.0)
+
+
 @pytest.mark.parametrize(
-    ("seconds", "size", "timed"),
-    [((1.0, 3.0, 5.0), 8, 3), ((1.0, 3.0, 5.9), 4, 3), ((1.0, 4.0, 0.1), 1, 2)],
+    ("four", "eight", "size", "timed"),
+    [(3.0, 5.0, 8, [1, 4, 8]), (3.0, 5.9, 4, [1, 4, 8]), (4.0, 0.1, 1, [1, 4])],
 )
 def test_larger_packs_are_timed_as_long_as_they_pay(
-    probe: Probe,
     bert: Backbone,
     monkeypatch: pytest.MonkeyPatch,
-    seconds: tuple[float, ...],
+    four: float,
+    eight: float,
     size: int,
-    timed: int,
+    timed: list[int],
 ) -> None:
     """On a slow processor a step of eight takes seconds, and there are trials to be trained."""
-    steps = iter(seconds)
-    monkeypatch.setattr(probe_module, "step_seconds", lambda _: next(steps))
-    plan = Plan(dtype="float32", attention="eager", bytes_per_token=1.0)
-    assert probe._pack(plan, bert) == size
-    assert len(list(steps)) == len(seconds) - timed
+    threads = Threads(monkeypatch, {2: 1.0}, p4={2: four}, p8={2: eight})
+    assert made(bert)._with_pack(PLAN, bert).pack == size
+    assert [size for size, _ in threads.timed] == timed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "found", "timed"),
+    [
+        ({8: 1.0, 4: 1.9}, (None, 1.0), [4]),  # quiet, and enough to do for all
+        ({8: 1.0, 4: 0.9}, (None, 1.0), [4]),  # faster, but not clearly
+        ({8: 1.0, 4: 0.5, 2: 0.6}, (4, 0.5), [4, 2]),
+        ({8: 1.0, 4: 0.5, 2: 0.4, 1: 0.2}, (1, 0.2), [4, 2, 1]),
+    ],
+)
+def test_fewer_threads_are_taken_as_long_as_they_are_clearly_faster(
+    bert: Backbone,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: dict[int, float],
+    found: tuple[int | None, float],
+    timed: list[int],
+) -> None:
+    threads = Threads(monkeypatch, seconds)
+    taken = made(bert)._with_threads(PLAN, bert)
+    assert (taken.threads, taken.seconds_per_step) == found
+    assert threads.now == (found[0] or 8)
+    assert [count for _, count in threads.timed] == timed
+
+
+@pytest.mark.parametrize(("all_threads", "found"), [(1.0, None), (1.9, 2)])
+def test_pack_takes_all_threads_again_where_it_fills_them(
+    bert: Backbone, monkeypatch: pytest.MonkeyPatch, all_threads: float, found: int | None
+) -> None:
+    threads = Threads(monkeypatch, {8: 1.0, 2: 0.9}, p4={8: all_threads, 2: 2.0}, p8={2: 9.0})
+    probe = made(bert)
+    threads.now = 2
+    plan = probe._with_pack(dataclasses.replace(PLAN, threads=2), bert)
+    assert (plan.pack, plan.threads) == (4, found)
+    assert threads.now == (found or 8)
 
 
 def test_memory_of_a_token_is_measured_on_batches_of_many_lengths(
