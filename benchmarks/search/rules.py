@@ -94,6 +94,9 @@ class Game:
     Args:
         recorded: the table of a task; a row counts if all its trainings came to their end.
         share: of the selection rows.
+
+    Raises:
+        ValueError: the default is not among the rows that count.
     """
 
     def __init__(self, recorded: Table, share: float) -> None:
@@ -106,6 +109,8 @@ class Game:
         ]
         origins = origins_of(recorded)
         self._origins = [origins.get(row.candidate.fingerprint, "tpe") for row in self._rows]
+        if "default" not in self._origins:
+            raise ValueError(f"the trainings of the default LoRA on {recorded.task} are incomplete")
 
     def play(self, tried: int, seed: int) -> dict[str, dict[str, float]]:
         """Return by rule how far a choice is behind the best, ahead of the default, and its size.

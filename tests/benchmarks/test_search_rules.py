@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from benchmarks.search import rules
+from benchmarks.search.choice import origins_of
 from benchmarks.search.choosing import RULES
 from benchmarks.search.rules import Game, main, played
 from tests.benchmarks.made_up import table
@@ -31,6 +33,15 @@ def test_on_all_rows_the_best_by_selection_is_the_best() -> None:
     found = played(Game(TABLE, 1.0), 8, 5)
     assert found["rules"]["0"]["behind"] == pytest.approx(0.0, abs=0.01)
     assert found["rules"]["2se"]["behind"] > found["rules"]["0"]["behind"]
+
+
+def test_table_without_the_default_is_refused() -> None:
+    default = {
+        fingerprint for fingerprint, origin in origins_of(TABLE).items() if origin == "default"
+    }
+    rows = [row for row in TABLE.rows if row.candidate.fingerprint not in default]
+    with pytest.raises(ValueError, match="default LoRA on made-up are incomplete"):
+        Game(dataclasses.replace(TABLE, rows=rows), 1.0)
 
 
 def test_it_is_kept_and_shown(
