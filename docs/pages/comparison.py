@@ -146,6 +146,7 @@ def _unipelt(rows: Rows, tasks: Sequence[TaskTable]) -> Iterator[str]:
     yield from (
         "",
         "The best part is the one with the best test score, so the comparison favours it.",
+        "A seed that failed counts as a model that learnt nothing.",
     )
     yield "Differences are in points, taken seed by seed: mean ± standard error."
     against_part = [_ahead(rows, t, best) for t, best in whole]
@@ -161,8 +162,9 @@ def _best_part(rows: Rows, task: TaskTable) -> str | None:
 
 
 def _all_seeds(rows: Rows, task: str, names: Sequence[str]) -> bool:
+    """Return whether all have ended under every seed, and not all of them failed."""
     found = [rows[name].get(task) for name in names]
-    return all(standing is not None and standing.state == "complete" for standing in found)
+    return all(one is not None and one.settled and one.mean is not None for one in found)
 
 
 def _ahead(rows: Rows, task: TaskTable, other: str) -> tuple[float, float]:

@@ -16,7 +16,11 @@ SUITE = load_suite(NAME)
 TASKS = tuple(SUITE.tasks)
 
 
-def write(cells: Path, task: str, scores: dict[str, tuple[float, float, float]]) -> None:
+Scores = tuple[float | None, ...]
+"""By seed; None of a seed that failed."""
+
+
+def write(cells: Path, task: str, scores: dict[str, Scores]) -> None:
     """Write what methods scored under three seeds; the lowest rate was the best."""
     block = Block(backbone="minilm-l6", task=task, examples=1_000, epochs=5)
     kept = Cells(cells / block.backbone / f"{task}.jsonl", about(task))
@@ -27,7 +31,8 @@ def write(cells: Path, task: str, scores: dict[str, tuple[float, float, float]])
             for cell in others:
                 kept.add(cell, line(0.99, selection=0.1))
             for seed, score in zip(SUITE.seeds, own, strict=True):
-                kept.add(Cell(low.candidate, seed), line(score, selection=0.9))
+                made = FAILED if score is None else line(score, selection=0.9)
+                kept.add(Cell(low.candidate, seed), made)
 
 
 def line(score: float, *, selection: float) -> dict[str, object]:
@@ -39,6 +44,9 @@ def line(score: float, *, selection: float) -> dict[str, object]:
         "costs": {"trainable_params": 1_000, "artifact_bytes": 4_000, "train_seconds": 2.0},
         **AT,
     }
+
+
+FAILED = {"state": "failed", "cause": "constant-predictions", "message": "", "costs": {}, **AT}
 
 
 def test_nothing_trained_is_said() -> None:
@@ -74,6 +82,23 @@ def test_scores_unipelt_and_rates_are_told(tmp_path: Path) -> None:
     assert "behind on 1; on average -3.0 points" in said
     assert "0.333 times in 4 cases, 1 times in 0 cases" in said  # a variant has no prior of its own
     assert "| `lora` | 0.002 | × 0.333 | – | – |" in lines
+
+
+def test_a_seed_that_failed_counts_and_is_said(tmp_path: Path) -> None:
+    scores: dict[str, Scores] = {
+        "lora": (0.80, 0.80, 0.80),
+        "prefix": (0.60, 0.60, 0.60),
+        "pfeiffer": (0.90, 0.90, None),
+        "unipelt": (0.85, 0.85, None),
+        "unipelt_ungated": (0.85, 0.85, 0.85),
+    }
+    write(tmp_path, "subj", scores)
+    lines = list(comparison(tmp_path))
+    best = next(line for line in lines if line.startswith("| subj"))
+    assert "| 80.0 ± 0.0 (`lora`) |" in best  # two good seeds of three are not the best part
+    assert best.endswith("| 85.0 ± 0.0 | -8.3 ± 8.3 |")  # 0.6 is what no skill scores
+    assert "- `unipelt`, subj: seed 2 failed: constant-predictions" in lines
+    assert "A seed that failed counts as a model that learnt nothing." in " ".join(lines)
 
 
 def test_a_rate_counts_as_chosen_once_all_were_tried(tmp_path: Path) -> None:
