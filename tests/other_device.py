@@ -2,7 +2,7 @@
 
 Its tensors hold the processor's, whose kernels do the work, so that numbers are the same. As on a
 GPU, what mixes tensors of both devices raises an error. What is asked of a GPU by the name of
-``cuda`` stays unseen: its memory, its streams, its fused attention.
+``cuda`` stays unseen: its memory, its streams, its kernels.
 
 Importing this registers the device for the whole process.
 """

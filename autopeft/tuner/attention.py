@@ -88,7 +88,7 @@ def attention(
         key, value = (state.repeat_interleave(groups, dim=1) for state in (key, value))
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     dropout = dropout if module.training else 0.0
-    if query.device.type == "cuda":
+    if query.device.type != "cpu":
         output = nn.functional.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, dropout_p=dropout, scale=scaling
         )
