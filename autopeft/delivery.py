@@ -60,7 +60,8 @@ class TunedModel:
 
     Attributes:
         about: what it was made for.
-        model: the peft model (a transformers model after full fine-tuning), in eval mode.
+        model: the peft model (a transformers model after full fine-tuning), in eval mode, on the
+            GPU where there is one.
         tokenizer: its tokenizer.
     """
 
@@ -74,8 +75,11 @@ class TunedModel:
         Raises:
             ModelError: the folder or the backbone is not there.
         """
+        from autopeft.train.device import default_device
+
         folder, self.about = about_of(folder)
-        self.model, self.tokenizer = _load(folder, self.about, model or self.about.model)
+        found, self.tokenizer = _load(folder, self.about, model or self.about.model)
+        self.model: torch.nn.Module = found.to(default_device())
 
     def outputs(self, rows: datasets.Dataset) -> np.ndarray:
         """Return the logits (N, C) for rows with the canonical columns text and text_pair."""
@@ -228,6 +232,7 @@ def _test(order: Mapping[str, Any]) -> dict[str, Any]:
     from autopeft.methods.artifact import load_artifact
     from autopeft.tasks import metric
     from autopeft.tasks.encode import encode
+    from autopeft.train.device import default_device
     from autopeft.train.evaluate import outputs
 
     tuned = TunedModel(Path(order["best"]))
@@ -247,6 +252,7 @@ def _test(order: Mapping[str, Any]) -> dict[str, Any]:
         auto_class=task.auto_class,
         model_options=task.model_options(tuned.about.labels),
     )
+    backbone.model.to(default_device())
     for name, artifact in order["others"].items():
         model = load_artifact(backbone, Path(artifact))
         pad_token = int(tuned.tokenizer.pad_token_id)
@@ -262,6 +268,7 @@ def _merge(order: Mapping[str, Any]) -> dict[str, Any]:
 
     best, merged = Path(order["best"]), Path(order["merged"])
     tuned = TunedModel(best)
+    device = next(tuned.model.parameters()).device
     rows = load_from_disk(order["selection"])
     expected = tuned.outputs(rows)
     whole: Any = tuned.model
@@ -270,7 +277,7 @@ def _merge(order: Mapping[str, Any]) -> dict[str, Any]:
     whole.save_pretrained(merged)
     tuned.tokenizer.save_pretrained(merged)
     auto = getattr(transformers, TASKS.get(tuned.about.task).auto_class)
-    tuned.model = auto.from_pretrained(str(merged)).eval()
+    tuned.model = auto.from_pretrained(str(merged)).eval().to(device)
     difference = float(np.abs(tuned.outputs(rows) - expected).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise DeliveryError(f"the merged model's outputs differ by {difference:.2g}")

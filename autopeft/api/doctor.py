@@ -18,12 +18,12 @@ def examine() -> list[dict[str, object]]:
     import torch
 
     from autopeft.search.spaces import shipped_spaces
-    from autopeft.train.device import training_device
+    from autopeft.train.device import default_device
     from autopeft.train.precision import emulated, matmul_rates
 
     rows = [_row("python", platform.python_version())]
     rows += [_row(name, version) for name, version in versions().items()]
-    device = training_device()
+    device = default_device()
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
     rows.append(_row("device", f"{device.type} {name}".strip()))
     rows.append(_row("cores", cores(), f"{min(cores(), torch.get_num_threads())} threads"))

@@ -44,6 +44,7 @@ def export_onnx(run: Path, file: Path, *, model: str | None = None) -> float:
             written, or it gives other outputs.
     """
     tuned = TunedModel(run, model=model)
+    tuned.model.cpu()
     whole = _merged(tuned)
     batches = [_inputs(tuned, texts) for texts in (SAMPLES, SAMPLES[:1], SAMPLES[1:])]
     _write(whole, batches[0], file)

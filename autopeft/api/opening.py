@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import runpy
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
@@ -29,6 +31,7 @@ from autopeft.tasks.problem import infer
 DEMO_SECONDS = 180.0
 DEMO_TOKENS = 128
 MOST_TOKENS = 512
+DEVICES = Path("/dev")
 WORKER_ENVIRONMENT = {
     "GOMP_SPINCOUNT": "2000",  # threads that spin for long starve each other on a shared machine
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -173,8 +176,21 @@ def threads(workers: int) -> int:
 
 
 def _gpus() -> list[str]:
-    """Return the visible GPUs without loading torch."""
+    """Return the GPUs that torch can use, by the names that CUDA takes, without loading torch.
+
+    CUDA counts those that are there: in a container that has the fourth alone, it is number 0.
+    """
+    if not _torch_has_cuda():
+        return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
-    return [path.name.removeprefix("nvidia") for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
+    return [str(number) for number, _ in enumerate(DEVICES.glob("nvidia[0-9]*"))]
+
+
+def _torch_has_cuda() -> bool:
+    """Return whether torch was built for CUDA, as the file that says so tells."""
+    torch = importlib.util.find_spec("torch")
+    assert torch is not None
+    assert torch.origin is not None
+    return runpy.run_path(str(Path(torch.origin).with_name("version.py")))["cuda"] is not None

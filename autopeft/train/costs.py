@@ -20,9 +20,11 @@ _LATENCY_REPEATS = 3
 class PeakMemory:
     """Peak memory of the enclosed work: device memory on a GPU, resident memory on a CPU.
 
+    Both can be read while the work goes on.
+
     Attributes:
-        total_bytes: the peak of the whole process.
-        extra_bytes: the peak above the level at the start.
+        total_bytes: the peak so far of the whole process.
+        extra_bytes: the peak so far above the level at the start.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -30,8 +32,13 @@ class PeakMemory:
         self._process = psutil.Process()
         self._done = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
-        self._start_bytes = 0
-        self.total_bytes = 0
+        self._start_bytes = self._peak_bytes = 0
+
+    @property
+    def total_bytes(self) -> int:
+        if self._device.type == "cuda" and not self._done.is_set():
+            return int(torch.cuda.max_memory_allocated(self._device))
+        return self._peak_bytes
 
     @property
     def extra_bytes(self) -> int:
@@ -42,7 +49,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self._device)
             self._start_bytes = torch.cuda.memory_allocated(self._device)
         else:
-            self._start_bytes = self.total_bytes = self._process.memory_info().rss
+            self._start_bytes = self._peak_bytes = self._process.memory_info().rss
             self._sampler.start()
         return self
 
@@ -52,15 +59,14 @@ class PeakMemory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._device.type == "cuda":
-            self.total_bytes = torch.cuda.max_memory_allocated(self._device)
-        else:
-            self._done.set()
+        self._peak_bytes = self.total_bytes
+        self._done.set()
+        if self._device.type != "cuda":
             self._sampler.join()
 
     def _sample(self) -> None:
         while not self._done.wait(_SAMPLE_SECONDS):
-            self.total_bytes = max(self.total_bytes, self._process.memory_info().rss)
+            self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -1,9 +1,9 @@
 """What trains fastest here: which precision, attention, pack size and number of threads.
 
-Low precision pays only where the processor has units for it, and the fused attention's backward
-pass is slow on CPUs; so a few training steps are timed under each plan. Plain fp32 is kept unless
-another plan is clearly faster. Where the processor only emulates low precision, one step would take
-a hundred times as long, so a small matrix product is timed first.
+Low precision pays only where there are units for it, and the fused attention's backward pass is
+slow on CPUs; so a few training steps are timed under each plan. On a processor, plain fp32 is kept
+unless another plan is clearly faster. Where it only emulates low precision, one step would take a
+hundred times as long, so a small matrix product is timed first.
 """
 
 from __future__ import annotations
@@ -56,18 +56,22 @@ class Plan:
 
 
 def plans(device: torch.device, attentions: tuple[str, ...]) -> tuple[Plan, ...]:
-    """Return the plans worth timing on `device`; plain fp32 comes first."""
+    """Return the plans worth timing on `device`; the first is kept if none is clearly faster.
+
+    Args:
+        device: a GPU trains in low precision if it has units for it.
+        attentions: the plain one, then the fused one, which a GPU is to prefer: it takes less
+            memory.
+    """
     if device.type == "cuda":
         low = torch.cuda.is_bf16_supported(including_emulation=False)
-        dtypes = ("bfloat16",) if low else ("float32",)
-        return tuple(Plan(dtype=dtype, attention=attentions[0]) for dtype in dtypes)
-    if device.type != "cpu":
-        return (Plan(dtype="float32", attention=attentions[0]),)
-    low = not emulated(matmul_rates(device, width=_SMALL_WIDTH))
+        dtypes: tuple[str, ...] = ("bfloat16",) if low else ("float32",)
+        attentions = attentions[::-1]
+    else:
+        low = not emulated(matmul_rates(device, width=_SMALL_WIDTH))
+        dtypes = ("float32", "bfloat16") if low else ("float32",)
     return tuple(
-        Plan(dtype=dtype, attention=attention)
-        for dtype in (("float32", "bfloat16") if low else ("float32",))
-        for attention in attentions
+        Plan(dtype=dtype, attention=attention) for dtype in dtypes for attention in attentions
     )
 
 
@@ -78,8 +82,6 @@ def fastest(candidates: tuple[Plan, ...], step: Callable[[Plan], Callable[[], No
         candidates: the first is kept unless another is `_WORTHWHILE` times as fast.
         step: prepares a plan and returns the function to time.
     """
-    if len(candidates) == 1:
-        return candidates[0]
     timed = [Plan(**{**p.to_json(), "seconds_per_step": step_seconds(step(p))}) for p in candidates]
     best = min(timed, key=lambda plan: plan.seconds_per_step or 0.0)
     baseline, quickest = timed[0].seconds_per_step or 0.0, best.seconds_per_step or 0.0

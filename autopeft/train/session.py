@@ -27,7 +27,7 @@ from autopeft.tasks import metric as metrics
 from autopeft.tasks.encode import Encoded, encode
 from autopeft.train.attempt import Attempt, Order, Outcome
 from autopeft.train.costs import free_bytes
-from autopeft.train.device import training_device
+from autopeft.train.device import default_device
 from autopeft.train.evaluate import outputs
 from autopeft.train.fit import Watch
 from autopeft.train.precision import Plan
@@ -91,7 +91,7 @@ class Session:
         self.setting = setting
         self.task = TASKS.get(setting.task)
         self.metric = metrics.METRICS.get(setting.metric)
-        self.device = training_device()
+        self.device = default_device()
         self.delivered: Backbone = beside.delivered if beside else self._loaded()
         tokenizer = self.delivered.tokenizer
         longest = self.delivered.shape.positions or setting.max_length

@@ -22,6 +22,22 @@ def test_peak_memory_sees_what_is_given_back_before_the_end() -> None:
     assert memory.total_bytes > memory.extra_bytes
 
 
+def test_peak_memory_of_a_gpu_can_be_read_while_the_work_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A member of a pack is told its price when it leaves, the others still being trained."""
+    peaks = [3_000]
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 1_000)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: peaks[-1])
+    with PeakMemory(torch.device("cuda")) as memory:
+        assert (memory.total_bytes, memory.extra_bytes) == (3_000, 2_000)
+        peaks.append(5_000)
+        assert memory.extra_bytes == 4_000
+    peaks.append(9_000)  # of the next work
+    assert (memory.total_bytes, memory.extra_bytes) == (5_000, 4_000)
+
+
 def test_peak_memory_ends_its_thread_when_the_work_fails() -> None:
     memory = PeakMemory(CPU)
     with pytest.raises(KeyError), memory:

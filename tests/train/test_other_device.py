@@ -46,7 +46,7 @@ def test_every_method_gives_what_it_gives_on_the_processor(
     command = [sys.executable, "-m", "tests.train.on_other_device", str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    names = sorted(folder.name for folder in (tmp_path / "here").iterdir())
+    names = sorted(path.name for path in (tmp_path / "here").iterdir())
     assert len(names) == sum(map(len, packs.values()))
     for name in names:
         here, there = (np.load(tmp_path / w / name / "selection.npy") for w in ("here", "there"))

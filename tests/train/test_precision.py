@@ -80,9 +80,20 @@ def test_what_is_far_slower_is_not_timed_twice(
     assert len(times) - len(left) == steps
 
 
-def test_single_plan_is_taken_unmeasured() -> None:
+def test_a_single_plan_is_timed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a training will take is estimated from its step."""
     only = Plan(dtype="bfloat16", attention="eager")
-    assert fastest((only,), lambda _: pytest.fail("measured")) is only
+    found = fastest((only,), Watch(monkeypatch).steps({("bfloat16", "eager"): 0.2}))
+    assert found.seconds_per_step == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("low", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_a_gpu_keeps_fused_attention_unless_the_plain_one_is_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch, low: bool, dtype: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: low)
+    found = plans(torch.device("cuda"), ("eager", "sdpa"))
+    assert found == tuple(Plan(dtype=dtype, attention=name) for name in ("sdpa", "eager"))
 
 
 @pytest.mark.parametrize(
