@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autopeft.api.alone import train_alone
+from autopeft.api.hardened import Hardened, deliver_hardened
 from autopeft.api.opened import Opened
-from autopeft.api.pool import Job
-from autopeft.api.trials import show_progress
 from autopeft.config import SearchConfig
-from autopeft.errors import ConfigError, NoCandidateError, suggestion
+from autopeft.errors import ConfigError, suggestion
 from autopeft.methods import METHODS
 from autopeft.methods.hardening import hardened
 from autopeft.methods.unipelt import BLOCKS
-from autopeft.records import Candidate, Cause, RungPoint, Scalar
+from autopeft.records import Candidate, Scalar
 from autopeft.report.screen import Screen, SilentScreen
 from autopeft.search.space import Space
 
@@ -44,9 +44,9 @@ class Evidence:
         metric: name of the metric.
         score: of the mixture on the selection rows.
         gates: ``layer``, ``part``, and over the selection rows ``mean`` and ``spread``.
-        hardened: the mixture without gates that is left when they are rounded to on or off; not
-            trained yet.
+        hardened: the mixture without gates that is left when they are rounded to on or off.
         hardened_params: of that.
+        delivered: what became of that; None where it was not to be trained.
     """
 
     candidate: Candidate
@@ -56,6 +56,7 @@ class Evidence:
     gates: tuple[Mapping[str, Any], ...]
     hardened: Candidate
     hardened_params: int
+    delivered: Hardened | None = None
 
 
 def gates(
@@ -63,6 +64,7 @@ def gates(
     *,
     epochs: int = 3,
     parts: Sequence[str] | None = None,
+    harden: Path | None = None,
     screen: Screen | None = None,
     **settings: object,
 ) -> Evidence:
@@ -74,56 +76,61 @@ def gates(
         data: whatever `autopeft.search` takes.
         epochs: passes over the training split.
         parts: names from `SIZES`; None for those of UniPELT that the backbone can have.
+        harden: folder to deliver the hardened mixture in, once it is trained as well; None to leave
+            it at what the gates say.
         screen: shows what happens.
         settings: as of `autopeft.search`: ``model``, ``text``, ``label``, ``seed`` …
 
     Raises:
         UsageError: something cannot be used as given.
         IncompatibleMethodError: the backbone cannot have one of `parts`.
-        NoCandidateError: the training failed.
+        NoCandidateError: a training failed.
+        DeliveryError: the delivered model does not give the measured outputs.
     """
     if epochs < 1:
         raise ConfigError(f"--epochs {epochs} is below 1")
     for name in parts or ():
         if name not in SIZES:
             raise ConfigError(f"no part {name!r}; {suggestion(name, tuple(SIZES))}")
+    if harden is not None and harden.exists():
+        raise ConfigError(f"--harden {harden} is there already; name a folder that is not")
     shown = screen or SilentScreen()
-    with tempfile.TemporaryDirectory(prefix="autopeft-gates-") as folder:
+    with tempfile.TemporaryDirectory(prefix="autopeft-gates-") as name:
+        folder = Path(name)
         config = SearchConfig.build(
-            **settings, methods=("mixture",), output=Path(folder) / "run", workers=1
+            **settings, methods=("mixture",), output=folder / "run", workers=1
         )
         with Opened(data, config, shown) as opened:
             space = opened.narrowed()[1]
             candidate = _candidate(space, parts, epochs)
             count = space.count(candidate)
             shown.say(f"gates   {candidate.describe()}: {count:,} parameters")
-            watcher = _One(shown)
-            job = Job(
-                number=0,
+            outcome = train_alone(opened, candidate, folder / "gated", "gates")
+            left = _left(candidate, outcome["gates"], space)
+            delivered = None
+            if harden is not None:
+                delivered = deliver_hardened(opened, left, harden, folder)
+            return Evidence(
                 candidate=candidate,
-                seed=config.seed,
-                rungs=(1.0,),
-                artifact=Path(folder) / "artifact",
+                trainable_params=count,
+                metric=opened.prepared.problem.metric,
+                score=outcome["score"],
+                gates=tuple(outcome["gates"]),
+                hardened=left,
+                hardened_params=space.count(left),
+                delivered=delivered,
             )
-            opened.train(job, watcher)
-            metric = opened.prepared.problem.metric
-    assert watcher.outcome is not None and space.shape is not None
-    info, found = METHODS.get(candidate.method), tuple(watcher.outcome["gates"])
-    assert info.recipe is not None
-    plain = hardened(
+
+
+def _left(candidate: Candidate, found: Sequence[Mapping[str, Any]], space: Space) -> Candidate:
+    """Return what is left of a gated mixture when its gates are rounded."""
+    recipe, shape = METHODS.get(candidate.method).recipe, space.shape
+    assert recipe is not None and shape is not None
+    return hardened(
         candidate,
-        info.recipe(space.shape, candidate.placement, candidate.knobs),
+        recipe(shape, candidate.placement, candidate.knobs),
         {(gate["layer"], gate["part"]): gate["mean"] for gate in found},
-        space.shape.layers,
-    )
-    return Evidence(
-        candidate=candidate,
-        trainable_params=count,
-        metric=metric,
-        score=watcher.outcome["score"],
-        gates=found,
-        hardened=plain,
-        hardened_params=space.count(plain),
+        shape.layers,
     )
 
 
@@ -147,29 +154,3 @@ def _mixture(parts: Sequence[str], epochs: int) -> Candidate:
         knobs=knobs | {"gates": "own"},
         placement=BLOCKS,
     )
-
-
-class _One:
-    """Waits for the outcome of one training."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self.outcome: Mapping[str, Any] | None = None
-
-    def started(self, job: Job) -> None:
-        del job
-        self._screen.phase("training")
-
-    def progress(self, job: Job, share: float, examples_per_second: float) -> None:
-        show_progress(self._screen, job.number, job, share, examples_per_second)
-
-    def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]:
-        return points
-
-    def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
-        self.outcome = outcome
-        seconds = outcome["costs"]["train_seconds"]
-        self._screen.done(job.number, f"gates   {outcome['score']:.4f} in {seconds:.0f} s")
-
-    def failed(self, job: Job, cause: Cause, message: str) -> None:
-        raise NoCandidateError(f"{job.candidate.describe()} failed: {cause.value}: {message}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from autopeft import delivery
 from autopeft.api.judge import untrained_score
-from autopeft.api.opening import WORKER_ENVIRONMENT
+from autopeft.api.opening import WORKER_ENVIRONMENT, versions
 from autopeft.api.record import artifact_folder
 from autopeft.api.result import ChoiceRecord, FinalRow
 from autopeft.data.cache import quiet
@@ -69,7 +69,6 @@ def hand_over(
     prepared: Prepared,
     about: delivery.About,
     title: str,
-    versions: Mapping[str, str],
     records: Mapping[int, TrialRecord],
     selection_scores: Mapping[tuple[int, int], float],
     fresh: FreshProcess,
@@ -85,7 +84,6 @@ def hand_over(
         prepared: the splits.
         about: what a prediction needs to know; the method is filled in.
         title: name of the data set.
-        versions: of the packages.
         records: every trial by number.
         selection_scores: by trial and seed.
         fresh: the checking process.
@@ -98,28 +96,17 @@ def hand_over(
     record = records[choice.number]
     artifact = run / artifact_folder(choice.number, choice.seed)
     best = run / "best"
-    facts = CardFacts(
+    about = dataclasses.replace(about, method=record.candidate.method)
+    facts = card_facts(
+        about,
+        prepared,
         title=title,
-        model=Path(about.model).name if Path(about.model).is_dir() else about.model,
-        task=about.task,
-        labels=about.labels,
         candidate=record.candidate.describe(),
         reason=choice.reason,
-        metric=prepared.problem.metric,
         selection_score=selection_scores[choice.number, choice.seed],
-        test_scores={},
         trainable_params=record.costs.trainable_params,
         head_params=record.costs.head_params or 0,
-        rows={
-            "training": len(prepared.train),
-            "selection": len(prepared.selection),
-            "test": len(prepared.test),
-        },
-        versions=versions,
-        load_code="",
-        adapter=record.candidate.method != "full",
     )
-    about = dataclasses.replace(about, method=record.candidate.method)
     delivery.write(artifact, best, about)
     _write_front(run, choice, records, about)
     expected = str(artifact / "selection.npy")
@@ -141,10 +128,7 @@ def hand_over(
         outputs=str(run / "test.npy"),
         others={name: str(run / artifact_folder(*row)) for name, row in beside.items()},
     )["scores"]
-    facts = dataclasses.replace(
-        facts, test_scores=scores["chosen"], load_code=delivery.load_code(best, about)
-    )
-    (best / "README.md").write_text(model_card(facts), encoding="utf-8")
+    write_card(best, about, facts, scores["chosen"])
     _write_predictions(run, prepared, about)
     targets = np.asarray(prepared.test["label"])
     train_targets = np.asarray(prepared.train["label"])
@@ -162,6 +146,50 @@ def hand_over(
         finalists=tuple(_row(row, choice, scores, facts.metric) for row in choice.table),
         expected=choice.expected,
     )
+
+
+def card_facts(
+    about: delivery.About,
+    prepared: Prepared,
+    *,
+    title: str,
+    candidate: str,
+    reason: str,
+    selection_score: float,
+    trainable_params: int,
+    head_params: int,
+) -> CardFacts:
+    """Return what the card of a model says, the test scores apart; see `CardFacts`."""
+    return CardFacts(
+        title=title,
+        model=Path(about.model).name if Path(about.model).is_dir() else about.model,
+        task=about.task,
+        labels=about.labels,
+        candidate=candidate,
+        reason=reason,
+        metric=prepared.problem.metric,
+        selection_score=selection_score,
+        test_scores={},
+        trainable_params=trainable_params,
+        head_params=head_params,
+        rows={
+            "training": len(prepared.train),
+            "selection": len(prepared.selection),
+            "test": len(prepared.test),
+        },
+        versions=versions(),
+        load_code="",
+        adapter=about.method != "full",
+    )
+
+
+def write_card(
+    best: Path, about: delivery.About, facts: CardFacts, test_scores: Mapping[str, float]
+) -> None:
+    """Write the card of a delivered folder, once it is scored on the test split."""
+    code = delivery.load_code(best, about)
+    facts = dataclasses.replace(facts, test_scores=test_scores, load_code=code)
+    (best / "README.md").write_text(model_card(facts), encoding="utf-8")
 
 
 def _write_front(

@@ -18,6 +18,7 @@ from autopeft.backbone.checkpoint import digest
 from autopeft.backbone.load import find_folder
 from autopeft.config import SearchConfig
 from autopeft.data.source import Source
+from autopeft.delivery import About
 from autopeft.methods import feasible_methods
 from autopeft.records import BackboneShape
 from autopeft.report.failures import failures
@@ -179,6 +180,20 @@ class Opened:
             "plan": self.folder.read_json("plan.json") or (self.pool.about or {}).get("plan"),
             "threads": opening.threads(self.pool.size),
         }
+
+    def about_delivery(self, method: str) -> About:
+        """Return what a delivered model says of itself; `narrowed` comes first."""
+        assert self.pool.about is not None
+        problem = self.prepared.problem
+        return About(
+            model=self.model,
+            task=problem.task,
+            labels=tuple(problem.labels),
+            text=problem.columns.text,
+            text_pair=problem.columns.text_pair,
+            max_length=self.pool.about["max_length"],
+            method=method,
+        )
 
     def train(self, job: Job, watcher: Watcher) -> None:
         """Train one candidate outside any search; `narrowed` comes first."""

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autopeft import delivery
-from autopeft.api import opening, tracking
+from autopeft.api import tracking
 from autopeft.api.clock import Clock
 from autopeft.api.estimate import (
     delivery_seconds,
@@ -90,7 +89,7 @@ class Searching:
             self._run.pool.close()
             shutil.rmtree(self._run.path / "frozen", ignore_errors=True)
             self._run.screen.phase("choice and delivery")
-            choice = self._deliver(final, judge, about)
+            choice = self._deliver(final, judge)
             self._keep_seconds()
             return self._result(choice)
 
@@ -214,10 +213,8 @@ class Searching:
             seed=self._config.seed,
         )
 
-    def _deliver(
-        self, final: list[TrialRecord], judge: Judge, about: dict[str, Any]
-    ) -> ChoiceRecord:
-        problem, path = self._run.prepared.problem, self._run.path
+    def _deliver(self, final: list[TrialRecord], judge: Judge) -> ChoiceRecord:
+        path = self._run.path
         with contextlib.closing(FreshProcess(self._run.interrupt.check)) as fresh:
             choice = judge.choose(final)
             runs = [r for one in final for r in (one, *self._trials.replicates(one.number))]
@@ -226,17 +223,8 @@ class Searching:
                 run=path,
                 data=path / "data",
                 prepared=self._run.prepared,
-                about=delivery.About(
-                    model=self._run.model,
-                    task=problem.task,
-                    labels=tuple(problem.labels),
-                    text=problem.columns.text,
-                    text_pair=problem.columns.text_pair,
-                    max_length=about["max_length"],
-                    method="",
-                ),
+                about=self._run.about_delivery(method=""),
                 title=self._run.source.name,
-                versions=opening.versions(),
                 records={record.number: record for record in final},
                 selection_scores={
                     (run.number, run.seed): run.score for run in runs if run.score is not None

@@ -29,6 +29,14 @@ def gates(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also draw them, in FILE.svg.")
     ] = None,
+    harden: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also train what is left when gates are rounded to on or off, and deliver it "
+            "in DIR.",
+        ),
+    ] = None,
     form: Format = "table",
     **settings: object,
 ) -> None:
@@ -44,7 +52,7 @@ def gates(
     config = SearchConfig.build(**settings)
     names = None if parts is None else name_list(parts)
     with exit_codes(), screen_for(config, form) as screen:
-        found = train(data, epochs=epochs, parts=names, screen=screen, **settings)
+        found = train(data, epochs=epochs, parts=names, harden=harden, screen=screen, **settings)
     console = terminal()
     if form == "table":
         table.show(report.grid(found.gates), form, console)
@@ -56,6 +64,10 @@ def gates(
             hardened_params=found.hardened_params,
         ):
             typer.echo(line)
+        if found.delivered is not None:
+            done = found.delivered
+            scores = f"{done.score:.4f} on the selection rows, {done.test_score:.4f} on test"
+            typer.echo(f"delivered in {done.folder}: {found.metric} {scores}")
     else:
         table.show(report.rows(found.gates), form, console)
     if output is not None:

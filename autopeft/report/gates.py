@@ -49,7 +49,7 @@ def conclusion(
     return [
         f"{metric} {score:.4f} on the selection rows with {trainable_params:,} trained parameters; "
         "± is the spread over those rows",
-        f"hardened, yet to be trained: {hardened.describe()}, {hardened_params:,} trained "
+        f"gates rounded to on or off leave {hardened.describe()}: {hardened_params:,} trained "
         f"parameters ({share:.0%})",
     ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from autopeft import load
 from autopeft.api.gates import gates
 from autopeft.errors import ConfigError, IncompatibleMethodError
 from autopeft.methods import METHODS
@@ -66,6 +67,24 @@ def test_the_hardened_mixture_is_smaller_and_ready_to_train(
     assert found.hardened.method == "mixture" and found.hardened.knobs["gates"] == "none"
     assert 0 < found.hardened_params < found.trainable_params
     assert set(found.hardened.knobs) == set(METHODS.get("mixture").knobs)
+
+
+def test_the_hardened_mixture_is_trained_and_delivered(
+    reviews: Path, tiny_folder: Callable[[str], Path], command: Command, tmp_path: Path
+) -> None:
+    """Of low-rank updates alone, so that plain peft loads it."""
+    target = tmp_path / "kept" / "hardened"
+    asked = ("gates", reviews, "--model", tiny_folder("bert"), "--parts", "lora", "--epochs", "4")
+    done = command(*asked, "--harden", target)
+    assert done.code == 0, done.err
+    assert f"delivered in {target}: accuracy 0." in done.out.replace("accuracy 1.", "accuracy 0.")
+    tuned = load(target)
+    assert set(tuned.predict(["good", "bad"])) <= {"fine", "poor"}
+    assert json.loads((target / "adapter_config.json").read_text())["peft_type"] == "LORA"
+    card = (target / "README.md").read_text(encoding="utf-8")
+    assert "import autopeft" not in card and "rounded to on or off" in card
+    again = command(*asked, "--harden", target)
+    assert again.code == 2 and "is there already" in again.err
 
 
 def test_what_cannot_be_gated_is_refused(
