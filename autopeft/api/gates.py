@@ -95,8 +95,8 @@ def gates(
     if harden is not None and harden.exists():
         raise ConfigError(f"--harden {harden} is there already; name a folder that is not")
     shown = screen or SilentScreen()
-    with tempfile.TemporaryDirectory(prefix="autopeft-gates-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="autopeft-gates-") as place:
+        folder = Path(place)
         config = SearchConfig.build(
             **settings, methods=("mixture",), output=folder / "run", workers=1
         )
