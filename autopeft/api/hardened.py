@@ -44,7 +44,7 @@ def deliver_hardened(opened: Opened, candidate: Candidate, folder: Path, scratch
         DeliveryError: the reloaded model does not give the measured outputs.
     """
     artifact, data = scratch / "hardened", opened.path / "data"
-    outcome = train_alone(opened, candidate, artifact, "hardened")
+    outcome = train_alone(opened, candidate, artifact, "plain")
     about = opened.about_delivery(candidate.method)
     delivery.write(artifact, folder, about)
     facts = card_facts(
