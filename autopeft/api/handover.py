@@ -97,16 +97,7 @@ def hand_over(
     artifact = run / artifact_folder(choice.number, choice.seed)
     best = run / "best"
     about = dataclasses.replace(about, method=record.candidate.method)
-    facts = card_facts(
-        about,
-        prepared,
-        title=title,
-        candidate=record.candidate.describe(),
-        reason=choice.reason,
-        selection_score=selection_scores[choice.number, choice.seed],
-        trainable_params=record.costs.trainable_params,
-        head_params=record.costs.head_params or 0,
-    )
+    metric, selection_score = prepared.problem.metric, selection_scores[choice.number, choice.seed]
     delivery.write(artifact, best, about)
     _write_front(run, choice, records, about)
     expected = str(artifact / "selection.npy")
@@ -128,7 +119,18 @@ def hand_over(
         outputs=str(run / "test.npy"),
         others={name: str(run / artifact_folder(*row)) for name, row in beside.items()},
     )["scores"]
-    write_card(best, about, facts, scores["chosen"])
+    write_card(
+        best,
+        about,
+        prepared,
+        title=title,
+        candidate=record.candidate.describe(),
+        reason=choice.reason,
+        selection_score=selection_score,
+        test_scores=scores["chosen"],
+        trainable_params=record.costs.trainable_params,
+        head_params=record.costs.head_params or 0,
+    )
     _write_predictions(run, prepared, about)
     targets = np.asarray(prepared.test["label"])
     train_targets = np.asarray(prepared.train["label"])
@@ -138,17 +140,18 @@ def hand_over(
         method=record.candidate.method,
         label=record.candidate.describe(),
         reason=choice.reason,
-        metric=facts.metric,
-        trainable_params=facts.trainable_params,
-        selection_score=facts.selection_score,
+        metric=metric,
+        trainable_params=record.costs.trainable_params,
+        selection_score=selection_score,
         test_scores=scores["chosen"],
         untrained_test_score=untrained_score(prepared.problem, train_targets, targets),
-        finalists=tuple(_row(row, choice, scores, facts.metric) for row in choice.table),
+        finalists=tuple(_row(row, choice, scores, metric) for row in choice.table),
         expected=choice.expected,
     )
 
 
-def card_facts(
+def write_card(
+    best: Path,
     about: delivery.About,
     prepared: Prepared,
     *,
@@ -156,11 +159,12 @@ def card_facts(
     candidate: str,
     reason: str,
     selection_score: float,
+    test_scores: Mapping[str, float],
     trainable_params: int,
     head_params: int,
-) -> CardFacts:
-    """Return what the card of a model says, the test scores apart; see `CardFacts`."""
-    return CardFacts(
+) -> None:
+    """Write the card of a delivered folder; see `CardFacts`."""
+    facts = CardFacts(
         title=title,
         model=Path(about.model).name if Path(about.model).is_dir() else about.model,
         task=about.task,
@@ -169,7 +173,7 @@ def card_facts(
         reason=reason,
         metric=prepared.problem.metric,
         selection_score=selection_score,
-        test_scores={},
+        test_scores=test_scores,
         trainable_params=trainable_params,
         head_params=head_params,
         rows={
@@ -178,17 +182,9 @@ def card_facts(
             "test": len(prepared.test),
         },
         versions=versions(),
-        load_code="",
+        load_code=delivery.load_code(best, about),
         adapter=about.method != "full",
     )
-
-
-def write_card(
-    best: Path, about: delivery.About, facts: CardFacts, test_scores: Mapping[str, float]
-) -> None:
-    """Write the card of a delivered folder, once it is scored on the test split."""
-    code = delivery.load_code(best, about)
-    facts = dataclasses.replace(facts, test_scores=test_scores, load_code=code)
     (best / "README.md").write_text(model_card(facts), encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autopeft import delivery
 from autopeft.api.alone import train_alone
-from autopeft.api.handover import FreshProcess, card_facts, write_card
+from autopeft.api.handover import FreshProcess, write_card
 from autopeft.api.opened import Opened
 from autopeft.records import Candidate
 
@@ -47,20 +47,22 @@ def deliver_hardened(opened: Opened, candidate: Candidate, folder: Path, scratch
     outcome = train_alone(opened, candidate, artifact, "plain")
     about = opened.about_delivery(candidate.method)
     delivery.write(artifact, folder, about)
-    facts = card_facts(
+    best, expected = str(folder), str(artifact / "selection.npy")
+    with contextlib.closing(FreshProcess(opened.interrupt.check)) as fresh:
+        fresh.ask(op="check", best=best, selection=str(data / "selection"), expected=expected)
+        asked = {"test": str(data / "test"), "outputs": str(scratch / "test.npy"), "others": {}}
+        scores = fresh.ask(op="test", best=best, **asked)["scores"]["chosen"]
+    write_card(
+        folder,
         about,
         opened.prepared,
         title=opened.source.name,
         candidate=candidate.describe(),
         reason=REASON,
         selection_score=outcome["score"],
+        test_scores=scores,
         trainable_params=outcome["costs"]["trainable_params"],
         head_params=outcome["costs"]["head_params"],
     )
-    best, expected = str(folder), str(artifact / "selection.npy")
-    with contextlib.closing(FreshProcess(opened.interrupt.check)) as fresh:
-        fresh.ask(op="check", best=best, selection=str(data / "selection"), expected=expected)
-        asked = {"test": str(data / "test"), "outputs": str(scratch / "test.npy"), "others": {}}
-        scores = fresh.ask(op="test", best=best, **asked)["scores"]["chosen"]
-    write_card(folder, about, facts, scores)
-    return Hardened(folder=folder, score=outcome["score"], test_score=scores[facts.metric])
+    metric = opened.prepared.problem.metric
+    return Hardened(folder=folder, score=outcome["score"], test_score=scores[metric])
