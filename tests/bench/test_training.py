@@ -84,7 +84,8 @@ def test_gates_are_kept(bench: Bench) -> None:
         knobs={**defaults, "serial": 2, "prefix": 0, "lora": 2, "gates": "own"},
         placement=BLOCKS,
     )
-    bench.train([Cell(gated, 0)], lambda *_: None)
+    plain = dataclasses.replace(LORA, epochs=1)
+    bench.train([Cell(gated, 0), Cell(plain, 0)], lambda *_: None)
     line = bench.cells.get(Cell(gated, 0))
     assert line is not None
     layers = bench.session.delivered.shape.layers
@@ -92,8 +93,8 @@ def test_gates_are_kept(bench: Bench) -> None:
         (layer, part) for layer in range(layers) for part in ("serial", "lora_q", "lora_v")
     }
     assert all(0 < gate["mean"] < 1 and gate["spread"] >= 0 for gate in line["gates"])
-    plain = bench.cells.get(Cell(LORA, 0))
-    assert plain is not None and "gates" not in plain
+    without = bench.cells.get(Cell(plain, 0))
+    assert without is not None and "gates" not in without
 
 
 def test_packs_share_seed_and_lowest_layer(bench: Bench) -> None:
