@@ -10,6 +10,7 @@ from autopeft.methods.packing import lowest_layer
 from autopeft.records import BackboneShape, Candidate
 from autopeft.search.portfolio import references
 from autopeft.search.space import Space
+from autopeft.train.epochs import evaluated_epochs
 
 PACK_BYTES = 1_200_000_000
 """What the candidates of a pack may take together, on a processor."""
@@ -97,7 +98,7 @@ def memory_limit(
 
 
 def expected_seconds(candidate: Candidate, about: Mapping[str, Any]) -> float:
-    """Return the expected time of a full training, with an evaluation after every epoch.
+    """Return the expected time of a full training, its evaluations included.
 
     Layers below the lowest that it changes are run once, and replayed in every epoch. Training the
     backbone's own weights takes three products where an adapter takes two.
@@ -110,9 +111,10 @@ def expected_seconds(candidate: Candidate, about: Mapping[str, Any]) -> float:
     shape, rows = BackboneShape.from_json(about["shape"]), about["rows"]
     replayed = lowest_layer(candidate, shape) / shape.layers
     once = replayed * _WITHOUT_BACKWARD * sum(rows)
-    each = (1 - replayed) * (rows[0] + _WITHOUT_BACKWARD * rows[1])
+    epochs = evaluated_epochs(candidate.epochs, train_rows=rows[0], selection_rows=rows[1])
     products = 1.0 if METHODS.get(candidate.method).low_precision else 1.5
-    return float((once + candidate.epochs * products * each) * about["row_seconds"])
+    often = candidate.epochs * rows[0] + len(epochs) * _WITHOUT_BACKWARD * rows[1]
+    return float((once + (1 - replayed) * products * often) * about["row_seconds"])
 
 
 def usual_seconds(space: Space, about: Mapping[str, Any]) -> float:

@@ -85,13 +85,14 @@ class Bench:
             lines[number] = self._line(outcome, self._artifacts / str(number))
 
         epochs = pack[0].candidate.epochs
+        evaluated = self.session.evaluated_epochs(epochs)
         self.session.pack(
             [
                 Order(candidate=cell.candidate, artifact=self._artifacts / str(number))
                 for number, cell in enumerate(pack)
             ],
             seed=pack[0].seed,
-            rungs=tuple((epoch + 1) / epochs for epoch in range(epochs)),
+            rungs=tuple(epoch / epochs for epoch in evaluated),
             ended=ended,
         )
         share = round((time.process_time() - began) / len(pack), 1)

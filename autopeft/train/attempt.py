@@ -133,6 +133,7 @@ class Attempt:
             seed=self._seed,
             steps_per_epoch=steps,
             rungs=self._rungs,
+            evaluated=session.evaluated_epochs(candidate.epochs),
             deadline=order.deadline,
         )
 

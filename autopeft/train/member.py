@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -49,13 +49,14 @@ class Member:
         seed: of its dropout.
         steps_per_epoch: optimizer steps.
         rungs: shares of its training at which it is compared.
+        evaluated: epochs, from 1, after which it is evaluated; None for all.
         deadline: `time.monotonic` at which its training is cut short; None for never.
 
     Attributes:
         fit: what came of the training so far.
         generator: its own random numbers, so that in a pack it draws what it would draw alone.
         total_steps: optimizer steps of its whole training.
-        evaluations: the steps after which it is evaluated: the ends of epochs, and the rungs.
+        evaluations: the steps after which it is evaluated: those of epochs, and the rungs.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Member:
         seed: int,
         steps_per_epoch: int,
         rungs: Sequence[float] = (1.0,),
+        evaluated: Collection[int] | None = None,
         deadline: float | None = None,
     ) -> None:
         self.number, self.candidate, self.model = number, candidate, model
@@ -77,8 +79,8 @@ class Member:
         self.total_steps = steps_per_epoch * candidate.epochs
         self._rungs = {max(1, round(share * self.total_steps)): share for share in rungs}
         self._order = {share: index for index, share in enumerate(rungs)}
-        ends = range(steps_per_epoch, self.total_steps + 1, steps_per_epoch)
-        self.evaluations = {*ends, *self._rungs}
+        epochs = range(1, candidate.epochs + 1) if evaluated is None else evaluated
+        self.evaluations = {*(epoch * steps_per_epoch for epoch in epochs), *self._rungs}
         self.fit = Fit()
 
     def optimizer(self) -> torch.optim.Optimizer:

@@ -28,6 +28,7 @@ from autopeft.tasks.encode import Encoded, encode
 from autopeft.train.attempt import Attempt, Order, Outcome
 from autopeft.train.costs import free_bytes
 from autopeft.train.device import default_device
+from autopeft.train.epochs import evaluated_epochs
 from autopeft.train.evaluate import outputs
 from autopeft.train.fit import Watch
 from autopeft.train.precision import Plan
@@ -155,6 +156,14 @@ class Session:
         step_seconds = self.plan.seconds_per_step or 0.0
         share = layers / self.delivered.shape.layers
         return 0.5 * share * rows / PROBE_ROWS * step_seconds
+
+    def evaluated_epochs(self, epochs: int) -> range:
+        """Return the epochs, from 1, after which a training of so many is evaluated."""
+        return evaluated_epochs(
+            epochs,
+            train_rows=len(self.train.targets),
+            selection_rows=len(self.selection.targets),
+        )
 
     def trial(
         self,

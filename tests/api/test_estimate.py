@@ -122,6 +122,14 @@ def test_replayed_layers_cost_one_pass_and_the_backbones_own_weights_half_as_muc
     assert seconds("lora", top) == pytest.approx((replayed * 70 + 3 * (1 - replayed) * 120) * 0.01)
 
 
+def test_many_rows_to_select_by_are_not_evaluated_after_every_epoch() -> None:
+    about = {"shape": backbone().to_json(), "rows": [100, 1000], "row_seconds": 0.01}
+    info = METHODS.get("lora")
+    plain = Candidate(method="lora", learning_rate=1e-3, epochs=20, placement=info.placement)
+    expected = (20 * 100 + 5 * 0.5 * 1000) * 0.01
+    assert expected_seconds(with_defaults(info, plain), about) == pytest.approx(expected)
+
+
 def test_time_of_the_default_counts_though_the_head_alone_is_a_reference_too(space: Space) -> None:
     about = {"shape": backbone().to_json(), "rows": [100, 40], "row_seconds": 0.01}
     assert usual_seconds(space, about) == pytest.approx(120 * 0.01)

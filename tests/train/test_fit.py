@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ def train_together(
     score: Callable[[np.ndarray], float] = accuracy,
     loss: Loss = torch.nn.functional.cross_entropy,
     rungs: tuple[float, ...] = (1.0,),
+    evaluated: Collection[int] | None = None,
     deadline: float | None = None,
     left: Callable[[Member], None] = lambda _: None,
 ) -> list[Member]:
@@ -81,6 +82,7 @@ def train_together(
             seed=5,
             steps_per_epoch=batches.steps,
             rungs=rungs,
+            evaluated=evaluated,
             deadline=deadline,
         )
         for number, candidate in enumerate(candidates)
@@ -222,6 +224,26 @@ def test_rungs_come_at_their_steps_with_the_score_there(bert: Backbone) -> None:
     assert not result.stopped
     assert result.cut_share is None
     assert result.train_examples == 80
+
+
+def test_evaluated_after_the_epochs_that_are_named_and_at_rungs(bert: Backbone) -> None:
+    steps: list[int] = []
+    watch = Watch(on_step=lambda shares, _: steps.append(round(20 * shares[0])))
+    evaluated: list[int] = []
+
+    def score(values: np.ndarray) -> float:
+        evaluated.append(steps[-1])
+        return accuracy(values)
+
+    train(
+        bert,
+        dataclasses.replace(LORA, epochs=4),
+        watch=watch,
+        score=score,
+        rungs=(0.15, 1.0),
+        evaluated=(2, 4),
+    )
+    assert evaluated == [3, 10, 20]
 
 
 def test_rung_that_says_no_ends_the_training(bert: Backbone) -> None:
