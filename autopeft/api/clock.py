@@ -30,7 +30,8 @@ class Clock:
         spent_seconds: used by earlier sittings of the run.
         now: the time in seconds; replaced in tests.
         delivery_seconds: set aside for the delivery.
-        finish_seconds: what it takes to keep a training that was cut short.
+        finish_seconds: what it takes to keep a training that was cut short: its selection rows are
+            evaluated, and then again as it was saved, as at the end of every training.
         expected_seconds: what a full training is expected to take before any was measured; 0 where
             that is not known.
     """
@@ -82,15 +83,17 @@ class Clock:
             self._full.setdefault(candidate.method, []).append(seconds / share)
 
     def estimate_seconds(self, candidate: Candidate) -> float | None:
-        """Return the expected time of a full training; None while nothing was measured.
+        """Return the expected time of a full training, until it is saved and measured.
 
-        A method that was not measured yet is taken to be as slow as the slowest that was.
+        A method that was not measured yet is taken to be as slow as the slowest that was. None
+        while nothing was measured.
         """
         rates = self._rates.get(candidate.method)
-        if rates:
-            return statistics.median(rates) * candidate.epochs
         known = [statistics.median(values) for values in self._rates.values()]
-        return max(known) * candidate.epochs if known else None
+        if not known:
+            return None
+        rate = statistics.median(rates) if rates else max(known)
+        return rate * candidate.epochs + self.finish_seconds / 2
 
     @property
     def full_seconds(self) -> float:

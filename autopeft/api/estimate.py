@@ -130,6 +130,16 @@ def finish_seconds(about: Mapping[str, Any]) -> float:
     return float(2 * _WITHOUT_BACKWARD * about["rows"][1] * about["row_seconds"])
 
 
+def silent_seconds(about: Mapping[str, Any]) -> float:
+    """Return the longest time for which a training is expected to give no sign of life.
+
+    That is while frozen layers are run once on all rows, then the selection rows evaluated and a
+    trained candidate finished.
+    """
+    once = _WITHOUT_BACKWARD * sum(about["rows"]) * about["row_seconds"]
+    return float(once + 1.5 * finish_seconds(about))
+
+
 def delivery_seconds(about: Mapping[str, Any], test_rows: int) -> float:
     """Return the expected time of checking and scoring: a process start, some rows."""
     rows = about["rows"][1] + 4 * test_rows

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autopeft import errors
+from autopeft.api.estimate import silent_seconds
 from autopeft.errors import AutoPeftError
 from autopeft.records import Candidate, Cause, RungPoint
 from autopeft.supervisor import Event, Supervisor, Worker
@@ -88,6 +89,7 @@ class _Slot:
     since: float = 0.0  # start of the pack
     limit: float | None = None  # of the pack
     grace: float = _GRACE_SECONDS  # beyond its limit
+    silence: float = 0.0  # that is taken for work
     heard: float = 0.0  # last message
     overdue: str = ""  # why the process is being ended
 
@@ -178,6 +180,8 @@ class Pool:
         slot.limit = max((limit for limit in limits if limit is not None), default=None)
         slot.limit = None if None in limits else slot.limit
         slot.grace = _GRACE_SECONDS + _LATE * sum(job.finish_seconds for job in pack)
+        expected = silent_seconds(self.about) if self.about else 0.0
+        slot.silence = max(_STALL_SECONDS, _LATE * expected * len(pack))
         for job in pack:
             watcher.started(job)
         first = pack[0]
@@ -233,10 +237,10 @@ class Pool:
         self._start(worker.index).send(self._setting())
         if watcher is None:
             return
-        cause, message = Cause.TIMEOUT, slot.overdue
-        if not slot.overdue:
-            last = f". {words.splitlines()[-1]}" if words else ""
-            cause, message = Cause.WORKER_DIED, f"the process {how}{last}"
+        last = f". {words.splitlines()[-1]}" if words else ""
+        message = slot.overdue or f"the process {how}{last}"
+        alone = len(slot.jobs) == 1  # of several, nobody knows which one hangs
+        cause = Cause.TIMEOUT if slot.overdue and alone else Cause.WORKER_DIED
         for job in slot.jobs.values():
             watcher.failed(job, cause, message)
 
@@ -248,8 +252,8 @@ class Pool:
                 continue
             if slot.limit is not None and now - slot.since > slot.limit + slot.grace:
                 slot.overdue = f"still running long after its limit of {slot.limit:.1f} s"
-            elif now - slot.heard > _STALL_SECONDS:
-                slot.overdue = f"no sign of life for {_STALL_SECONDS:.0f} s"
+            elif now - slot.heard > slot.silence:
+                slot.overdue = f"no sign of life for {slot.silence:.0f} s"
             if slot.overdue:
                 worker.kill()
 

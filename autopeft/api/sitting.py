@@ -58,6 +58,13 @@ class Sitting:
         numbers = finalists(list(records.values()), higher_is_better=self.higher_is_better, k=count)
         return [records[number] for number in numbers]
 
+    def in_line(self) -> list[TrialRecord]:
+        """Return the finalists so far, and as many who come next.
+
+        Of those a newcomer that dominates several finalists makes finalists again.
+        """
+        return self.finalists(2 * FINALISTS)
+
     def rivals(self, count: int = FINALISTS) -> list[TrialRecord]:
         """Return the finalists that race for further seeds: the head alone only on folds."""
         return [r for r in self.finalists(count) if self.folds > 1 or r.origin != "head"]

@@ -44,8 +44,8 @@ class Trials:
         """Train proposals until the budget is used or the space is exhausted."""
         for record in self._sitting.trials.records():
             self._learn(record)
-        finalists = {record.number for record in self._sitting.finalists()}
-        remove_leftovers(self._sitting.folder, self._sitting.trials, finalists)
+        kept = {record.number for record in self._sitting.in_line()}
+        remove_leftovers(self._sitting.folder, self._sitting.trials, kept)
         while pool.run(self._packs(), self):
             pass  # a worker that died after the last proposal may have queued its trial again
 
@@ -170,8 +170,8 @@ class Trials:
             self._clock.measured(record.candidate, seconds, curve[-1].share)
 
     def _remove_losers(self) -> None:
-        """Delete the weights of trials that can no longer be finalists."""
-        kept = {record.artifact for record in self._sitting.finalists()}
+        """Delete the weights of trials that will hardly be finalists any more."""
+        kept = {record.artifact for record in self._sitting.in_line()}
         for record in self._sitting.trials.records():
             if record.artifact is not None and record.artifact not in kept:
                 shutil.rmtree(self._sitting.folder / record.artifact, ignore_errors=True)

@@ -87,7 +87,10 @@ def _sure(chosen: Row, table: Sequence[Row], percent: bool) -> str:
     if sum(row.finalist.eligible for row in table) < 2:
         return ""
     tied = f", or at most {_points(chosen.margin, percent)} behind it," if chosen.margin else ""
-    return f" The chance that it is the best of the finalists{tied} is {_share(chosen.tied_share)}."
+    sure = f" The chance that it is the best of the finalists{tied} is {_share(chosen.tied_share)}"
+    if all(row.spread is None for row in table):
+        return f"{sure}, if other seeds would change nothing: each was trained with one."
+    return f"{sure}."
 
 
 def _alike(chosen: Row, table: Sequence[Row]) -> str:

@@ -239,7 +239,7 @@ class Search:
         """Ask the sampler until its answer is new, can be trained and is within the budget."""
         question = len(standing)
         known = {f: t.number for t in standing for f in _fingerprints([t])}
-        hopeless = _hopeless(self.trials.records())
+        hopeless = hopeless_of(self.trials.records())
         reason = "no answer"
         for attempt in range(self.trials.discarded(question), MAX_ANSWERS):
             with asking(
@@ -297,12 +297,13 @@ class Search:
         )
 
 
-def _hopeless(records: list[TrialRecord]) -> set[str]:
+def hopeless_of(records: list[TrialRecord]) -> set[str]:
     """Return the methods that failed `HOPELESS` times or more and never did anything else."""
     failed: Counter[str] = Counter()
     for record in records:
-        fault = record.state is TrialState.FAILED and record.cause is not Cause.INTERRUPTED
-        failed[record.candidate.method] += 1 if fault else -len(records)
+        if record.cause is not Cause.INTERRUPTED:
+            fault = record.state is TrialState.FAILED
+            failed[record.candidate.method] += 1 if fault else -len(records)
     return {method for method, count in failed.items() if count >= HOPELESS}
 
 

@@ -12,7 +12,8 @@ import torch
 
 from autopeft.backbone.load import Backbone
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import adapt, private_copy
+from autopeft.methods.adapt import adapt, private_copy, with_defaults
+from autopeft.methods.packing import pack_key
 from autopeft.records import Candidate
 from autopeft.train.batches import Batch, collate, evaluation_rows, inputs_of, on_device
 from autopeft.train.costs import PeakMemory, free_bytes
@@ -112,6 +113,8 @@ class Probe:
 
         What has too few rows for all threads alone may have enough of them in a pack.
         """
+        if pack_key(self._candidate(backbone), backbone.shape) is None:
+            return plan
         tokens = self._usual["input_ids"].numel()
         models = [self._adapted(backbone) for _ in range(max(PACKS))]
         best, quickest = 1, step_seconds(self._step(models[:1], backbone, self._usual))
@@ -136,12 +139,16 @@ class Probe:
         backbone = self._backbone_for(plan)
         return self._step([self._adapted(backbone)], backbone, self._usual)
 
-    def _adapted(self, backbone: Backbone) -> torch.nn.Module:
+    def _candidate(self, backbone: Backbone) -> Candidate:
         lora = METHODS.get("lora")
         method = lora if lora.excluded(backbone.shape, 1) is None else METHODS.get("head_only")
-        candidate = Candidate(
+        plain = Candidate(
             method=method.name, learning_rate=1e-4, epochs=1, placement=method.placement
         )
+        return with_defaults(method, plain)
+
+    def _adapted(self, backbone: Backbone) -> torch.nn.Module:
+        candidate = self._candidate(backbone)
         return adapt(backbone, candidate, seed=0, total_steps=1).to(self._device)
 
     def _step(

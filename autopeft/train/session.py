@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -238,6 +239,7 @@ class Session:
                 left = [number for number in group if number in missing]
                 half = len(left) // 2
                 if half:
+                    _log(error)
                     waiting = [(left[:half], 1), (left[half:], 1), *waiting]
                 elif left and _smaller_would_do(error, missing[left[0]].candidate, parts):
                     waiting.insert(0, (left, 2 * parts))
@@ -311,12 +313,20 @@ def _smaller_would_do(error: Exception, candidate: Candidate, parts: int) -> boo
 
 
 def _failure(error: Exception) -> TrialError:
-    """Return what a training failed of; a fault of ours goes to the log whole."""
+    """Return what a training failed of."""
+    _log(error)
     if is_out_of_memory(error):
         said = str(error).splitlines() or [type(error).__name__]
         return TrialError(Cause.OUT_OF_MEMORY, said[0])
-    traceback.print_exception(error)
     return TrialError(Cause.BUG, f"{type(error).__name__}: {error}")
+
+
+def _log(error: Exception) -> None:
+    """Write what a training failed of to the worker's log, a fault of ours whole."""
+    if is_out_of_memory(error):
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    else:
+        traceback.print_exception(error)
 
 
 def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:

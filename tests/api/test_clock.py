@@ -80,6 +80,13 @@ def test_estimates_come_from_what_was_measured(time: Time) -> None:
     assert clock.estimate_seconds(candidate(epochs=1)) == pytest.approx(4.0)
 
 
+def test_estimate_has_the_time_to_finish_a_training(time: Time) -> None:
+    clock = Clock(limit_seconds=1_000.0, now=time, finish_seconds=20.0)
+    assert clock.estimate_seconds(candidate()) is None
+    clock.measured(candidate(epochs=1), 4.0, 1.0)
+    assert clock.estimate_seconds(candidate(epochs=2)) == pytest.approx(8.0 + 10.0)
+
+
 def test_unknown_method_is_taken_for_as_slow_as_the_slowest(time: Time) -> None:
     clock = Clock(limit_seconds=1_000.0, now=time)
     clock.measured(candidate("lora", 1), 1.0, 1.0)

@@ -16,6 +16,7 @@ from autopeft.api.estimate import (
     memory_limit,
     most_memory,
     pack_bytes,
+    silent_seconds,
     usual_seconds,
 )
 from autopeft.methods import METHODS
@@ -133,6 +134,11 @@ def test_many_rows_to_select_by_are_not_evaluated_after_every_epoch() -> None:
 def test_time_of_the_default_counts_though_the_head_alone_is_a_reference_too(space: Space) -> None:
     about = {"shape": backbone().to_json(), "rows": [100, 40], "row_seconds": 0.01}
     assert usual_seconds(space, about) == pytest.approx(120 * 0.01)
+
+
+def test_silence_is_all_rows_once_and_the_selection_rows_three_times() -> None:
+    about = {"rows": [100, 40], "row_seconds": 0.01}
+    assert silent_seconds(about) == pytest.approx(0.5 * (140 + 3 * 40) * 0.01)
 
 
 def test_training_that_was_cut_evaluates_twice() -> None:

@@ -221,6 +221,31 @@ def test_worker_that_is_silent_for_too_long_is_ended_without_a_limit(
     assert notes.ends()[1][:2] == ("finished", 1)
 
 
+def test_silence_that_was_expected_is_no_fault(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_STALL_SECONDS", 0.0)
+    pool, notes = opened(rows=[100, 10]), Notes()
+    pool.open()
+    pool.run(jobs("slow"), notes)
+    assert notes.ends() == [("finished", 0, False)]
+
+
+def test_of_a_pack_that_hangs_none_is_blamed(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_STALL_SECONDS", 0.5)
+    pool, notes = opened(), Notes()
+    pool.open()
+    pool.run(iter([[job(0, "fails"), job(1, "trains"), job(2, "hangs")]]), notes)
+    assert [event[:3] for event in notes.ends()] == [
+        ("failed", 0, Cause.NON_FINITE),
+        ("failed", 1, Cause.WORKER_DIED),
+        ("failed", 2, Cause.WORKER_DIED),
+    ]
+    assert "no sign of life" in notes.ends()[1][3]
+
+
 def test_process_that_never_gets_ready_is_an_error_with_its_last_words(opened: Opened) -> None:
     pool = opened(starts="never")
     with pytest.raises(AutoPeftError, match=r"(?s)status 3, 3 times.*cannot import torch"):

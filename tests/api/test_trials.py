@@ -152,3 +152,32 @@ def test_search_that_looks_converged_goes_on_unless_told_to_end(tmp_path: Path) 
 def test_time_limit_holds_before_convergence(tmp_path: Path) -> None:
     pool, _ = searched(tmp_path, 62.0, until_converged=True)
     assert pool.now <= 62.0 + EACH
+
+
+def test_weights_that_a_newcomer_makes_a_finalists_again_are_kept(tmp_path: Path) -> None:
+    """A sixth member of the front is no finalist, until one dominates three that are."""
+    references = [(1000, 0.5), (0, 0.5)]
+    front = [(10, 0.70), (20, 0.72), (30, 0.74), (40, 0.76), (50, 0.78), (60, 0.80)]
+    newcomer = (25, 0.79)
+    store = TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
+    sitting = Sitting(
+        trials=store,
+        clock=Clock(limit_seconds=None),
+        screen=SilentScreen(),
+        folder=tmp_path,
+        higher_is_better=True,
+        save=lambda: None,
+    )
+    search = Search(
+        trials=store, space=load_space("quick").restrict(shape=backbone()), higher_is_better=True
+    )
+    trials = Trials(search, sitting)
+    for params, score in (*references, *front, newcomer):
+        proposal = search.propose()
+        assert proposal is not None
+        job = trials._job(proposal, None)
+        job.artifact.mkdir(parents=True)
+        trials.finished(job, outcome(score) | {"costs": {"trainable_params": params}})
+    final = {record.costs.trainable_params: record.artifact for record in sitting.finalists()}
+    assert 10 in final
+    assert all((tmp_path / str(artifact)).is_dir() for artifact in final.values())

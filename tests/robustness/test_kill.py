@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from autopeft.api.sitting import FINALISTS
 from autopeft.records import Cause
 from autopeft.store import RunFolder
 from tests.robustness.conftest import Done, Settings
@@ -121,10 +122,9 @@ def test_equals_the_run_that_nobody_interrupted(battered: Battered, done: Done) 
     ).read_bytes()
 
 
-def test_no_weights_are_left_but_the_finalists(battered: Battered, done: Done) -> None:
+def test_few_weights_are_left_beside_the_finalists(battered: Battered, done: Done) -> None:
     final = {row.number for row in done.result.choice.finalists}
     for folder in (battered.folder, done.result.folder):
         kept = [path.name for path in (folder / "trials").iterdir()]
-        assert len(kept) <= 3 * len(final)
-    names = [path.name for path in (done.result.folder / "trials").iterdir()]
-    assert {int(name.split("-")[0]) for name in names} == final
+        assert len(kept) <= 3 * len(final) + FINALISTS
+        assert final <= {int(name.split("-")[0]) for name in kept}

@@ -223,6 +223,13 @@ def test_the_sentence_says_how_sure_it_is_and_who_cannot_be_told_apart() -> None
     assert chances[0] > 0.05 > chances[2]
 
 
+def test_of_one_seed_each_the_sentence_says_that_others_might_change_it() -> None:
+    one = [finalist(0, 73_000, 0.90, origin="default"), finalist(1, 9_000, 0.80)]
+    assert "if other seeds would change nothing: each was trained with one." in pick(one).reason
+    more = [finalist(0, 73_000, 0.90, 0.91, origin="default"), finalist(1, 9_000, 0.80)]
+    assert "other seeds" not in pick(more).reason
+
+
 def test_best_or_tied_is_no_less_than_best() -> None:
     table = [finalist(0, 73_000, 0.90, 0.91), finalist(1, 9_000, 0.89, 0.90), finalist(2, 10, 0.6)]
     rows = pick(table).table

@@ -17,7 +17,7 @@ from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, Tr
 from autopeft.search.compare import second_chances
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
-from autopeft.search.study import MAX_ANSWERS, Proposal, Search
+from autopeft.search.study import HOPELESS, MAX_ANSWERS, Proposal, Search, hopeless_of
 from autopeft.store import TrialStore
 from tests.search.made_up import Killed, backbone, begin, evaluate, summary
 
@@ -326,6 +326,28 @@ def test_stop_ends_the_proposals(space: Space) -> None:
     assert search.propose() is None
     evaluate(search, first)
     assert search.ended == "stopped"
+
+
+def test_an_interruption_does_not_speak_for_a_method_that_always_fails(space: Space) -> None:
+    search = search_of(space)
+    proposal = search.propose()
+    assert proposal is not None
+
+    def failed(number: int, cause: Cause) -> TrialRecord:
+        return TrialRecord(
+            number=number,
+            candidate=proposal.candidate,
+            seed=0,
+            state=TrialState.FAILED,
+            origin="tpe",
+            costs=Costs(trainable_params=1),
+            cause=cause,
+        )
+
+    failures = [failed(number, Cause.OUT_OF_MEMORY) for number in range(HOPELESS)]
+    interrupted = failed(HOPELESS, Cause.INTERRUPTED)
+    assert hopeless_of([*failures, interrupted]) == {proposal.candidate.method}
+    assert hopeless_of([interrupted] * HOPELESS) == set()
 
 
 def test_an_exhausted_space_says_so(tmp_path: Path) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from autopeft.backbone.load import Backbone
+from autopeft.backbone.load import Backbone, load_backbone
 from autopeft.tasks import TASKS
 from autopeft.train import probe as probe_module
 from autopeft.train.precision import Plan
 from autopeft.train.probe import Probe
 from autopeft.train.runner import Runner
+from tests.tiny import tiny_model
 from tests.train.toy import encoded
 
 ROWS = 800
@@ -151,3 +153,15 @@ def test_memory_of_a_token_is_measured_on_batches_of_many_lengths(
     assert len({shape[1] for shape in seen}) >= 4
     assert max(shape[1] for shape in seen) == lengths.max()
     assert np.diff([shape[1] for shape in seen]).min() < 0, "mixed, as in training"
+
+
+def test_what_trains_alone_is_timed_alone(tmp_path: Path) -> None:
+    """As DeBERTa v3 does, whose projections serve the positions too."""
+    deberta = load_backbone(
+        tiny_model("deberta-v2", tmp_path, share_att_key=True),
+        auto_class="AutoModelForSequenceClassification",
+        model_options={"num_labels": 2},
+    )
+    plan = made(deberta).fastest()
+    assert plan.pack == 1
+    assert plan.seconds_per_step is not None and plan.seconds_per_step > 0
