@@ -54,7 +54,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        hint = "" if debug else "; --debug shows where"
+        hint = "" if debug else "; autopeft --debug … shows where"
         _fail(f"unexpected {type(error).__name__}: {error}{hint}", 1)
 
 

@@ -82,7 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(200, {})
 
     def do_GET(self) -> None:
-        self._reply(404, {"error": f"no {self.path}"})
+        name = self.path.removeprefix("/api/models/")
+        if name in self.hub.private:
+            self._reply(200, {"id": name, "private": self.hub.private[name]})
+        else:
+            self._reply(404, {"error": f"no {self.path}"})
 
     def _create(self, asked: dict[str, Any]) -> None:
         owner = asked.get("organization") or "me"

@@ -188,7 +188,9 @@ def test_a_traceback_is_shown_on_request_only(
     assert done.code == 1
     assert said in done.err
     assert ("Traceback" in done.err) == debug
-    assert ("--debug shows where" in done.err) == (not debug and isinstance(error, ArithmeticError))
+    assert ("autopeft --debug … shows where" in done.err) == (
+        not debug and isinstance(error, ArithmeticError)
+    )
 
 
 def test_a_reader_that_leaves_is_no_fault() -> None:

@@ -40,7 +40,7 @@ def examine() -> list[dict[str, object]]:
     for package in DEMO_PACKAGES:
         found = importlib.util.find_spec(package) is not None
         value = metadata.version(package) if found else "missing"
-        remark = "" if found else 'for the demo: pip install "autopeft[demo]"'
+        remark = "" if found else 'for the demo: pip install -e ".[demo]" in a checkout'
         rows.append(_row(package, value, remark))
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
     rows.append(_row("model hub", "offline" if offline else "allowed", "HF_HUB_OFFLINE"))

@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 """Largest accepted difference of an output, relative to the largest output."""
 
 SAMPLES = ("a", "one two three", "a somewhat longer text, with more words in it than the others")
-_INSTALL = 'it needs further packages; install them with: pip install "autopeft[onnx]"'
+_INSTALL = 'it needs further packages, the extra "onnx": pip install -e ".[onnx]" in a checkout'
 _NUMBERS = ("input_ids", "token_type_ids", "attention_mask")
 
 

@@ -37,13 +37,13 @@ def push(
         run: a run folder or a delivered one.
         repo: name on the hub, such as ``me/reviews``.
         base_model: the backbone's name on the hub; needed where the run used a folder.
-        private: whether a repository that is new can be seen by its owner alone.
+        private: whether its owner alone may see it; a repository that is public is then refused.
         token: of the hub; None for the one that ``hf auth login`` keeps.
 
     Raises:
         ModelError: there is no tuned model.
         ConfigError: the backbone's name on the hub is not known.
-        HubError: the hub refuses or cannot be reached.
+        HubError: the hub refuses or cannot be reached, or the repository is public already.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -79,6 +79,8 @@ def _hub_name(model: str, given: str | None) -> str:
 
 def _upload(api: HfApi, folder: Path, about: About, repo: str, *, private: bool) -> str:
     name = api.create_repo(repo, private=private, exist_ok=True).repo_id
+    if private and not api.repo_info(name).private:
+        raise HubError(f"{name} is public at {api.endpoint}: say --public, or take another name")
     _rewrite(folder, about, name)
     made = api.upload_folder(
         repo_id=name, folder_path=folder, commit_message="Add a model tuned by AutoPEFT"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from autopeft.delivery import TunedModel, load_code
 from autopeft.records import TrialRecord
-from autopeft.report.leaderboard import leaderboard
 from autopeft.search.finalist import Expected
 
 if TYPE_CHECKING:
@@ -146,13 +145,10 @@ class SearchResult:
         return self.tuned.predict_proba(texts, text_pairs)
 
     def leaderboard(self) -> list[dict[str, object]]:
-        """Return one row per trial, the best first."""
-        return leaderboard(
-            self.records,
-            metric=self.choice.metric,
-            higher_is_better=self.higher_is_better,
-            front=[record.number for record in self.front],
-        )
+        """Return one row per trial, the best first, as ``leaderboard.csv`` has them."""
+        from autopeft.api.reading import read_leaderboard
+
+        return read_leaderboard(self.folder)
 
     def plot_front(self) -> plotly.graph_objects.Figure:
         """Return the front of score and trained parameters, for a notebook to show.

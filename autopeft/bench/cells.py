@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from autopeft.bench.lines import add_line, whole_lines
 from autopeft.errors import UsageError
 from autopeft.records import Candidate
 
@@ -57,7 +57,7 @@ class Cells:
         self.file = file
         self._trained: dict[Key, tuple[Cell, dict[str, Any]]] = {}
         self._searched: dict[Searched, dict[str, Any]] = {}
-        lines = _whole_lines(file)
+        lines = whole_lines(file)
         self.about: Mapping[str, Any] = json.loads(lines[0]) if lines else (about or {})
         if about is not None and about != self.about:
             other = sorted(k for k in {*about, *self.about} if about.get(k) != self.about.get(k))
@@ -75,13 +75,7 @@ class Cells:
     def add(self, cell: Cell | Searched, values: Mapping[str, Any]) -> None:
         """Keep a result, at once; several processes may add to one file."""
         line = {**_said(cell), **values}
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("ab") as out:
-            fcntl.flock(out, fcntl.LOCK_EX)
-            whole = _whole_lines(self.file)
-            out.truncate(sum(len(text.encode()) + 1 for text in whole))
-            for entry in [line] if whole else [self.about, line]:
-                out.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        add_line(self.file, line, first=self.about)
         self._keep(cell, line)
 
     def _keep(self, cell: Cell | Searched, line: dict[str, Any]) -> None:
@@ -111,11 +105,3 @@ def _cell(line: Mapping[str, Any]) -> Cell | Searched:
     if "policy" in line:
         return Searched(line["policy"]["name"], line["policy"]["space"], line["seed"])
     return Cell(Candidate.from_json(line["candidate"]), line["seed"])
-
-
-def _whole_lines(file: Path) -> list[str]:
-    """Return the lines that were written to their end: a kill may have cut the last."""
-    if not file.is_file():
-        return []
-    whole = file.read_text(encoding="utf-8").rpartition("\n")[0]
-    return whole.split("\n") if whole else []

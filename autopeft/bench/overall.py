@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from autopeft.bench.ranking import critical_difference, friedman, ranks_of, summary
-from autopeft.report.board import Group, Overall, TaskTable
+from autopeft.report.board import Group, Overall, Standing, TaskTable
 from autopeft.search.front import Point, gain, pareto, size
 from autopeft.tasks.metric import METRICS
 
 _FAILED = float("-inf")
+_FEW_TASKS = 10  # up to which Demšar (2006) would not take χ² for Friedman's statistic
 
 
 def group_of(backbone: str, examples: int, epochs: int, tables: Sequence[TaskTable]) -> Group:
@@ -67,15 +68,20 @@ def _overall(tables: Sequence[TaskTable], names: Sequence[str]) -> list[Overall]
             trainable_params=sizes[at],
             train_seconds=_sum(rows[name].costs.get("train_seconds") for rows in by_task),
             front=at in front,
-            failed=tuple(
-                table.task
-                for table, rows in zip(tables, by_task, strict=True)
-                if rows[name].state == "failed"
-            ),
+            failed=_tasks(tables, by_task, name, "failed"),
+            partial=_tasks(tables, by_task, name, "partial"),
         )
         for at, name in enumerate(names)
     ]
     return sorted(rows, key=lambda row: (row.rank, row.name))
+
+
+def _tasks(
+    tables: Sequence[TaskTable], by_task: Sequence[Mapping[str, Standing]], name: str, state: str
+) -> tuple[str, ...]:
+    return tuple(
+        table.task for table, rows in zip(tables, by_task, strict=True) if rows[name].state == state
+    )
 
 
 def _verdict(
@@ -93,13 +99,19 @@ def _verdict(
     tested = friedman(ranks)
     if tested is None:
         return ["Too few tasks or rows to test whether the differences are more than chance."]
-    difference = critical_difference(*ranks.shape)
-    alike = [row.name for row in overall[1:] if row.rank - overall[0].rank < difference]
+    count, rows = ranks.shape
+    few = "" if count > _FEW_TASKS else "; of so few tasks the p-value is rough"
+    difference = critical_difference(count, rows)
+    nemenyi = f"Nemenyi's critical difference of mean ranks at 5 % is {difference:.2f}"
+    if difference >= rows - 1:
+        verdict = f"more than ranks of {rows} rows can differ: so few tasks tell no two apart."
+    else:
+        behind = [row.name for row in overall[1:] if row.rank - overall[0].rank >= difference]
+        verdict = f"told apart from {overall[0].name}: {', '.join(behind) or 'none'}."
     return [
-        f"Friedman's test: χ² = {tested[0]:.1f}, p = {tested[1]:.2g} over {ranks.shape[0]} tasks "
-        f"and {ranks.shape[1]} rows.",
-        f"Nemenyi's critical difference of mean ranks at 5 %: {difference:.2f}; not told apart "
-        f"from {overall[0].name}: {', '.join(alike) or 'none'}.",
+        f"Friedman's test: χ² = {tested[0]:.1f}, p = {tested[1]:.2g} over {count} tasks and "
+        f"{rows} rows{few}.",
+        f"{nemenyi}; {verdict}",
     ]
 
 

@@ -133,6 +133,7 @@ class Running:
             if entry.method in excluded:
                 self._skip(block, entry.name, ModelError(excluded[entry.method]))
             else:
+                self._skips(block).note(block, entry.name, None)
                 rows.append((entry, tries(suite, entry, block)))
         names = {cell.candidate.fingerprint: e.name for e, tried in rows for cell in tried}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from autopeft.bench.lines import add_line, whole_lines
 from autopeft.bench.suite import Block
 
 FILE = "skipped.jsonl"
@@ -20,10 +21,9 @@ class Skips:
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
         self._reasons: dict[tuple[str, int, str | None], str | None] = {}
-        if self._file.is_file():
-            for text in self._file.read_text(encoding="utf-8").rpartition("\n")[0].splitlines():
-                line = json.loads(text)
-                self._reasons[line["task"], line["examples"], line["row"]] = line["reason"]
+        for text in whole_lines(self._file):
+            line = json.loads(text)
+            self._reasons[line["task"], line["examples"], line["row"]] = line["reason"]
 
     def note(self, block: Block, row: str | None, reason: str | None) -> None:
         """Keep why a row, or None for every row, was left out; None takes a reason back."""
@@ -32,9 +32,7 @@ class Skips:
             return
         self._reasons[key] = reason
         line = {"task": block.task, "examples": block.examples, "row": row, "reason": reason}
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        add_line(self._file, line)
 
     def of_row(self, block: Block, row: str) -> str | None:
         """Return why this very row was left out, if it was."""

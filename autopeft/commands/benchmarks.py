@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,7 +55,10 @@ def bench(
     data_root: Annotated[
         Path | None,
         typer.Option(
-            "--data-root", metavar="DIR", envvar="AUTOPEFT_DATA", help="Has a folder per data set."
+            "--data-root",
+            metavar="DIR",
+            envvar="AUTOPEFT_DATA",
+            help="Has a file or a folder per data set.",
         ),
     ] = None,
     model_root: Annotated[
@@ -122,6 +125,9 @@ def leaderboard(
     sort: Annotated[
         str | None, typer.Option("--sort", metavar="COLUMN", help="Sort by another column.")
     ] = None,
+    descending: Annotated[
+        bool, typer.Option("--descending", help="With --sort: the largest first.")
+    ] = False,
     front: Annotated[
         bool, typer.Option("--front", help="Only what nothing smaller is as good as.")
     ] = False,
@@ -140,14 +146,17 @@ def leaderboard(
         if not is_suite(name) and "/" not in name and not Path(name).exists():
             known = (*shipped_suites(), "RUN", "FILE.yaml")
             raise UnknownNameError("run folder or suite", name, known)
+    if descending and sort is None:
+        raise UsageError("--descending says how to sort: give --sort COLUMN too")
+    order = {"front": front, "sort": sort, "descending": descending}
     kinds = {is_suite(name) and not Path(name).is_dir() for name in of}
     if len(kinds) > 1:
         raise UsageError("name either run folders or suites, not both")
     if kinds == {True}:
         parts = {"backbones": backbones, "tasks": tasks, "rows": methods, "examples": examples}
-        shown = _of_suites(of, results, metric, front, sort, parts)
+        shown = _of_suites(of, results, metric, parts, **order)
     else:
-        shown = _of_runs([Path(name) for name in of], metric, front, sort)
+        shown = _of_runs([Path(name) for name in of], metric, **order)
     if form == "table" and output is None:
         print_sections(shown.sections, terminal())
     elif output is None:
@@ -160,9 +169,8 @@ def _of_suites(
     names: list[str],
     results: Path,
     metric: str | None,
-    front: bool,
-    sort: str | None,
     parts: dict[str, str | None],
+    **order: Any,
 ) -> Shown:
     from autopeft.bench.board import read_board
     from autopeft.bench.places import Places
@@ -172,22 +180,23 @@ def _of_suites(
 
     places = Places(results=results)
     boards = [
-        arranged(read_board(_part(load_suite(name), **parts), places, metric=metric), front, sort)
+        arranged(read_board(_part(load_suite(name), **parts), places, metric=metric), **order)
         for name in names
     ]
     return Shown(rows=rows_of(boards), title=TITLE, sections=sections(boards), note=NOTE)
 
 
-def _of_runs(runs: list[Path], metric: str | None, front: bool, sort: str | None) -> Shown:
+def _of_runs(runs: list[Path], metric: str | None, **order: Any) -> Shown:
     from autopeft.api.reading import read_leaderboards
-    from autopeft.report.leaderboard import SHOWN, arranged
+    from autopeft.report.leaderboard import BRIEF, SHOWN, arranged
     from autopeft.report.section import Section
 
-    rows = arranged(read_leaderboards(runs, metric=metric), front, sort)
-    columns = ("name", "run", *SHOWN[1:]) if len(runs) > 1 else SHOWN
+    rows = arranged(read_leaderboards(runs, metric=metric), **order)
+    columns, brief = (("name", "run", *of[1:]) if len(runs) > 1 else of for of in (SHOWN, BRIEF))
     section = Section(
         title=", ".join(run.resolve().name for run in runs),
         columns={key: key.replace("_", " ") for key in columns},
+        brief=brief,
         rows=rows,
     )
     return Shown(rows=rows, title="Leaderboard", sections=[section], note="")
@@ -195,15 +204,11 @@ def _of_runs(runs: list[Path], metric: str | None, front: bool, sort: str | None
 
 def _shown(shown: Shown, form: str) -> str:
     """Return what is written into a file, or on the screen where it is no table."""
-    import json
-
     from autopeft.report import table
     from autopeft.report.section import markdown
 
-    if form == "json":
-        return json.dumps(shown.rows, indent=2, ensure_ascii=False) + "\n"
-    if form == "csv":
-        return table.as_csv(shown.rows)
+    if form in ("json", "csv"):
+        return table.as_text(shown.rows, form)
     if form == "markdown":
         return markdown(shown.title, shown.sections, note=shown.note)
     from autopeft.report.page.sheet import html

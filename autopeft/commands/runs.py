@@ -31,7 +31,7 @@ def predict(
     run: RunArgument,
     data: Annotated[str, typer.Argument(help="A file with the column the model was tuned on.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A CSV file; default: the screen.")
+        Path | None, typer.Option("--output", "-o", help="A file; default: the screen.")
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Where the backbone is now, if it moved.")
@@ -47,7 +47,7 @@ def predict(
     if output is None:
         table.show(rows, form, terminal())
         return
-    write(output, table.as_csv(rows))
+    write(output, table.as_text(rows, form))
     typer.echo(f"{len(rows):,} predictions in {output}")
 
 

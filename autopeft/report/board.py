@@ -86,6 +86,7 @@ class Overall:
         train_seconds: sum over tasks.
         front: whether nothing smaller has as high a normalised score.
         failed: tasks on which every training failed.
+        partial: tasks on which seeds are missing, or one failed.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Overall:
     train_seconds: float | None
     front: bool
     failed: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +151,14 @@ COSTS = (
 )
 
 
-def arranged(board: Board, front: bool, sort: str | None) -> Board:
+def arranged(board: Board, front: bool, sort: str | None, descending: bool = False) -> Board:
     """Return a board with the rows of the fronts only, or in the order of another column.
 
     Args:
         board: the whole.
         front: whether rows that something smaller beats are left out.
         sort: a column of `rows_of`; a table that lacks it stays as it is.
+        descending: whether the largest come first.
 
     Raises:
         UnknownNameError: no table has such a column.
@@ -163,21 +166,24 @@ def arranged(board: Board, front: bool, sort: str | None) -> Board:
     if sort is not None and sort not in _KEYS:
         raise UnknownNameError("column", sort, _KEYS, where="--sort")
     return dataclasses.replace(
-        board, groups=tuple(_arranged(board, group, front, sort) for group in board.groups)
+        board,
+        groups=tuple(_arranged(board, group, front, sort, descending) for group in board.groups),
     )
 
 
-def _arranged(board: Board, group: Group, front: bool, sort: str | None) -> Group:
+def _arranged(board: Board, group: Group, front: bool, sort: str | None, descending: bool) -> Group:
     def chosen(rows: Sequence[Any], plain: Sequence[Mapping[str, object]]) -> tuple[Any, ...]:
         kept = [pair for pair in zip(rows, plain, strict=True) if pair[0].front or not front]
         if sort is not None:
-            kept.sort(key=lambda pair: by_value(pair[1][sort]))
+            kept.sort(key=lambda pair: by_value(pair[1][sort], descending))
         return tuple(row for row, _ in kept)
 
     tasks = tuple(
         dataclasses.replace(
             table, standings=chosen(table.standings, _task_rows(board, group, table))
         )
+        if table.rows  # of a task that nothing was trained on, all say why
+        else table
         for table in group.tasks
     )
     overall = chosen(group.overall, _overall_rows(board, group))
@@ -201,7 +207,8 @@ def _overall_rows(board: Board, group: Group) -> list[dict[str, object]]:
     return [
         {
             **_place(row.name, board, group, "all tasks", "mean over tasks"),
-            "state": "failed on " + ", ".join(row.failed) if row.failed else "complete",
+            "state": "partial" if row.failed or row.partial else "complete",
+            "note": note_of(row),
             "rank": row.rank,
             "rank_low": row.rank_interval[0],
             "rank_high": row.rank_interval[1],
@@ -214,6 +221,12 @@ def _overall_rows(board: Board, group: Group) -> list[dict[str, object]]:
         }
         for row in group.overall
     ]
+
+
+def note_of(row: Overall) -> str:
+    """Return on which tasks a row has not everything."""
+    said = {"failed on": row.failed, "partial on": row.partial}
+    return "; ".join(f"{what} {', '.join(tasks)}" for what, tasks in said.items() if tasks)
 
 
 def _task_rows(board: Board, group: Group, table: TaskTable) -> list[dict[str, object]]:

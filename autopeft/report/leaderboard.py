@@ -10,9 +10,17 @@ from autopeft.errors import UnknownNameError
 from autopeft.records import TrialRecord, TrialState
 
 SHOWN = (
+    *("name", "front", "score", "seeds", "mean", "spread", "trainable_params", "head_params"),
+    *("artifact_bytes", "peak_memory_bytes", "train_seconds", "latency_seconds"),
+    *("state", "cause", "candidate"),
+)
+"""Columns for people, where there is room."""
+
+BRIEF = (
     *("name", "front", "score", "seeds", "spread", "trainable_params", "train_seconds"),
     *("state", "candidate"),
 )
+"""Those that a terminal is wide enough for."""
 
 _ORDER = {TrialState.COMPLETE: 0, TrialState.STOPPED: 1, TrialState.FAILED: 2}
 
@@ -77,9 +85,15 @@ def merged(
 
 
 def arranged(
-    rows: Sequence[dict[str, object]], front: bool, sort: str | None
+    rows: Sequence[dict[str, object]], front: bool, sort: str | None, descending: bool = False
 ) -> list[dict[str, object]]:
     """Return the rows on their run's front only, or in the order of another column.
+
+    Args:
+        rows: of one run or several.
+        front: whether rows that something smaller beats are left out.
+        sort: a column.
+        descending: whether the largest come first.
 
     Raises:
         UnknownNameError: there is no such column.
@@ -89,13 +103,18 @@ def arranged(
         return kept
     if sort not in kept[0]:
         raise UnknownNameError("column", sort, list(kept[0]), where="--sort")
-    return sorted(kept, key=lambda row: by_value(row[sort]))
+    return sorted(kept, key=lambda row: by_value(row[sort], descending))
 
 
-def by_value(value: object) -> tuple[int, float, str]:
-    """Return a sorting key: numbers from small to large, then texts, then what is missing."""
+def by_value(value: object, descending: bool = False) -> tuple[int, float, str]:
+    """Return a sorting key: numbers from small to large, then texts, then what is missing.
+
+    Args:
+        value: of a cell.
+        descending: whether numbers go from large to small.
+    """
     if isinstance(value, int | float):
-        return (0, float(value), "")
+        return (0, -float(value) if descending else float(value), "")
     return (2, 0.0, "") if value in (None, "") else (1, 0.0, str(value))
 
 

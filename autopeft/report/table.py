@@ -27,12 +27,17 @@ def show(
         console: where to print.
         columns: keys to show in a table; all if None.
     """
-    if form == "json":
-        console.file.write(json.dumps(list(rows), indent=2, ensure_ascii=False) + "\n")
-    elif form == "csv":
-        console.file.write(as_csv(rows))
-    else:
+    if form == "table":
         _print_table(rows, console, columns)
+    else:
+        console.file.write(as_text(rows, form))
+
+
+def as_text(rows: Sequence[Row], form: str) -> str:
+    """Return rows for programs: JSON where that is asked for, else CSV."""
+    if form == "json":
+        return json.dumps(list(rows), indent=2, ensure_ascii=False) + "\n"
+    return as_csv(rows)
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -63,6 +63,13 @@ def test_a_second_push_goes_to_the_same_repository(best: Path, hub: Hub) -> None
     assert hub.private == {"me/reviews": False}
 
 
+def test_what_is_to_be_private_does_not_go_where_everybody_sees_it(best: Path, hub: Hub) -> None:
+    push(best, "me/reviews", base_model="google/bert", private=False, token=TOKEN)
+    with pytest.raises(HubError, match=r"me/reviews is public .*--public"):
+        push(best, "me/reviews", base_model="google/bert", token=TOKEN)
+    assert hub.commits == 1
+
+
 def test_a_backbone_that_nobody_else_has_must_be_named(best: Path, hub: Hub) -> None:
     with pytest.raises(ConfigError, match="--base-model"):
         push(best, "me/reviews", token=TOKEN)

@@ -182,6 +182,30 @@ def test_a_search_is_ranked_beside_the_methods_and_says_what_it_chose(
     assert (row.rank, row.note, row.costs["cpu_seconds"]) == (1.0, "chose ia3, lora", 3.0)
 
 
+def test_a_search_that_lacks_a_seed_says_so_over_all_tasks(
+    suite: Suite, places: Places, train: Callable[..., Cells]
+) -> None:
+    every = {"lora": (0.9, 0.9), "ia3": (0.8, 0.8), "head_only": (0.7, 0.7), "vera": (0.6, 0.6)}
+    cells = train("easy", every)
+    chosen = {"chosen": {"method": "ia3"}, "cpu_seconds": 3.0}
+    cells.add(Searched("search", "quick", 0), {**result("search", 0.95), **chosen})
+    board = read_board(Part.of(suite), places)
+    (group,) = board.groups
+    assert {row.name: row.partial for row in group.overall if row.partial} == {"search": ("easy",)}
+    assert "partial on easy" in markdown("Board", sections([board]))
+
+
+def test_a_difference_that_no_ranks_can_have_tells_nothing_apart(
+    suite: Suite, places: Places, train: Callable[..., Cells]
+) -> None:
+    every = {"lora": (0.9, 0.9), "ia3": (0.8, 0.8), "head_only": (0.7, 0.7), "vera": (0.6, 0.6)}
+    for task in ("easy", "hard"):
+        train(task, every)
+    (group,) = read_board(Part.of(suite), places).groups
+    assert "so few tasks tell no two apart" in group.verdict[1]
+    assert "the p-value is rough" in group.verdict[0]
+
+
 def test_rows_for_programs_are_alike_and_name_the_command(
     suite: Suite, places: Places, train: Callable[..., Cells]
 ) -> None:
@@ -195,6 +219,8 @@ def test_rows_for_programs_are_alike_and_name_the_command(
     assert {row["task"] for row in rows} == {"all tasks", "easy", "hard"}
     small = rows_of([arranged(board, front=True, sort="trainable_params")])
     assert [row["name"] for row in small if row["task"] == "easy"] == ["head_only", "ia3", "lora"]
+    page = markdown("Board", sections([arranged(board, front=True, sort=None)]))
+    assert "hard: not trained yet." in page, "what is not there has nothing to do with the front"
     with pytest.raises(UnknownNameError, match="did you mean 'trainable_params'"):
         arranged(board, front=False, sort="trainable_param")
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from autopeft.bench.cells import Cell, Cells, Searched
+from autopeft.bench.skips import Skips
+from autopeft.bench.suite import Block
 from autopeft.errors import UsageError
 from autopeft.records import Candidate, Placement
 
@@ -80,3 +82,16 @@ def test_a_search_is_a_line_of_its_own_kind(tmp_path: Path) -> None:
     assert line == {"seed": 0, "policy": {"name": "search", "space": "default"}, "score": 2}
     assert again.get(Searched("search", "quick", 0)) is None
     assert [cell.candidate for cell, _ in again] == [LORA], "trainings alone are iterated over"
+
+
+def test_a_reason_after_one_that_a_kill_cut_is_read(tmp_path: Path) -> None:
+    block = Block(backbone="tiny", task="subj", examples=40, epochs=1)
+    for row in ("lora", "ia3"):
+        Skips(tmp_path).note(block, row, f"no {row}")
+    file = tmp_path / "skipped.jsonl"
+    file.write_bytes(file.read_bytes()[:-5])
+    Skips(tmp_path).note(block, "vera", "no vera")
+    found = Skips(tmp_path)
+    assert [found.of_row(block, row) for row in ("lora", "ia3", "vera")] == [
+        "no lora", None, "no vera",
+    ]  # fmt: skip

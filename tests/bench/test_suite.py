@@ -26,7 +26,7 @@ def written(folder: Path, text: str) -> str:
 def test_shipped_suites_have_what_their_names_promise() -> None:
     suites = {name: load_suite(name) for name in shipped_suites()}
     assert set(suites) == {"quick", "methods", "understanding", "low_resource"}
-    assert (len(suites["quick"].tasks), len(suites["quick"].entries)) == (3, 10)
+    assert (len(suites["quick"].tasks), len(suites["quick"].rows())) == (3, 12)
     assert all(place.startswith("demo") for place in suites["quick"].tasks.values())
     assert len(suites["understanding"].tasks) == 8
     assert max(suites["understanding"].epochs) == 1_000

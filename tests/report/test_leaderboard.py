@@ -54,6 +54,8 @@ def test_the_front_alone_and_another_order() -> None:
         "trial 1", "trial 0",
     ]  # fmt: skip
     assert arranged(board, False, None) == board
+    largest = arranged(board, False, "trainable_params", descending=True)
+    assert [row["name"] for row in largest] == ["trial 0", "trial 2", "trial 1"]
     assert arranged([], True, "anything") == []
     with pytest.raises(UnknownNameError, match=r"--sort.*did you mean 'trainable_params'"):
         arranged(board, False, "trainable_parms")

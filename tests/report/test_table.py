@@ -16,7 +16,7 @@ from rich.console import Console
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
 from autopeft.report.failures import failures
 from autopeft.report.leaderboard import SHOWN, leaderboard
-from autopeft.report.table import as_csv, cell, show
+from autopeft.report.table import as_csv, as_text, cell, show
 
 ROWS: list[dict[str, object]] = [
     {"name": "a", "score": 0.123456, "params": 12345, "front": True, "note": None},
@@ -52,6 +52,12 @@ def test_empty_table_says_so() -> None:
     show([], "table", Console(file=output))
     assert output.getvalue() == "nothing to show\n"
     assert as_csv([]) == ""
+
+
+def test_text_for_programs_is_json_or_csv() -> None:
+    rows = [{"name": "ä", "n": 1}]
+    assert json.loads(as_text(rows, "json")) == rows
+    assert as_text(rows, "csv") == as_csv(rows)
 
 
 def read(text: str) -> list[list[str]]:

@@ -12,12 +12,11 @@ from autopeft.report.page.view import RunView
 from autopeft.report.page.wording import score
 
 ORDER = ("stopped", "complete", "head", "default", "chosen")
-ENDS = {"stopped": "x-thin", "failed": "hexagram-open"}
 
 
 def curves_figure(view: RunView) -> Figure | None:
-    """Return the curves of all trials, or None where nothing was measured."""
-    shown = [record for record in view.records if record.curve]
+    """Return the curves of all trials that did not fail, or None where there is none."""
+    shown = [r for r in view.records if r.curve and r.state is not TrialState.FAILED]
     if not shown:
         return None
     groups: dict[str, list[TrialRecord]] = {kind: [] for kind in ORDER}

@@ -68,7 +68,7 @@ def prices_figure(view: RunView) -> Figure | None:
 def price_table(records: list[TrialRecord]) -> Table:
     """Return the six prices of trials."""
     return Table(
-        caption="The six prices; the times of trials that shared a pass are those of the pass",
+        caption="The six prices; trials that shared a pass have equal parts of its time and memory",
         columns=["trial", "candidate", *(price.title for price in PRICES.values())],
         rows=[
             [

@@ -58,11 +58,9 @@ def _record(number: int, draw: random.Random) -> TrialRecord:
         seed=0,
         state=state,
         origin=("default", "head")[number] if number < 2 else "tpe",
-        curve=()
-        if failed
-        else tuple(
+        curve=tuple(
             RungPoint(rung=rung, share=share, score=top * share**0.1, wall_seconds=20 * share)
-            for rung, share in enumerate(shares)
+            for rung, share in enumerate(shares[: number % 2] if failed else shares)
         ),
         score=top if state is TrialState.COMPLETE else None,
         costs=Costs(trainable_params=params)

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from autopeft.records import TrialState
 from autopeft.report.page import Importance, Mistake, MistakesView, RunView, render
 from autopeft.report.page.document import harmless_json
 from tests.report.page.made_up import HOSTILE, LINK, choice, records, view
@@ -107,7 +108,7 @@ def test_the_cost_of_the_front_can_be_switched_among_the_six(page: str) -> None:
 def test_the_front_shows_each_scored_trial_once_and_seeds_as_bars(page: str) -> None:
     made = view()
     front = figures_of(page)["front"]["data"][1:]
-    scored = [record for record in made.records if record.curve]
+    scored = [r for r in made.records if r.curve and r.state is not TrialState.FAILED]
     assert sum(len(trace["x"]) for trace in front) == len(scored)
     mine = next(trace for trace in front if trace["name"] == "the choice")
     assert mine["error_y"]["array"][0] > 0
@@ -306,3 +307,11 @@ def test_two_thousand_trials_stay_below_ten_megabytes() -> None:
     page = render([view(2_000)])
     assert len(page.encode()) < MOST_BYTES
     assert page.count('<td class="number">1999</td>') >= 1
+
+
+def test_a_failure_after_a_rung_is_no_early_stop() -> None:
+    made = view()
+    failed = [r for r in made.records if r.state is TrialState.FAILED and r.curve]
+    assert failed
+    for trace in figures_of(render([made]))["curves"]["data"]:
+        assert f"trial {failed[0].number}<" not in " ".join(trace["hovertext"])
