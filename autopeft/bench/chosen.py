@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from autopeft.bench.cells import Cell, Cells
 from autopeft.bench.suite import Block, Entry, Suite
+from autopeft.methods import METHODS
 from autopeft.records import Candidate
 from autopeft.search.front import gain
 from autopeft.tasks.metric import METRICS
@@ -45,10 +46,12 @@ def seconds(cells: Cells, suite: Suite, block: Block, seed: int) -> float:
     """Return the training time of all single-method rows under a seed.
 
     Under the first seed that is every rate of every method, under another the chosen rates alone.
-    What failed counts nothing.
+    Mixtures are no single methods, gated or not. What failed counts nothing.
     """
     total = 0.0
     for entry in suite.entries:
+        if METHODS.get(entry.method).family == "gated":
+            continue
         tried = tries(suite, entry, block)
         own = tried if seed == suite.seeds[0] else repeats(cells, tried, [seed])
         lines = [cells.get(cell) or {} for cell in own]

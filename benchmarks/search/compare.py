@@ -79,7 +79,8 @@ def _scales(options: argparse.Namespace) -> list[Scale]:
             print(f"{task}: left out, nothing is recorded")
             continue
         try:
-            found.append(Scale.of(read_table(file, seeds=options.recorded, epochs=options.epochs)))
+            made = read_table(file, seeds=options.recorded, epochs=options.epochs, drawn=True)
+            found.append(Scale.of(made))
         except (FileNotFoundError, ValueError) as error:
             print(f"{task}: left out, {error}")
     return found

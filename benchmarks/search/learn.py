@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     folder = options.cells / options.backbone
     tables = [
-        read_table(folder / f"{task}.jsonl", seeds=len(SEEDS), epochs=options.epochs)
+        read_table(folder / f"{task}.jsonl", seeds=len(SEEDS), epochs=options.epochs, drawn=True)
         for task in options.tasks
     ]
     values = shipped(tables, options.backbone, options.places)

@@ -45,8 +45,9 @@ A search proposes what it likes from the wide space. The answer is the nearest c
 table that this search was not given yet; `benchmarks/search/distance.py` defines near, for every
 search alike. It is told the trained parameters and, epoch by epoch, the score, as if its proposal
 had them, and pays for each epoch it is told; what it stops early costs only that. A failure costs
-a whole training. Which of the recorded seeds it sees is drawn anew in every replay. What a search
-learns beforehand it learns on the other five tasks.
+a whole training. `ours` compares trainings where the program does on 1,000 rows, at a third of the
+training, moved to the end of its epoch. Which of the recorded seeds it sees is drawn anew in every
+replay. What a search learns beforehand it learns on the other five tasks.
 
 ## What is measured
 

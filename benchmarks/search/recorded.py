@@ -108,6 +108,7 @@ class Table:
         backbone: what was adapted.
         rows: by fingerprint of their candidate, so that their order is not that of training.
         epochs: of every training.
+        train_rows: it is trained on.
         complete: whether every candidate of the table is there under every seed.
     """
 
@@ -118,6 +119,7 @@ class Table:
     backbone: Backbone
     rows: tuple[Row, ...]
     epochs: int
+    train_rows: int
     complete: bool = False
 
     @cached_property
@@ -169,22 +171,26 @@ def tables_of(options: argparse.Namespace) -> list[Table]:
     return [read_table(file, seeds=options.recorded) for file in files if file.is_file()]
 
 
-def read_table(file: Path, *, seeds: int = 1, epochs: int = 5) -> Table:
+def read_table(file: Path, *, seeds: int = 1, epochs: int = 5, drawn: bool = False) -> Table:
     """Read a task's table from its cells; the backbone is read from the same folder.
 
     Args:
         file: of the cells.
         seeds: a candidate with fewer trainings is left out.
         epochs: cells of longer or shorter trainings are left out.
+        drawn: whether only the table's own candidates and seeds are read, the same on every task,
+            and not what suites have trained on the same rows.
     """
     cells = Cells(file)
     backbone = Backbone.read(file.parent)
+    wanted = [Cell(one, seed) for one in candidates(backbone, epochs) for seed in SEEDS]
+    own = {(cell.candidate.fingerprint, cell.seed) for cell in wanted}
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for cell, line in cells:
-        if cell.candidate.epochs == epochs and cell.candidate.batch_size == BATCH_SIZE:
+        alike = cell.candidate.epochs == epochs and cell.candidate.batch_size == BATCH_SIZE
+        if alike and (not drawn or (cell.candidate.fingerprint, cell.seed) in own):
             found[cell.candidate.fingerprint].append(line)
     space, metric = table_space(backbone, epochs), cells.about["metric"]
-    wanted = [Cell(one, seed) for one in candidates(backbone, epochs) for seed in SEEDS]
     return Table(
         task=cells.about["task"],
         metric=metric,
@@ -192,6 +198,7 @@ def read_table(file: Path, *, seeds: int = 1, epochs: int = 5) -> Table:
         targets={name: unpacked(text) for name, text in cells.about["targets"].items()},
         backbone=backbone,
         epochs=epochs,
+        train_rows=cells.about["rows"]["train"],
         complete=all(cells.get(cell) is not None for cell in wanted),
         rows=tuple(
             _row(lines, metric, space.count(Candidate.from_json(lines[0]["candidate"])))

@@ -11,7 +11,7 @@ import pytest
 
 from autopeft.bench.board import read_board
 from autopeft.bench.cells import Cell, Cells, Searched
-from autopeft.bench.chosen import tries
+from autopeft.bench.chosen import seconds, tries
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
 from autopeft.bench.skips import Skips
@@ -232,3 +232,14 @@ def test_cells_of_other_rows_than_the_suite_asks_for_are_refused(
     smaller = dataclasses.replace(suite, test=5, max_length=64)
     with pytest.raises(UsageError, match=r"another test, max_length than .* --results"):
         read_board(Part.of(smaller), places)
+
+
+def test_the_time_of_a_search_is_that_of_single_methods_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mixed.yaml"
+    file.write_text(SUITE.replace("vera]", "unipelt]"), encoding="utf-8")
+    mixed, cells = load_suite(str(file)), Cells(tmp_path / "easy.jsonl", about("easy"))
+    for entry in mixed.entries:
+        for cell in tries(mixed, entry, block("easy")):
+            cells.add(cell, result("lora", 0.5))
+    assert seconds(cells, mixed, block("easy"), 0) == 3 * 2 * 2.0, "three methods, two rates"
+    assert seconds(cells, mixed, block("easy"), 1) == 0.0

@@ -45,6 +45,7 @@ def table(
         backbone=BACKBONE,
         rows=tuple(rows),
         epochs=5,
+        train_rows=1000,
     )
 
 

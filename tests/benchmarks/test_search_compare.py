@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -32,6 +33,7 @@ def write(made: Table, folder: Path) -> Path:
     """Write a table as recorded cells."""
     BACKBONE.write(folder)
     about = {
+        "rows": {"train": made.train_rows},
         "task": made.task,
         "metric": made.metric,
         "labels": made.labels,
@@ -71,6 +73,17 @@ def test_a_table_is_read_as_it_was_recorded(tmp_path: Path) -> None:
     assert np.array_equal(read.targets["test"], made.targets["test"])
     assert not read.complete
     assert read_table(tmp_path / "made-up.jsonl", seeds=3).rows == ()
+
+
+def test_what_suites_trained_is_left_out_where_tables_are_compared(tmp_path: Path) -> None:
+    other = dataclasses.replace(EVERY[0], learning_rate=0.0123)
+    file = write(table(found=[*EVERY[:3], other], seeds=(0, 1, 2)), tmp_path)
+    assert len(read_table(file).rows) == 4
+    drawn = read_table(file, drawn=True)
+    assert [row.candidate for row in drawn.rows] == [
+        row.candidate for row in read_table(file).rows if row.candidate != other
+    ]
+    assert {one.seed for row in drawn.rows for one in row.trainings} == {0, 1}
 
 
 @pytest.fixture(scope="module")

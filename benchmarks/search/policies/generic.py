@@ -14,6 +14,7 @@ from benchmarks.search.policies.flat import suggest_flat
 from benchmarks.search.policies.learned import Knowledge
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
+from benchmarks.search.summary import HEADLINE
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -142,9 +143,11 @@ def autopeft_paper(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPoli
     """Half at random, then a Gaussian process; after Zhou et al. (2024), AutoPEFT.
 
     Theirs has a sparse prior (SAAS) and noisy expected hypervolume improvement, of 200 trainings
-    100 at random; Optuna's process has neither, so this is their recipe, not their program.
+    100 at random; Optuna's process has neither, so this is their recipe, not their program. Half of
+    what the headline's budget pays for is drawn at random.
     """
-    return OptunaPolicy(table, _gp(seed, startup=len(table.rows) // 2), suggest=suggest_flat)
+    startup = int(HEADLINE) // table.epochs // 2
+    return OptunaPolicy(table, _gp(seed, startup=startup), suggest=suggest_flat)
 
 
 def _tpe(seed: int) -> optuna.samplers.TPESampler:

@@ -10,7 +10,7 @@ import optuna
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
 from autopeft.search.compare import Compare, SecondChances, goes_on, second_chances
 from autopeft.search.portfolio import fitted, hand_made
-from autopeft.search.rungs import SHARES
+from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.search.study import Guided, Proposal, Search, unguided
 from autopeft.store import TrialStore
@@ -125,7 +125,7 @@ def without_rungs(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolic
 
 def without_second_chances(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
     """What was stopped stays so."""
-    rungs = whole_epochs(table.epochs)
+    rungs = whole_epochs(table)
     return SearchPolicy(table, table.space, seed, rungs=rungs, second=lambda *_: ())
 
 
@@ -183,14 +183,14 @@ def _policy(
         space = with_rates(space, knowledge.rates)
     if first is not None:
         first = list(fitted(first, space))
-    rungs = whole_epochs(table.epochs)
+    rungs = whole_epochs(table)
     return SearchPolicy(table, space, seed, rungs=rungs, first=first, compare=compare, guide=guide)
 
 
-def whole_epochs(epochs: int) -> tuple[int, ...]:
-    """Return the rungs of a search, each at the end of its epoch: that is where curves are known.
+def whole_epochs(table: Table) -> tuple[int, ...]:
+    """Return the epochs after which a search on so many rows compares trainings.
 
-    >>> whole_epochs(5)
-    (1, 2, 5)
+    Each rung is moved to the end of its epoch: that is where curves are known.
     """
-    return tuple(sorted({math.ceil(share * epochs) for share in SHARES}))
+    shares = rungs_of(table.space.least_steps(table.train_rows))
+    return tuple(sorted({math.ceil(share * table.epochs) for share in shares}))
