@@ -60,7 +60,7 @@ def most_memory(about: Mapping[str, Any], max_memory: int | None, workers: int) 
         max_memory: what the user allows.
         workers: processes that share what there is.
     """
-    if about["free_bytes"] is None:
+    if about["device"] != "cpu":
         return max_memory
     there = (about["idle_bytes"] + about["free_bytes"]) // workers
     return int(there if max_memory is None else min(there, max_memory))
@@ -71,11 +71,12 @@ def fit_in_memory(
 ) -> bool:
     """Return whether candidates may be trained in one pass; `most` is what `most_memory` says.
 
-    On a processor, where larger packs hardly train faster, several together may take `PACK_BYTES`.
+    On a processor, where larger packs hardly train faster, several together may take `PACK_BYTES`;
+    on a GPU what is free there, as a pack that runs out of memory is begun again in halves.
     """
     needed = pack_bytes(candidates, space, about)
-    bounded = len(candidates) > 1 and about["device"] == "cpu"
-    if bounded and needed - about["idle_bytes"] > PACK_BYTES:
+    room = PACK_BYTES if about["device"] == "cpu" else about["free_bytes"]
+    if len(candidates) > 1 and needed - about["idle_bytes"] > room:
         return False
     return most is None or needed <= most
 

@@ -69,6 +69,13 @@ class PeakMemory:
             self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)
 
 
+def used_bytes(device: torch.device) -> int:
+    """Return the memory that this process has on a device: resident memory for the processor."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
 def free_bytes(device: torch.device) -> int:
     """Return the memory that can still be had on a device: the system's for the processor."""
     if device.type == "cuda":

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 
 from autopeft.backbone.load import Backbone, load_backbone, set_attention
@@ -27,7 +26,7 @@ from autopeft.tasks import TASKS
 from autopeft.tasks import metric as metrics
 from autopeft.tasks.encode import Encoded, encode
 from autopeft.train.attempt import Attempt, Order, Outcome
-from autopeft.train.costs import free_bytes
+from autopeft.train.costs import free_bytes, used_bytes
 from autopeft.train.device import default_device
 from autopeft.train.epochs import evaluated_epochs
 from autopeft.train.evaluate import outputs
@@ -345,8 +344,8 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
         "longest": int(max(session.train.lengths.max(), session.selection.lengths.max())),
         "truncated": session.train.truncated + session.selection.truncated,
         "rows": [len(session.train.targets), len(session.selection.targets)],
-        "idle_bytes": psutil.Process().memory_info().rss,
-        "free_bytes": free_bytes(session.device) if session.device.type == "cpu" else None,
+        "idle_bytes": used_bytes(session.device),
+        "free_bytes": free_bytes(session.device),
         "bytes_per_token": session.plan.bytes_per_token,
         "evaluation_bytes": session.plan.evaluation_bytes,
         "max_length": session.setting.max_length,

@@ -78,12 +78,12 @@ def test_limit_says_how_far_over_it_is(space: Space) -> None:
 
 
 def test_processes_share_what_there_is_and_the_user_may_allow_less() -> None:
-    cpu = {**ABOUT, "free_bytes": 3_000_000}
+    cpu = {**ABOUT, "free_bytes": 3_000_000, "device": "cpu"}
     assert most_memory(cpu, None, 1) == 4_000_000
     assert most_memory(cpu, None, 2) == 2_000_000
     assert most_memory(cpu, 3_000_000, 1) == 3_000_000
     assert most_memory(cpu, 3_000_000, 2) == 2_000_000
-    gpu = {**ABOUT, "free_bytes": None}
+    gpu = {**cpu, "device": "NVIDIA"}
     assert most_memory(gpu, None, 1) is None
     assert most_memory(gpu, 3_000_000, 2) == 3_000_000
 
@@ -91,12 +91,13 @@ def test_processes_share_what_there_is_and_the_user_may_allow_less() -> None:
 def test_packs_are_bounded_on_a_processor_and_by_the_limit_everywhere(space: Space) -> None:
     one = LORA
     large = {**ABOUT, "bytes_per_token": 1e6}
-    cpu, gpu = {**large, "device": "cpu"}, {**large, "device": "NVIDIA"}
+    cpu, gpu = {**large, "device": "cpu"}, {**large, "device": "NVIDIA", "free_bytes": 10**12}
     each = pack_bytes([one, one], space, cpu) - pack_bytes([one], space, cpu)
     many = [one] * (PACK_BYTES // each + 1)
     assert not fit_in_memory(many, space, cpu, None)
     assert fit_in_memory(many[:-2], space, cpu, None)
     assert fit_in_memory(many, space, gpu, None)
+    assert not fit_in_memory(many, space, {**gpu, "free_bytes": PACK_BYTES}, None)
     needed = pack_bytes([one, one], space, gpu)
     assert fit_in_memory([one, one], space, gpu, needed)
     assert not fit_in_memory([one, one], space, gpu, needed - 1)

@@ -357,6 +357,19 @@ def test_members_of_a_pack_learn_what_they_learn_alone(bert: Backbone) -> None:
         assert [p.score for p in member.fit.curve] == [p.score for p in fit.curve]
 
 
+def test_after_fifty_steps_a_pack_gives_what_each_gives_alone(bert: Backbone) -> None:
+    long = [dataclasses.replace(one, epochs=10) for one in TOGETHER_WITH_DEFAULTS]
+
+    def logits(model: torch.nn.Module) -> np.ndarray:
+        return outputs(model, SELECTION, pad_token=0, device=CPU)
+
+    for member in train_together(bert, long):
+        alone, fit = train(bert, member.candidate)
+        assert fit.train_examples == 50 * 8
+        difference = np.abs(logits(member.model) - logits(alone)).max()
+        assert difference <= 1e-4, member.candidate.method
+
+
 def test_who_is_stopped_leaves_the_others_as_they_would_be(bert: Backbone) -> None:
     watch = Watch(on_rung=lambda points: [n for n, p in points.items() if n != 1 or p.rung > 0])
     left: list[int] = []
