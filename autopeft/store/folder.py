@@ -24,7 +24,7 @@ from typing import Any, Self
 from autopeft.errors import RunFolderError
 from autopeft.store.lock import FolderLock
 from autopeft.store.trials import TrialStore
-from autopeft.store.write import disk_errors, make_folder, read_json, write_json
+from autopeft.store.write import disk_errors, leftover, make_folder, read_json, write_json
 
 SCHEMA_VERSION = 1
 _STUDY = "autopeft"
@@ -179,7 +179,8 @@ def _differences(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """Return how the run in `folder` differs from the one asked for, nothing if it is new."""
     file = folder / "manifest.json"
     if not file.exists():
-        others = [p.name for p in folder.iterdir() if p.name != "lock"] if folder.is_dir() else []
+        there = folder.iterdir() if folder.is_dir() else ()
+        others = [p.name for p in there if p.name != "lock" and not leftover(p)]
         return [f"files that are no run: {', '.join(sorted(others)[:5])}"] if others else []
     held = read_json(file)
     old, new = (

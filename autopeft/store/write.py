@@ -85,6 +85,11 @@ def make_folder(path: Path) -> None:
         )
 
 
+def leftover(path: Path) -> bool:
+    """Return whether a file is what a kill left of one that was being written here."""
+    return path.name.startswith(".probe.") or (path.name[0] == "." and path.suffix == ".part")
+
+
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:

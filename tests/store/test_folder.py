@@ -81,6 +81,12 @@ def test_a_folder_with_other_files_is_not_taken(tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
+def test_what_a_kill_left_before_the_manifest_was_whole_is_no_other_file(tmp_path: Path) -> None:
+    for name in (".probe.77", ".manifest.json.77.part", ".study.db.part"):
+        (tmp_path / name).write_bytes(b"half")
+    open_run(tmp_path).close()
+
+
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     open_run(tmp_path / "run").close()
     (tmp_path / "run" / "manifest.json").write_text('{"schema": 1, "ide')
