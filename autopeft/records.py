@@ -223,7 +223,7 @@ class Costs:
         artifact_bytes: size of the adapter's weights on disk.
         peak_memory_bytes: highest memory of the training process above its idle level.
         train_seconds: wall-clock time of training, evaluation included.
-        latency_seconds: inference time per example in a batch of 16.
+        latency_seconds: inference time per example in a batch of 8.
     """
 
     trainable_params: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 from collections.abc import Callable
@@ -79,8 +80,7 @@ class Tracker:
         for point in record.curve:
             logger.log_metrics({f"selection/{self._metric}": point.score}, round(100 * point.share))
         final = {f"final/{name}": value for name, value in record.metrics.items()}
-        for name in ("trainable_params", "artifact_bytes", "peak_memory_bytes", "train_seconds"):
-            value = getattr(record.costs, name)
+        for name, value in dataclasses.asdict(record.costs).items():
             final |= {} if value is None else {f"cost/{name}": float(value)}
         logger.log_metrics(final, 100)
         logger.finalize("success" if record.cause is None else "failed")
@@ -102,6 +102,7 @@ class Tracker:
                 tracking_uri=server or f"sqlite:///{self._folder / 'mlflow.db'}",
                 artifact_location=None if server else str(self._folder / "mlruns"),
             )
+        os.environ.setdefault("WANDB_SILENT", "true")  # the screen is ours
         return loggers.WandbLogger(
             project=f"autopeft-{project}", name=name, save_dir=str(self._folder), reinit=True
         )

@@ -57,6 +57,30 @@ def test_tensorboard_shows_curve_score_and_prices(tmp_path: Path) -> None:
     assert events.Scalars("cost/trainable_params")[0].value == 1234
 
 
+def test_mlflow_has_a_run_per_training(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="needs mlflow")
+    tracker = Tracker("mlflow", tmp_path, "accuracy", pytest.fail)
+    for seed in (1, 2):
+        tracker.record(dataclasses.replace(RECORD, seed=seed))
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (experiment,) = [e for e in mlflow.search_experiments() if e.name == tmp_path.name]
+    runs = mlflow.search_runs([experiment.experiment_id])
+    assert sorted(runs["tags.mlflow.runName"]) == ["trial-3-seed-1", "trial-3-seed-2"]
+    assert set(runs["metrics.final/accuracy"]) == {0.8}
+    assert set(runs["params.method"]) == {"lora"}
+
+
+def test_wandb_keeps_a_run_per_training_where_there_is_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb", reason="needs wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracker = Tracker("wandb", tmp_path, "accuracy", pytest.fail)
+    for seed in (1, 2):
+        tracker.record(dataclasses.replace(RECORD, seed=seed))
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
+
+
 def test_a_tracker_that_fails_is_told_of_once_and_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
