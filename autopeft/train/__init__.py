@@ -1,1 +1,1 @@
-"""Training one candidate with Lightning."""
+"""Training candidates, alone or in packs, with Lightning."""

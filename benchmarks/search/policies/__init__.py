@@ -22,13 +22,11 @@ class Entrant:
     Args:
         about: one phrase.
         make: from a table, what was learnt on the other tasks, and a seed.
-        generic: whether it knows nothing of the problem.
         learns: whether it uses what was learnt on other tasks.
     """
 
     about: str
     make: Callable[[Table, Knowledge, int], Policy]
-    generic: bool = True
     learns: bool = False
 
 
@@ -45,49 +43,38 @@ ENTRANTS: Mapping[str, Entrant] = {
         about="half at random, then a Gaussian process, none stopped (after Zhou et al., 2024)",
         make=generic.autopeft_paper,
     ),
-    "ours": Entrant(
-        about="autopeft's search, told nothing of other tasks", make=ours.plain, generic=False
-    ),
-    "ours-rungs": Entrant(about="ours, none stopped", make=ours.without_rungs, generic=False),
+    "ours": Entrant(about="autopeft's search, told nothing of other tasks", make=ours.plain),
+    "ours-rungs": Entrant(about="ours, none stopped", make=ours.without_rungs),
     "ours-chances": Entrant(
         about="ours, what was stopped is never begun again",
         make=ours.without_second_chances,
-        generic=False,
     ),
     "ours:curves": Entrant(
         about="ours, stopping by predicted ends of curves in place of ranks",
         make=ours.with_curves,
-        generic=False,
     ),
     "ours+curves": Entrant(
         about="ours, stopping by ranks and by predicted ends of curves",
         make=ours.with_rungs_and_curves,
-        generic=False,
     ),
-    "ours+gates": Entrant(
-        about="ours, guided by the gates of a mixture", make=ours.with_gates, generic=False
-    ),
+    "ours+gates": Entrant(about="ours, guided by the gates of a mixture", make=ours.with_gates),
     "ours+shuffled": Entrant(
         about="the same with the gates shuffled: what its proposals are worth without them",
         make=ours.with_shuffled_gates,
-        generic=False,
     ),
     "ours+portfolio": Entrant(
         about="ours with a portfolio learnt on the other tasks",
         make=ours.with_portfolio,
-        generic=False,
         learns=True,
     ),
     "ours+rates": Entrant(
         about="ours with learning-rate priors learnt on the other tasks",
         make=ours.with_rates_learnt,
-        generic=False,
         learns=True,
     ),
     "ours+both": Entrant(
         about="ours with portfolio and learning-rate priors learnt on the other tasks",
         make=ours.with_both,
-        generic=False,
         learns=True,
     ),
 }
