@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 STARTUP_TRIALS = 10
 """Random draws until this many trials are finished; references and portfolio count."""
 
+GUIDED_ANSWERS = 16
+"""So many answers to a question may be of no use, then further ones are drawn at random.
+
+Where the best trials lie at the end of a range, TPE suggests just that end again and again.
+"""
+
 
 @contextlib.contextmanager
 def asking(
@@ -37,9 +43,12 @@ def asking(
     from autopeft.search.by_method import ByMethodSampler
 
     digest = hashlib.sha256(f"{seed}/{proposed}/{attempt}".encode()).digest()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = ByMethodSampler(seed=int.from_bytes(digest[:4], "big"), startup=STARTUP_TRIALS)
+    own = int.from_bytes(digest[:4], "big")
+    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=own)
+    if attempt < GUIDED_ANSWERS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = ByMethodSampler(seed=own, startup=STARTUP_TRIALS)
     idle, study.sampler = study.sampler, sampler
     try:
         yield study.ask()

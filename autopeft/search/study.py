@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 HOPELESS = 3
 """A method that failed so often and never did anything else is not proposed again."""
 
-MAX_ANSWERS = 32
+MAX_ANSWERS = 64
 """Answers of the sampler to one question before the space counts as exhausted."""
 
 

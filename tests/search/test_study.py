@@ -14,6 +14,7 @@ import pytest
 from autopeft.errors import NoCandidateError
 from autopeft.methods import METHODS
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
+from autopeft.search import by_method
 from autopeft.search.compare import second_chances
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
@@ -348,6 +349,18 @@ def test_an_interruption_does_not_speak_for_a_method_that_always_fails(space: Sp
     interrupted = failed(HOPELESS, Cause.INTERRUPTED)
     assert hopeless_of([*failures, interrupted]) == {proposal.candidate.method}
     assert hopeless_of([interrupted] * HOPELESS) == set()
+
+
+def test_a_sampler_that_repeats_itself_does_not_end_the_search(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stubborn(**_: object) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.RandomSampler(seed=0)
+
+    monkeypatch.setattr(by_method, "ByMethodSampler", stubborn)
+    search = search_of(space, max_trials=30)
+    assert len(run_all(search)) >= 30
+    assert search.ended == "all 30 trials are done"
 
 
 def test_an_exhausted_space_says_so(tmp_path: Path) -> None:
