@@ -14,6 +14,7 @@ from autopeft.api import search
 from autopeft.api.result import SearchResult
 from autopeft.bench.cells import Searched
 from autopeft.bench.rows import Rows
+from autopeft.data.cache import quiet
 from autopeft.errors import AutoPeftError, RunFolderError
 from autopeft.records import TrialRecord
 from autopeft.store import RunFolder
@@ -40,9 +41,11 @@ def run_search(
     """
     started = core_seconds()
     values: dict[str, Any] = {"limit_seconds": round(limit_seconds, 1)}
+    with quiet():
+        splits = {name: _named(rows, dataset) for name, dataset in rows.splits.items()}
     try:
         result = search(
-            {name: _named(rows, dataset) for name, dataset in rows.splits.items()},
+            splits,
             model=model,
             task=rows.problem.task,
             text="text",
