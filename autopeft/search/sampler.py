@@ -38,19 +38,22 @@ def asking(
         proposed: how many trials were proposed before.
         attempt: counts the answers to this question that were of no use.
     """
-    import optuna
-
-    from autopeft.search.by_method import ByMethodSampler
-
     digest = hashlib.sha256(f"{seed}/{proposed}/{attempt}".encode()).digest()
     own = int.from_bytes(digest[:4], "big")
-    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=own)
-    if attempt < GUIDED_ANSWERS:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = ByMethodSampler(seed=own, startup=STARTUP_TRIALS)
-    idle, study.sampler = study.sampler, sampler
+    idle, study.sampler = study.sampler, _sampler(own, guided=attempt < GUIDED_ANSWERS)
     try:
         yield study.ask()
     finally:
         study.sampler = idle
+
+
+def _sampler(seed: int, *, guided: bool) -> optuna.samplers.BaseSampler:
+    import optuna
+
+    from autopeft.search.by_method import ByMethodSampler
+
+    if not guided:
+        return optuna.samplers.RandomSampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return ByMethodSampler(seed=seed, startup=STARTUP_TRIALS)

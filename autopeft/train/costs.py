@@ -45,11 +45,10 @@ class PeakMemory:
         return max(0, self.total_bytes - self._start_bytes)
 
     def __enter__(self) -> PeakMemory:
+        self._start_bytes = self._peak_bytes = used_bytes(self._device)
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-            self._start_bytes = torch.cuda.memory_allocated(self._device)
         else:
-            self._start_bytes = self._peak_bytes = self._process.memory_info().rss
             self._sampler.start()
         return self
 
