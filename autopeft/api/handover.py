@@ -241,6 +241,7 @@ def _row(
         tied_share=row.tied_share,
         chance=row.chance,
         test_score=None if name is None else scores[name][metric],
+        failures=row.finalist.failures,
     )
 
 

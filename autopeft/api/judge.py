@@ -12,7 +12,7 @@ import numpy as np
 
 from autopeft.api.weights import whole
 from autopeft.data.folds import fold_of
-from autopeft.records import TrialRecord, TrialState
+from autopeft.records import Cause, TrialRecord, TrialState
 from autopeft.search.bootstrap import Replicate, Resampled
 from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, gain, size
@@ -26,6 +26,9 @@ from autopeft.tasks.problem import Problem
 
 PERCENT = ("accuracy", "macro-f1")
 """Metrics that people read as percentages."""
+
+_OWN_FAILURES = (Cause.NON_FINITE, Cause.CONSTANT)
+"""Causes that lie in the training, not in the machine or its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,9 @@ class Judge:
             fingerprint=record.candidate.fingerprint,
             artifact_bytes=record.costs.artifact_bytes,
             eligible=self.references_eligible or record.candidate.method in self.space.methods,
+            failures=tuple(
+                f"{run.cause} under seed {run.seed}" for run in runs if run.cause in _OWN_FAILURES
+            ),
             replicates=tuple(
                 self._replicate(run, fold_of(run.seed - record.seed, len(self.targets)))
                 for run in runs

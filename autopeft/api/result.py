@@ -30,7 +30,7 @@ class FinalRow:
         label: its candidate in one line.
         origin: of its trial.
         trainable_params: without the head.
-        seeds: how often it was trained.
+        seeds: how often it was trained to the end.
         mean: of the selection scores over seeds.
         spread: their standard deviation; None for a single seed.
         behind: how far the mean is behind the best.
@@ -40,6 +40,7 @@ class FinalRow:
         chance: how often chance alone makes a difference as large as that from the choice, by a
             corrected paired test; None in older runs.
         test_score: on the test split; None where it was not scored there.
+        failures: a phrase for each further seed under which its training failed of itself.
     """
 
     number: int
@@ -55,6 +56,7 @@ class FinalRow:
     tied_share: float | None = None
     chance: float | None = None
     test_score: float | None = None
+    failures: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from autopeft.report.page.wording import trainings
 from autopeft.report.table import Row, cell
 from autopeft.report.table import show as show_table
 
@@ -98,7 +99,7 @@ def _finalist(row: Mapping[str, Any]) -> dict[str, object]:
         "name": f"trial {row['number']}",
         "candidate": row["label"],
         "trained": row["trainable_params"],
-        "seeds": row["seeds"],
+        "seeds": trainings(row["seeds"], row["failures"]),
         "selection": f"{row['mean']:.4f}{spread}",
         "Δ": f"{row['behind']:.4f} ± {row['standard_error']:.4f}",
         "best or tied": "" if row["tied_share"] is None else f"{row['tied_share']:.0%}",

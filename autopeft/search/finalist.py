@@ -18,6 +18,7 @@ class Finalist:
         trainable_params: without the head.
         fingerprint: of its candidate.
         replicates: one per seed.
+        failures: a phrase for each further seed under which its training failed of itself.
         artifact_bytes: size of its adapter; None if it was not measured.
         eligible: whether it may be chosen; False for a reference that was not asked for.
     """
@@ -28,6 +29,7 @@ class Finalist:
     trainable_params: int
     fingerprint: str
     replicates: tuple[Replicate, ...]
+    failures: tuple[str, ...] = ()
     artifact_bytes: int | None = None
     eligible: bool = True
 

@@ -48,7 +48,8 @@ def reason(
     return (
         f"Trial {_name(chosen)} was chosen because {why}: {'; '.join(parts)}. "
         f"Score {_score(chosen.mean, percent)}{_beside(chosen, table, percent)}."
-        f"{_sure(chosen, table, percent)}{_alike(chosen, table)}{_promise(expected, percent)}"
+        f"{_sure(chosen, table, percent)}{_failures(chosen)}{_alike(chosen, table)}"
+        f"{_promise(expected, percent)}"
     )
 
 
@@ -91,6 +92,12 @@ def _sure(chosen: Row, table: Sequence[Row], percent: bool) -> str:
     if all(row.spread is None for row in table):
         return f"{sure}, if other seeds would change nothing: each was trained with one."
     return f"{sure}."
+
+
+def _failures(chosen: Row) -> str:
+    """Return that it does not learn under every seed, which the mean of the others hides."""
+    failures = chosen.finalist.failures
+    return f" Not every training of it succeeds: {'; '.join(failures)}." if failures else ""
 
 
 def _alike(chosen: Row, table: Sequence[Row]) -> str:

@@ -51,6 +51,7 @@ class MadeUpPool:
         fails: trials and seeds of the trainings that fail.
         dies: trials and seeds whose worker dies, once for each time that they are named.
         further: wrong answers of trials with further seeds, in place of those of the first.
+        cause: of what fails.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class MadeUpPool:
         fails: tuple[tuple[int, int], ...] = (),
         dies: tuple[tuple[int, int], ...] = (),
         further: Mapping[int, Sequence[int]] | None = None,
+        cause: Cause = Cause.OUT_OF_MEMORY,
     ) -> None:
         self.trained: list[tuple[int, int]] = []
         self.folds: dict[int, set[int]] = {}
         self._fails, self._dies = fails, list(dies)
         self._further = further or {}
+        self._cause = cause
 
     def run(self, packs: Iterator[Sequence[Job]], watcher: Finals) -> int:
         for job in itertools.chain.from_iterable(packs):
@@ -76,7 +79,7 @@ class MadeUpPool:
                 self._dies.remove(key)
                 watcher.failed(job, Cause.WORKER_DIED, "made up")
             elif key in self._fails:
-                watcher.failed(job, Cause.OUT_OF_MEMORY, "made up")
+                watcher.failed(job, self._cause, "made up")
             else:
                 shift = job.seed - 6
                 wrong = wrongs[shift] if 0 <= shift < len(wrongs) else None
@@ -306,6 +309,24 @@ def test_replicate_that_failed_counts_for_nothing(judge: Judge) -> None:
     rows = {row.finalist.number: row for row in judge.choose(made.finalists()).table}
     assert [replicate.seed for replicate in rows[2].finalist.replicates] == [5]
     assert [replicate.seed for replicate in rows[0].finalist.replicates] == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (Cause.CONSTANT, "Not every training of it succeeds: constant-predictions under seed 6."),
+        (Cause.OUT_OF_MEMORY, ""),
+    ],
+)
+def test_a_choice_that_does_not_learn_under_every_seed_says_so(
+    judge: Judge, cause: Cause, said: str
+) -> None:
+    made = finals(judge)
+    made.run(MadeUpPool(fails=((2, 6),), cause=cause))  # type: ignore[arg-type]
+    choice = judge.choose(made.finalists())
+    assert choice.number == 2
+    assert ("Not every training" in choice.reason) is bool(said)
+    assert said in choice.reason
 
 
 def test_replicate_whose_worker_died_is_tried_once_more(judge: Judge) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from autopeft.report.page.figure import Figure, Table, inert
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import count, points, score
+from autopeft.report.page.wording import count, points, score, trainings
 
 _ROW_HEIGHT, _FRAME = 46, 120
 
@@ -109,7 +109,7 @@ def _table(view: RunView) -> Table:
                 str(row["number"]),
                 row["label"],
                 count(row["trainable_params"]),
-                str(row["seeds"]),
+                trainings(row["seeds"], row.get("failures", ())),
                 score(row["mean"], view.percent)
                 + (
                     f" ± {points(row['spread'], view.percent)}" if row["spread"] is not None else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autopeft.records import Costs
@@ -22,6 +22,15 @@ def points(value: float | None, percent: bool) -> str:
     if value is None:
         return MISSING
     return f"{100 * value:.1f}" if percent else f"{value:.2g}"
+
+
+def trainings(seeds: int, failures: Sequence[str]) -> str:
+    """Return how many trainings a finalist has, and how many more failed.
+
+    >>> trainings(2, ["constant-predictions under seed 4"])
+    '2, 1 failed'
+    """
+    return f"{seeds}, {len(failures)} failed" if failures else str(seeds)
 
 
 def count(value: float | None) -> str:
