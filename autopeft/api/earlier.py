@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from autopeft.api.result import RESULT
@@ -28,7 +28,16 @@ def best_of_runs(runs: Sequence[Path]) -> list[Candidate]:
     Raises:
         RunFolderError: a folder holds no run, or no training of it came to its end.
     """
-    turns = itertools.zip_longest(*map(_best, runs))
+    return in_turns(map(_best, runs))
+
+
+def in_turns(best: Iterable[Iterable[Candidate]]) -> list[Candidate]:
+    """Return the best candidates of runs, the first of each before the second of any.
+
+    Args:
+        best: of each run, best first.
+    """
+    turns = itertools.zip_longest(*best)
     found = {one.fingerprint: one for turn in turns for one in turn if one is not None}
     return list(found.values())[:MOST]
 

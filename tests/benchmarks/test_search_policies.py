@@ -6,9 +6,11 @@ import numpy as np
 import optuna
 import pytest
 
+from autopeft.api.earlier import MOST
 from autopeft.records import Candidate, TrialState
 from autopeft.search.portfolio import references
 from benchmarks.search.policies import ENTRANTS
+from benchmarks.search.policies.earlier import best_of_earlier
 from benchmarks.search.policies.flat import suggest_flat
 from benchmarks.search.policies.generic import OptunaPolicy
 from benchmarks.search.policies.learned import Knowledge, learn, with_rates
@@ -82,6 +84,27 @@ def test_ours_begins_with_the_references_and_the_portfolio(
     tried = [step.row.candidate for step in steps]
     assert tried[:2] == list(references(SPACE).values())
     assert tried[2 : 2 + len(knowledge.portfolio)] == list(knowledge.portfolio)
+
+
+def test_ours_tries_the_best_of_earlier_runs_after_the_references(
+    made_up: Table, knowledge: Knowledge
+) -> None:
+    tried = [step.row.candidate for step in run("ours+earlier", made_up, knowledge)]
+    best = best_of_earlier(knowledge.tables, 0)
+    assert 2 <= len(best) <= MOST
+    first = list(references(SPACE).values())
+    new = [one for one in best if one not in first]
+    assert tried[: len(first) + len(new)] == [*first, *new]
+
+
+def test_an_earlier_run_teaches_the_front_of_what_it_tried(made_up: Table) -> None:
+    runs = [best_of_earlier([made_up], seed) for seed in range(5)]
+    assert len({tuple(one.fingerprint for one in run) for run in runs}) > 1
+    for found in runs:
+        rows = [made_up.by_fingerprint[one.fingerprint] for one in found]
+        scores = [made_up.gain(row.score) for row in rows]
+        assert scores == sorted(scores, reverse=True)
+        assert [row.size for row in rows] == sorted((row.size for row in rows), reverse=True)
 
 
 def test_learnt_rates_move_where_ours_looks(made_up: Table) -> None:

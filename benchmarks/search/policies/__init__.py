@@ -72,6 +72,11 @@ ENTRANTS: Mapping[str, Entrant] = {
         make=ours.with_rates_learnt,
         learns=True,
     ),
+    "ours+earlier": Entrant(
+        about="ours after earlier runs, one on each other task, as `--learn-from` has them",
+        make=ours.with_earlier_runs,
+        learns=True,
+    ),
     "ours+both": Entrant(
         about="ours with portfolio and learning-rate priors learnt on the other tasks",
         make=ours.with_both,

@@ -42,17 +42,17 @@ class Knowledge:
     Args:
         portfolio: in order of trial.
         rates: the prior of each method's learning rate.
-        tasks: that it was learnt on.
+        tables: that it was learnt on.
     """
 
     portfolio: tuple[Candidate, ...] = ()
     rates: Mapping[str, LearningRatePrior] = field(default_factory=dict)
-    tasks: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
-            "tasks": list(self.tasks),
+            "tasks": [table.task for table in self.tables],
             "portfolio": [one.to_json() for one in self.portfolio],
             "learning_rates": {
                 name: {"median": prior.median, "spread": prior.spread}
@@ -66,7 +66,7 @@ def learn(tables: Sequence[Table], places: int = PLACES) -> Knowledge:
     return Knowledge(
         portfolio=learn_portfolio(tables, places),
         rates=learn_rates(tables),
-        tasks=tuple(table.task for table in tables),
+        tables=tuple(tables),
     )
 
 

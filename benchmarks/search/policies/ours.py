@@ -15,6 +15,7 @@ from autopeft.search.space import Space
 from autopeft.search.study import Guided, Proposal, Search, unguided
 from autopeft.store import TrialStore
 from benchmarks.search.policies.curves import both, likely
+from benchmarks.search.policies.earlier import best_of_earlier
 from benchmarks.search.policies.gates import Guide, with_mixture
 from benchmarks.search.policies.learned import Knowledge, with_rates
 from benchmarks.search.recorded import Row, Table
@@ -162,6 +163,12 @@ def with_rates_learnt(table: Table, knowledge: Knowledge, seed: int) -> SearchPo
 def with_both(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With both."""
     return _policy(table, seed, knowledge=knowledge, first=knowledge.portfolio)
+
+
+def with_earlier_runs(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """With what did best in earlier runs, one on each other task."""
+    first = [*best_of_earlier(knowledge.tables, seed), *hand_made(table.space)]
+    return _policy(table, seed, first=first)
 
 
 def _guided(table: Table, seed: int, guide: Guide) -> SearchPolicy:
