@@ -17,6 +17,7 @@ from docs.pages.comparison import comparison  # noqa: E402
 from docs.pages.exclusions import exclusions  # noqa: E402
 from docs.pages.methods import methods  # noqa: E402
 from docs.pages.settings import settings  # noqa: E402
+from docs.pages.speed import speed  # noqa: E402
 from docs.pages.tasks import tasks  # noqa: E402
 
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->"
@@ -26,6 +27,7 @@ PAGES = {
     "methods/comparison.md": comparison,
     "tasks.md": tasks,
     "settings.md": settings,
+    "speed.md": speed,
 }
 
 

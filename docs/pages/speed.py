@@ -1,0 +1,243 @@
+"""The page of speed: what was measured beside other loops, and what was aimed at."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import ledger
+from benchmarks.speed.race import median_share
+from docs.pages.markdown import sentence, table
+
+WIDTH = 100
+
+PACK = 8
+"""Candidates in the packs that aims are about."""
+
+AIMS = {
+    "pack": {"trainer (a)": 5.0, "strong (b)": 2.5},
+    "top half": {"trainer (a)": 10.0, "strong (b)": 5.0},
+    "top layer": {"trainer (a)": 25.0, "strong (b)": 12.0},
+}
+"""How many times as fast as a peer a pack was to be, on a processor with units for bfloat16."""
+
+FLOAT_AIM = {"pack": {"strong fp32 (b')": 1.5}}
+"""The same on a processor without."""
+
+GEMM_AIM = 0.3
+MEMORY_AIM = 1.2e9
+RACE_AIM = 1 / 8
+
+Run = Mapping[str, Any]
+
+
+def speed(results: Path = ledger.RESULTS) -> Iterator[str]:
+    """Yield the lines of speed.md."""
+    packs = _read(results, "packs")
+    yield from ("# How fast candidates train", "")
+    yield from _wrapped(
+        "What the benchmarks of `benchmarks/speed/` found, beside the loops that people write by "
+        "hand: (a) transformers' Trainer with peft in float32 with batches padded to their longest "
+        "text, (b) the same in bfloat16 with batches grouped by length, (b') that in float32, (c) "
+        "all texts padded to 128 tokens. Each line is one run of a benchmark, in which all took "
+        "turns on the same machine; ratios are medians of the turns. What was aimed at stands "
+        "beside what came, reached or not."
+    )
+    yield ""
+    for run in _latest(_of(packs, "packs")):
+        yield from _packs(run)
+    yield from _alone(_read(results, "single-candidate"))
+    yield from _memory(_read(results, "memory"))
+    yield from _race(_read(results, "race"))
+    yield from _growth(_of(packs, "growth"))
+    yield from _blanks(results)
+
+
+def _read(results: Path, name: str) -> list[dict[str, Any]]:
+    return ledger.read(results / f"speed-{name}.json")
+
+
+def _of(runs: Sequence[Run], benchmark: str) -> list[Run]:
+    return [run for run in runs if run["benchmark"] == benchmark]
+
+
+def _latest(runs: Sequence[Run]) -> list[Run]:
+    """Return the last run of each data set, backbone, dtype and device."""
+
+    def circumstance(run: Run) -> tuple[Any, ...]:
+        settings = run["settings"]
+        return settings["data"], settings["model"], run["plan"]["dtype"], run["hardware"]["gpu"]
+
+    return list({circumstance(run): run for run in runs}.values())
+
+
+def _packs(run: Run) -> Iterator[str]:
+    settings, training = run["settings"], run["summary"]["training"]
+    peers = list(training["pack"]["times_faster_than"])
+    low = run["plan"]["dtype"] == "bfloat16"
+    backbone = settings["model"] or "MiniLM"
+    yield from (f"## {backbone} on {_data(settings['data'])}, {run['plan']['dtype']} backbone", "")
+    yield from _wrapped(
+        f"Candidate-examples per second while training, {settings['examples']:,} rows, packs of "
+        f"{settings['pack']} candidates: default LoRA in all layers, adapters in the top half and "
+        f"in the top layer with what lies below computed once. {_measured(run)}"
+    )
+    yield ""
+    aims = AIMS if low else FLOAT_AIM
+    yield from table(
+        ("", "per second", *(f"× {peer}" for peer in peers)),
+        (
+            (
+                name,
+                f"{values['candidate_examples_per_second']['median']:.0f}",
+                *(
+                    _ratio(values["times_faster_than"][peer], aims.get(name, {}).get(peer))
+                    for peer in peers
+                ),
+            )
+            for name, values in training.items()
+        ),
+    )
+    shares = run["share_of_gemm_limit"]
+    yield ""
+    yield from _wrapped(
+        f"Of what the matrix products alone would allow, a pack does {shares['pack']:.0%} and one "
+        f"candidate alone {shares['alone']:.0%} (aimed at: {GEMM_AIM:.0%})."
+    )
+    yield from _command("packs")
+
+
+def _alone(runs: Sequence[Run]) -> Iterator[str]:
+    yield from ("## One candidate alone", "")
+    for run in _of(runs, "speed")[-1:]:
+        found = run["summary"]["training"]
+        yield from _wrapped(
+            "Against "
+            + " and ".join(
+                f"the {_peer(name)} it is {_ratio(values['ours_is_faster'])} times as fast"
+                for name, values in found.items()
+                if name != "autopeft"
+            )
+            + f", while training. {_measured(run)}"
+        )
+        yield from _command("single_candidate")
+    for run in _of(runs, "accuracy")[-1:]:
+        summary, settings = run["summary"], run["settings"]
+        apart = summary["trainer"]["ours_minus_theirs"]
+        yield from _wrapped(
+            f"Its test accuracy over {settings['seeds']} seeds on {_data(settings['data'])} is "
+            f"{_percent(summary['autopeft']['test_accuracy'])}, the Trainer's "
+            f"{_percent(summary['trainer']['test_accuracy'])}; seed by seed the difference is "
+            f"{100 * apart['mean']:+.1f} ± {100 * apart['standard_error']:.1f} points."
+        )
+        yield from _command("single_candidate --accuracy")
+
+
+def _memory(runs: Sequence[Run]) -> Iterator[str]:
+    yield from ("## Memory of packs", "")
+    for run in runs[-1:]:
+        settings = run["settings"]
+        yield from _wrapped(
+            f"Peak above the loaded backbone, {settings['batch_size']} × {settings['tokens']} "
+            f"tokens for each candidate, {run['plan']['dtype']} backbone. {_measured(run)}"
+        )
+        yield ""
+        yield from table(
+            ("candidates", "MB", "MB each"),
+            (
+                (
+                    str(one["pack"]),
+                    _aimed(
+                        f"{one['summary']['median'] / 1e6:,.0f}",
+                        f"at most {MEMORY_AIM / 1e6:,.0f}" if one["pack"] == PACK else None,
+                    ),
+                    f"{one['summary']['median'] / one['pack'] / 1e6:,.0f}",
+                )
+                for one in run["found"]
+            ),
+        )
+        yield from _command("memory")
+
+
+def _race(runs: Sequence[Run]) -> Iterator[str]:
+    for run in runs[-1:]:
+        share = median_share(run["races"])
+        came = "was not reached in that time" if share is None else f"took {share:.2f} of it"
+        yield from ("## A race of searches", "")
+        yield from _wrapped(
+            f"The score that a search written by hand reaches in ten minutes {came} for "
+            f"`autopeft search`, the median of {len(run['races'])} races (aimed at: "
+            f"{RACE_AIM:.2g}). {_measured(run)}"
+        )
+        yield from _command("race --assets FOLDER")
+
+
+def _growth(runs: Sequence[Run]) -> Iterator[str]:
+    for run in runs[-1:]:
+        yield from ("## What a candidate costs as things grow", "")
+        yield from _wrapped(f"Milliseconds per candidate-example. {_measured(run)}")
+        yield ""
+        for name, points in run["growth"].items():
+            yield from (f"![by {name}](pictures/growth-{name}.png)", "")
+            yield from table(
+                (name, *(str(point["at"]) for point in points)),
+                [("ms", *(f"{p['ms_per_candidate_example']['median']:.1f}" for p in points))],
+            )
+            yield ""
+        yield from _command("packs --growth")
+
+
+def _blanks(results: Path) -> Iterator[str]:
+    """Say what nobody has measured yet."""
+    packs = _read(results, "packs")
+    settings = [(run["settings"]["data"], run["settings"]["model"]) for run in _of(packs, "packs")]
+    missing = [
+        ("anything on a GPU", not any(run["hardware"]["gpu"] for run in packs)),
+        ("long texts (BBC news)", not any("bbc" in data for data, _ in settings)),
+        ("MPNet-base", not any("mpnet" in str(model) for _, model in settings)),
+        ("the race of searches", not _read(results, "race")),
+        ("growth", not _of(packs, "growth")),
+    ]
+    found = [name for name, lacking in missing if lacking]
+    if found:
+        yield from ("## Not measured yet", "")
+        yield from _wrapped(sentence("; ".join(found)))
+
+
+def _data(name: str) -> str:
+    return {"demo": "the demo's movie sentences", "demo:bbc": "BBC news"}.get(name, name)
+
+
+def _peer(name: str) -> str:
+    return {"trainer": "Trainer (a)", "trainer-strong": "stronger one (b)"}[name]
+
+
+def _percent(found: Mapping[str, float]) -> str:
+    return f"{100 * found['mean']:.1f} ± {100 * found['sd']:.1f} %"
+
+
+def _ratio(found: Mapping[str, float], aim: float | None = None) -> str:
+    return _aimed(f"{found['median']:.2f}", None if aim is None else f"{aim:g}")
+
+
+def _aimed(came: str, aim: str | None) -> str:
+    return came if aim is None else f"**{came}** (aimed at: {aim})"
+
+
+def _measured(run: Run) -> str:
+    """Return where and when a run was made."""
+    hardware = run["hardware"]
+    machine = hardware["gpu"] or f"{hardware['cores']} cores of {hardware['processor']}"
+    if "instructions" in hardware:
+        machine += f" with {hardware['instructions']}"
+    return f"Measured on {machine}, {run['date'][:10]}, commit {run['commit']}."
+
+
+def _command(benchmark: str) -> Iterator[str]:
+    yield from ("", "```sh", f"python -m benchmarks.speed.{benchmark}", "```", "")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
