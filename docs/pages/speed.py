@@ -30,6 +30,8 @@ GEMM_AIM = 0.3
 MEMORY_AIM = 1.2e9
 RACE_AIM = 1 / 8
 
+_EMULATED = "This processor only emulates bfloat16, so that (b) is no rival here. "
+
 Run = Mapping[str, Any]
 
 
@@ -82,7 +84,8 @@ def _packs(run: Run) -> Iterator[str]:
     yield from _wrapped(
         f"Candidate-examples per second while training, {settings['examples']:,} rows, packs of "
         f"{settings['pack']} candidates: default LoRA in all layers, adapters in the top half and "
-        f"in the top layer with what lies below computed once. {_measured(run)}"
+        f"in the top layer with what lies below computed once. {_EMULATED * (not low)}"
+        f"{_measured(run)}"
     )
     yield ""
     aims = AIMS if low else FLOAT_AIM
