@@ -43,7 +43,7 @@ def speed(results: Path = ledger.RESULTS) -> Iterator[str]:
         "What the benchmarks of `benchmarks/speed/` found, beside the loops that people write by "
         "hand: (a) transformers' Trainer with peft in float32 with batches padded to their longest "
         "text, (b) the same in bfloat16 with batches grouped by length, (b') that in float32, (c) "
-        "all texts padded to 128 tokens. Each line is one run of a benchmark, in which all took "
+        "all texts padded to 128 tokens. Each section is one run of a benchmark, in which all took "
         "turns on the same machine; ratios are medians of the turns. What was aimed at stands "
         "beside what came, reached or not."
     )
