@@ -239,7 +239,7 @@ def _measured(run: Run) -> str:
 
 
 def _command(benchmark: str) -> Iterator[str]:
-    yield from ("", "```sh", f"python -m benchmarks.speed.{benchmark}", "```", "")
+    yield from ("", f"Repeat it with `python -m benchmarks.speed.{benchmark}`.", "")
 
 
 def _wrapped(text: str) -> list[str]:
