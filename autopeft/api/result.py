@@ -56,7 +56,7 @@ class FinalRow:
     tied_share: float | None = None
     chance: float | None = None
     test_score: float | None = None
-    failures: Sequence[str] = ()
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,10 @@ class ChoiceRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ChoiceRecord:
         """Rebuild a choice from plain values."""
-        rows = tuple(FinalRow(**row) for row in values["finalists"])
+        rows = tuple(
+            FinalRow(**{**row, "failures": tuple(row.get("failures", ()))})
+            for row in values["finalists"]
+        )
         kept = values.get("expected")
         expected = None if kept is None else Expected(**kept)
         return cls(**{**values, "finalists": rows, "expected": expected})
