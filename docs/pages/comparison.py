@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from autopeft.report.board import Standing, TaskTable
 from autopeft.search.front import gain
 from autopeft.tasks.metric import METRICS
 from benchmarks.spread import paired
-from docs.pages.markdown import table
+from docs.pages.markdown import table, wrapped
 
 CELLS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "cells"
 SUITE = "methods"
@@ -27,7 +26,6 @@ PARTS = ("lora", "prefix", "pfeiffer")
 """Of UniPELT: low-rank updates, a prefix, and an adapter after the feed-forward."""
 
 BLANK = "–"
-WIDTH = 100
 
 Rows = Mapping[str, Mapping[str, Standing]]
 """By method and task."""
@@ -44,14 +42,13 @@ def comparison(cells: Path = CELLS) -> Iterator[str]:
             rows[standing.name][one.task] = standing
     rates = ", ".join(f"{rate:.3g}" for rate in suite.rates)
     yield from ("# Methods compared", "")
-    yield from textwrap.wrap(
+    yield from wrapped(
         f"Every method on {group.backbone} and the tasks {', '.join(suite.tasks)}: {group.epochs} "
         f"epochs over {group.examples:,} rows, {suite.selection} to select by, at most "
         f"{suite.test:,} to test on. A method is tried at {rates} times the median of its "
         f"learning-rate prior under seed {suite.seeds[0]}; the rate that is best on the selection "
         f"rows trains under {len(suite.seeds)} seeds. Each training is a line of "
         "`benchmarks/results/cells/`.",
-        WIDTH,
     )
     yield from (
         "",
@@ -61,12 +58,11 @@ def comparison(cells: Path = CELLS) -> Iterator[str]:
         "```",
         "",
     )
-    yield from textwrap.wrap(
+    yield from wrapped(
         "Scores are those of the test split, in percent: mean ± standard deviation over seeds. "
         "Trained parameters are without the head; bytes are those of the saved adapter with its "
         "head; seconds are of one training, in a pack its share, summed over the tasks: medians "
         "over seeds, not all of which were trained on the same kind of machine.",
-        WIDTH,
     )
     yield ""
     yield from _scores(rows, group.tasks)

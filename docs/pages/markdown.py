@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from autopeft.records import Scalar
+
+WIDTH = 100
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -34,3 +37,8 @@ def plain(value: Scalar) -> str:
 def sentence(text: str) -> str:
     """Return a phrase with a capital and a full stop."""
     return f"{text[0].upper()}{text[1:]}."
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a paragraph as lines; names with hyphens stay whole."""
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import ledger
 from benchmarks.speed.race import median_share
-from docs.pages.markdown import sentence, table
-
-WIDTH = 100
+from docs.pages.markdown import sentence, table, wrapped
 
 PACK = 8
 """Candidates in the packs that aims are about."""
@@ -39,7 +36,7 @@ def speed(results: Path = ledger.RESULTS) -> Iterator[str]:
     """Yield the lines of speed.md."""
     packs = _read(results, "packs")
     yield from ("# How fast candidates train", "")
-    yield from _wrapped(
+    yield from wrapped(
         "What the benchmarks of `benchmarks/speed/` found, beside the loops that people write by "
         "hand: (a) transformers' Trainer with peft in float32 with batches padded to their longest "
         "text, (b) the same in bfloat16 with batches grouped by length, (b') that in float32, (c) "
@@ -81,7 +78,7 @@ def _packs(run: Run) -> Iterator[str]:
     low = run["plan"]["dtype"] == "bfloat16"
     backbone = settings["model"] or "MiniLM"
     yield from (f"## {backbone} on {_data(settings['data'])}, {run['plan']['dtype']} backbone", "")
-    yield from _wrapped(
+    yield from wrapped(
         f"Candidate-examples per second while training, {settings['examples']:,} rows, packs of "
         f"{settings['pack']} candidates: default LoRA in all layers, adapters in the top half and "
         f"in the top layer with what lies below computed once. {_EMULATED * (not low)}"
@@ -105,7 +102,7 @@ def _packs(run: Run) -> Iterator[str]:
     )
     shares = run["share_of_gemm_limit"]
     yield ""
-    yield from _wrapped(
+    yield from wrapped(
         f"Of what the matrix products alone would allow, a pack does {shares['pack']:.0%} and one "
         f"candidate alone {shares['alone']:.0%} (aimed at: {GEMM_AIM:.0%})."
     )
@@ -116,7 +113,7 @@ def _alone(runs: Sequence[Run]) -> Iterator[str]:
     yield from ("## One candidate alone", "")
     for run in _of(runs, "speed")[-1:]:
         found = run["summary"]["training"]
-        yield from _wrapped(
+        yield from wrapped(
             "Against "
             + " and ".join(
                 f"the {_peer(name)} it is {_ratio(values['ours_is_faster'])} times as fast"
@@ -129,7 +126,7 @@ def _alone(runs: Sequence[Run]) -> Iterator[str]:
     for run in _of(runs, "accuracy")[-1:]:
         summary, settings = run["summary"], run["settings"]
         apart = summary["trainer"]["ours_minus_theirs"]
-        yield from _wrapped(
+        yield from wrapped(
             f"Its test accuracy over {settings['seeds']} seeds on {_data(settings['data'])} is "
             f"{_percent(summary['autopeft']['test_accuracy'])}, the Trainer's "
             f"{_percent(summary['trainer']['test_accuracy'])}; seed by seed the difference is "
@@ -142,7 +139,7 @@ def _memory(runs: Sequence[Run]) -> Iterator[str]:
     yield from ("## Memory of packs", "")
     for run in runs[-1:]:
         settings = run["settings"]
-        yield from _wrapped(
+        yield from wrapped(
             f"Peak above the loaded backbone, {settings['batch_size']} × {settings['tokens']} "
             f"tokens for each candidate, {run['plan']['dtype']} backbone. {_measured(run)}"
         )
@@ -169,7 +166,7 @@ def _race(runs: Sequence[Run]) -> Iterator[str]:
         share = median_share(run["races"])
         came = "was not reached in that time" if share is None else f"took {share:.2f} of it"
         yield from ("## A race of searches", "")
-        yield from _wrapped(
+        yield from wrapped(
             f"The score that a search written by hand reaches in ten minutes {came} for "
             f"`autopeft search`, the median of {len(run['races'])} races (aimed at: "
             f"{RACE_AIM:.2g}). {_measured(run)}"
@@ -180,7 +177,7 @@ def _race(runs: Sequence[Run]) -> Iterator[str]:
 def _growth(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs[-1:]:
         yield from ("## What a candidate costs as things grow", "")
-        yield from _wrapped(f"Milliseconds per candidate-example. {_measured(run)}")
+        yield from wrapped(f"Milliseconds per candidate-example. {_measured(run)}")
         yield ""
         for name, points in run["growth"].items():
             yield from (f"![by {name}](pictures/growth-{name}.png)", "")
@@ -206,7 +203,7 @@ def _blanks(results: Path) -> Iterator[str]:
     found = [name for name, lacking in missing if lacking]
     if found:
         yield from ("## Not measured yet", "")
-        yield from _wrapped(sentence("; ".join(found)))
+        yield from wrapped(sentence("; ".join(found)))
 
 
 def _data(name: str) -> str:
@@ -240,7 +237,3 @@ def _measured(run: Run) -> str:
 
 def _command(benchmark: str) -> Iterator[str]:
     yield from ("", f"Repeat it with `python -m benchmarks.speed.{benchmark}`.", "")
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
