@@ -63,16 +63,22 @@ def plans(device: torch.device, attentions: tuple[str, ...]) -> tuple[Plan, ...]
         attentions: the plain one, then the fused one, which a GPU is to prefer: it takes less
             memory.
     """
+    low = computes_bfloat16(device)
     if device.type == "cuda":
-        low = torch.cuda.is_bf16_supported(including_emulation=False)
         dtypes: tuple[str, ...] = ("bfloat16",) if low else ("float32",)
         attentions = attentions[::-1]
     else:
-        low = not emulated(matmul_rates(device, width=_SMALL_WIDTH))
         dtypes = ("float32", "bfloat16") if low else ("float32",)
     return tuple(
         Plan(dtype=dtype, attention=attention) for dtype in dtypes for attention in attentions
     )
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Return whether `device` has units for bfloat16, instead of emulating it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return not emulated(matmul_rates(device, width=_SMALL_WIDTH))
 
 
 def fastest(candidates: tuple[Plan, ...], step: Callable[[Plan], Callable[[], None]]) -> Plan:

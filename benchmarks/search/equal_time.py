@@ -4,9 +4,10 @@
 
 Two tasks that no table has, ten minutes each, three seeds, one search after the other. Ours is
 ``autopeft search`` with the default space, its clock from the start of the command to its end. The
-peers are loops around transformers' Trainer in bf16 with batches grouped by length, timed from when
-everything is imported and tokenised to the end of the search: what they deliver is the best epoch
-by the selection split, and testing it is not timed. The test split is looked at once per search.
+peers are loops around transformers' Trainer with batches grouped by length, in bf16 unless the
+processor only emulates it, timed from when everything is imported and tokenised to the end of the
+search: what they deliver is the best epoch by the selection split, and testing it is not timed. The
+test split is looked at once per search.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from benchmarks import ledger
 from benchmarks.demo.searched import searched
 from benchmarks.search.peer_paper import Paper
 from benchmarks.speed.material import add_search_options, save_splits, write_folder
+from benchmarks.speed.peer import strongest
 from benchmarks.speed.peer_search import ByHand, PeerSearch
 from benchmarks.spread import plus_minus, spread
 
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Search, keep the result and return it."""
     options = _parser().parse_args(arguments)
     settings = {n: v for n, v in vars(options).items() if n not in ("assets", "model", "result")}
+    options.peer = settings["peer"] = strongest()
     datasets.disable_progress_bars()
     logging.getLogger("lightning").setLevel(logging.ERROR)
     rows = []
@@ -68,7 +71,10 @@ def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             data = str(options.assets / task)
             place = Path(folder) / "splits"
             setting = save_splits(data, model, options.examples, 0, place, options.others)
-            peers = {name: PeerSearch(setting, habit(setting)) for name, habit in PEERS.items()}
+            peers = {
+                name: PeerSearch(setting, habit(setting), options.peer)
+                for name, habit in PEERS.items()
+            }
             for seed in range(options.seeds):
                 yield {"task": task, "seed": seed, **_ours(setting, seed, options.seconds)}
                 for name, search in peers.items():

@@ -7,10 +7,11 @@ Ours, on the demo's movie reviews and the real MiniLM: ``alone``, one LoRA r=8 o
 of all layers; ``pack``, eight such candidates of different learning rates in one pass; ``top half``
 and ``top layer``, eight adapters after the feed-forward in so much of the backbone, the frozen
 layers below recycled. The peers are transformers' Trainer with peft and that LoRA, one candidate
-at a time: (a) fp32 with dynamic padding; (b) bf16 with batches grouped by length; (b') the same in
-fp32; (c) fp32 with every text padded to 128 tokens. With ``--autogluon PYTHON`` also (d), AutoGluon
-MultiModal with LoRA in fp32, run by the Python of an environment of its own; its evaluations cannot
-be told from its training. Contenders take turns in one process, in changing order.
+at a time: (a) fp32 with dynamic padding; (b) bf16 with batches grouped by length, unless the
+processor only emulates it; (b') the same in fp32; (c) fp32 with every text padded to 128 tokens.
+With ``--autogluon PYTHON`` also (d), AutoGluon MultiModal with LoRA in fp32, run by the Python of
+an environment of its own; its evaluations cannot be told from its training. Contenders take turns
+in one process, in changing order.
 
 Candidate-examples per second count rows times epochs times candidates; ratios are taken round by
 round. A first round is thrown away but shown as ``first``: only it computes the states that leave
@@ -33,6 +34,7 @@ from rich.console import Console
 
 from autopeft.data.demo import demo_model
 from autopeft.report import table
+from autopeft.train.precision import computes_bfloat16
 from autopeft.train.session import Session
 from benchmarks import ledger
 from benchmarks.speed import gemm, growth
@@ -45,9 +47,10 @@ from benchmarks.spread import spread
 
 FILE = ledger.RESULTS / "speed-packs.json"
 OURS = ("alone", "pack", "top half", "top layer")
+BF16_PEER = "strong (b)"
 PEERS: dict[str, dict[str, Any]] = {
     "trainer (a)": {},
-    "strong (b)": STRONG,
+    BF16_PEER: STRONG,
     "strong fp32 (b')": GROUPED,
     "padded (c)": {"pad_to": 128},
 }
@@ -104,13 +107,14 @@ def _beside_peers(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     )
     session = Session(setting)
     default = default_lora(options.epochs)
+    peers = [name for name in PEERS if name != BF16_PEER or computes_bfloat16(session.device)]
     contenders = _packs(session, options.epochs, options.pack) | {
-        name: practitioner(setting, default, **given) for name, given in PEERS.items()
+        name: practitioner(setting, default, **PEERS[name]) for name in peers
     }
     if options.autogluon:
         contenders[AUTOGLUON] = autogluon(options.autogluon, setting, default)
     rounds = take_turns(contenders, range(options.repeats + 1))
-    require_equal({name: rounds[name] for name in ("alone", *PEERS)})
+    require_equal({name: rounds[name] for name in ("alone", *peers)})
     runs = {name: done[1:] for name, done in rounds.items()}
     limit = gemm.limit(session)
     summary = summarise(rounds)

@@ -22,13 +22,14 @@ from transformers import (
 
 from autopeft.backbone.quiet import quiet
 from autopeft.records import Candidate
+from autopeft.train.precision import computes_bfloat16
 from autopeft.train.session import Setting
 from benchmarks.speed.contender import Contender, Outcome
 from benchmarks.speed.laps import Laps, now
 
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 STRONG = {"bf16": True, **GROUPED}
-"""What a practitioner who knows the options adds."""
+"""What a practitioner who knows the options adds, where bfloat16 is not emulated."""
 
 PROJECTIONS = {"mpnet": ["q", "v"], "distilbert": ["q_lin", "v_lin"]}
 """Names of the projections to queries and values, where they are not ``query`` and ``value``."""
@@ -92,6 +93,12 @@ def practitioner(
         )
 
     return train
+
+
+def strongest() -> dict[str, Any]:
+    """Return the options that make the Trainer fast on this machine."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return STRONG if computes_bfloat16(device) else GROUPED
 
 
 def tokenised(setting: Setting, split: str, tokenizer: Any, longest: int) -> Dataset:

@@ -29,7 +29,7 @@ from autopeft.backbone.quiet import quiet
 from autopeft.records import Candidate
 from autopeft.train.session import Setting
 from benchmarks.speed.material import BATCH_SIZE
-from benchmarks.speed.peer import STRONG, accuracy, arguments, lora, tokenised
+from benchmarks.speed.peer import accuracy, arguments, lora, tokenised
 
 RANKS = (2, 4, 8, 16, 32)
 EPOCHS = (2, 6)
@@ -146,10 +146,11 @@ class PeerSearch:
     Args:
         setting: data and model.
         habit: what is searched.
+        options: of `TrainingArguments`, besides the plain ones.
     """
 
-    def __init__(self, setting: Setting, habit: Habit) -> None:
-        self._habit = habit
+    def __init__(self, setting: Setting, habit: Habit, options: dict[str, Any]) -> None:
+        self._habit, self._options = habit, options
         self._tokenizer = AutoTokenizer.from_pretrained(setting.model)
         self._splits = {
             split: tokenised(setting, split, self._tokenizer, setting.max_length)
@@ -212,7 +213,7 @@ class PeerSearch:
         with tempfile.TemporaryDirectory() as folder, quiet():
             trainer = Trainer(
                 model=self._habit.build(candidate, seed),
-                args=arguments(candidate, seed, len(train), folder, STRONG),
+                args=arguments(candidate, seed, len(train), folder, self._options),
                 train_dataset=train,
                 eval_dataset=self._splits["selection"],
                 data_collator=DataCollatorWithPadding(self._tokenizer),

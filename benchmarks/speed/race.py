@@ -2,11 +2,11 @@
 
     python -m benchmarks.speed.race --assets FOLDER
 
-Per task and seed: the peer (`benchmarks.speed.peer_search`: Optuna around transformers' Trainer in
-bf16 with batches grouped by length) searches for ten minutes; then ``autopeft search`` gets the
-same rows, the same seconds and the default space, and is ended as soon as its best selection score
-equals the peer's. The peer's clock starts with everything imported and tokenised, ours with the
-start of the command.
+Per task and seed: the peer (`benchmarks.speed.peer_search`: Optuna around transformers' Trainer
+with batches grouped by length, in bf16 unless the processor only emulates it) searches for ten
+minutes; then ``autopeft search`` gets the same rows, the same seconds and the default space, and is
+ended as soon as its best selection score equals the peer's. The peer's clock starts with everything
+imported and tokenised, ours with the start of the command.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from autopeft.store import RunFolder
 from autopeft.train.session import Setting
 from benchmarks import ledger
 from benchmarks.speed.material import add_search_options, save_splits, write_folder
+from benchmarks.speed.peer import strongest
 from benchmarks.speed.peer_search import ByHand, PeerSearch, Progress
 
 FILE = ledger.RESULTS / "speed-race.json"
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the race, keep the result and return it."""
     options = _parser().parse_args(arguments)
     settings = {n: v for n, v in vars(options).items() if n not in ("assets", "model", "result")}
+    options.peer = settings["peer"] = strongest()
     datasets.disable_progress_bars()
     logging.getLogger("lightning").setLevel(logging.ERROR)
     model = options.model or str(demo_model())
@@ -79,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _race(setting: Setting, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    peer, _ = PeerSearch(setting, ByHand(setting)).run(seed, options.seconds)
+    search = PeerSearch(setting, ByHand(setting), options.peer)
+    peer, _ = search.run(seed, options.seconds)
     ours = our_search(setting, seed, options.seconds, peer.score)
     reached = ours.best[-1][0] if ours.best and ours.score >= peer.score else None
     return {

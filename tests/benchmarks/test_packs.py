@@ -104,9 +104,14 @@ def measured(reviews: Path, model: str, tmp_path: Path) -> Callable[..., dict]:
 
 
 @pytest.mark.slow
-def test_packs_are_measured_beside_their_peers(measured: Callable[..., dict]) -> None:
+@pytest.mark.parametrize("low", [True, False])
+def test_packs_are_measured_beside_their_peers(
+    low: bool, measured: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "computes_bfloat16", lambda _: low)
     result = measured("--epochs", "2")
-    assert result["runs"].keys() == {*packs.OURS, *packs.PEERS}
+    rivals = {name for name in packs.PEERS if low or name != packs.BF16_PEER}
+    assert result["runs"].keys() == {*packs.OURS, *rivals}
     for name, done in result["runs"].items():
         (run,) = done  # the first round is thrown away
         together = 3 if name in packs.OURS[1:] else 1

@@ -55,15 +55,56 @@ def test_the_last_run_of_each_circumstance_stands_beside_its_aims(tmp_path: Path
     assert lines == [
         "| pack | 60 | **6.00** (aimed at: 5) | **6.00** (aimed at: 2.5) | 6.00 |",
         "| pack | 17 | 1.70 | 1.70 | **1.70** (aimed at: 1.5) |",
-        "| pack | 20 | **2.00** (aimed at: 5) | **2.00** (aimed at: 2.5) | 2.00 |",
+        "| pack | 20 | 2.00 | 2.00 | 2.00 |",
     ]
     assert "Long texts" not in page(tmp_path)
     assert "4 cores of Some CPU with AVX2, 2026-01-02, commit abc1234" in page(tmp_path)
 
 
 def test_a_race_that_was_lost_is_said(tmp_path: Path) -> None:
-    won, lost = ({"task": "subj", "share": share} for share in (0.25, None))
-    write(tmp_path, "race", {"races": [won, won, lost]})
-    assert "took 0.25 of it" in page(tmp_path)
-    write(tmp_path, "race", {"races": [won, lost, lost]})
-    assert "was not reached in that time" in page(tmp_path)
+    won, lost = race(0.25), race(None)
+    write(tmp_path, "race", races("subj", won, won, lost), races("sst", won, lost, lost))
+    text = page(tmp_path)
+    subj, sst = text.index("searches on subj"), text.index("searches on sst")
+    assert subj < text.index("The median is 0.25.") < sst
+    assert sst < text.index("More than half of the races missed it.")
+    assert "| subj, seed 0 | 0.900 | 7 | 150 s | 30 | 0.25 |" in text
+    assert "| subj, seed 0 | 0.900 | 7 | never | 30 |  |" in text
+
+
+def race(share: float | None) -> dict[str, Any]:
+    return {
+        "task": "subj",
+        "seed": 0,
+        "peer": {"best": [[10.0, 0.5], [400.0, 0.9]], "trials": 7},
+        "ours": {"best": [[20.0, 0.91]], "trials": 30},
+        "seconds": None if share is None else 600 * share,
+        "share": share,
+    }
+
+
+def races(task: str, *found: dict[str, Any]) -> dict[str, Any]:
+    settings = {"tasks": task, "seconds": 600.0, "peer": {"bf16": True}}
+    return {"settings": settings, "races": list(found)}
+
+
+def test_accuracy_is_told_by_data_set_and_size_of_the_pass(tmp_path: Path) -> None:
+    def run(pack: int, ahead: float) -> dict[str, Any]:
+        apart = {"mean": ahead, "standard_error": 0.002}
+        reached = {"mean": 0.8, "sd": 0.01}
+        return {
+            "benchmark": "accuracy",
+            "settings": {"data": "subj", "pack": pack, "seeds": 5},
+            "plan": {"dtype": "float32"},
+            "summary": {
+                "autopeft": {"test_accuracy": reached},
+                "trainer": {"test_accuracy": reached, "ours_minus_theirs": apart},
+            },
+        }
+
+    write(tmp_path, "single-candidate", run(1, 0.01), run(8, 0.02), run(8, -0.03))
+    lines = [line for line in page(tmp_path).splitlines() if line.startswith("| subj |")]
+    assert lines == [
+        "| subj | 1 | float32 | 5 | 80.0 ± 1.0 % | 80.0 ± 1.0 % | +1.0 ± 0.2 |",
+        "| subj | 8 | float32 | 5 | 80.0 ± 1.0 % | 80.0 ± 1.0 % | -3.0 ± 0.2 |",
+    ]
