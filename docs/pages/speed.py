@@ -30,6 +30,14 @@ RACE_AIM = 1 / 8
 
 _EMULATED = "This processor only emulates bfloat16, so that (b) is no rival here. "
 
+SWEEPS = {
+    "pack": "candidates in a pass, LoRA in all layers",
+    "layer": "lowest of the layers with adapters, {pack} candidates, those below computed once",
+    "length": "tokens of every text, {pack} LoRA in a pass",
+    "rows": "training rows, {pack} LoRA in a pass",
+}
+"""What grows, by the name of the sweep."""
+
 Run = Mapping[str, Any]
 
 
@@ -224,17 +232,21 @@ def _race(runs: Sequence[Run]) -> Iterator[str]:
 
 def _growth(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs[-1:]:
+        settings, plan = run["settings"], run["plan"]
         yield from ("## What a candidate costs as things grow", "")
-        yield from wrapped(f"Milliseconds per candidate-example. {_measured(run)}")
-        yield ""
+        yield from wrapped(
+            f"Milliseconds per candidate-example while training on {_data(settings['data'])}, "
+            f"{settings['examples']} rows, {plan['dtype']} backbone with {plan['attention']} "
+            f"attention. {_measured(run)}"
+        )
         for name, points in run["growth"].items():
-            yield from (f"![by {name}](pictures/growth-{name}.png)", "")
+            what = SWEEPS[name].format(pack=settings["pack"])
+            yield from ("", f"![ms by {what}](pictures/growth-{name}.png)", "")
             yield from table(
-                (name, *(str(point["at"]) for point in points)),
+                (what, *(f"{point['at']:,}" for point in points)),
                 [("ms", *(f"{p['ms_per_candidate_example']['median']:.1f}" for p in points))],
             )
-            yield ""
-        yield from _command("packs --growth")
+        yield from _command(f"packs --growth --examples {settings['examples']}")
 
 
 def _blanks(results: Path) -> Iterator[str]:

@@ -108,3 +108,19 @@ def test_accuracy_is_told_by_data_set_and_size_of_the_pass(tmp_path: Path) -> No
         "| subj | 1 | float32 | 5 | 80.0 ± 1.0 % | 80.0 ± 1.0 % | +1.0 ± 0.2 |",
         "| subj | 8 | float32 | 5 | 80.0 ± 1.0 % | 80.0 ± 1.0 % | -3.0 ± 0.2 |",
     ]
+
+
+def test_growth_is_told_with_what_grows(tmp_path: Path) -> None:
+    points = [{"at": at, "ms_per_candidate_example": {"median": at / 2}} for at in (1, 32)]
+    run = {
+        "benchmark": "growth",
+        "settings": {"data": "demo", "model": None, "examples": 160, "pack": 8},
+        "plan": {"dtype": "float32", "attention": "eager"},
+        "growth": {"pack": points, "length": points},
+    }
+    write(tmp_path, "packs", run)
+    lines = page(tmp_path).splitlines()
+    assert "| candidates in a pass, LoRA in all layers | 1 | 32 |" in lines
+    assert "| tokens of every text, 8 LoRA in a pass | 1 | 32 |" in lines
+    assert lines.count("| ms | 0.5 | 16.0 |") == 2
+    assert "growth" not in lines[-1]
