@@ -49,9 +49,9 @@ def speed(results: Path = ledger.RESULTS) -> Iterator[str]:
         "What the benchmarks of `benchmarks/speed/` found, beside the loops that people write by "
         "hand: (a) transformers' Trainer with peft in float32 with batches padded to their longest "
         "text, (b) the same in bfloat16 with batches grouped by length, (b') that in float32, (c) "
-        "all texts padded to 128 tokens. Each section is one run of a benchmark, in which all took "
-        "turns on the same machine; ratios are medians of the turns. What was aimed at stands "
-        "beside what came, reached or not."
+        "all texts padded or cut to 128 tokens. Each section is one run of a benchmark, in which "
+        "all took turns on the same machine; ratios are medians of the turns. What was aimed at "
+        "stands beside what came, reached or not."
     )
     yield ""
     for run in _latest(_of(packs, "packs")):
@@ -102,7 +102,7 @@ def _packs(run: Run) -> Iterator[str]:
         (
             (
                 name,
-                f"{values['candidate_examples_per_second']['median']:.0f}",
+                _rate(values["candidate_examples_per_second"]["median"]),
                 *(
                     _ratio(values["times_faster_than"][peer], aims.get(name, {}).get(peer))
                     for peer in peers
@@ -115,7 +115,9 @@ def _packs(run: Run) -> Iterator[str]:
     yield ""
     yield from wrapped(
         f"Of what the matrix products alone would allow, a pack does {shares['pack']:.0%} and one "
-        f"candidate alone {shares['alone']:.0%}{f' (aimed at: {GEMM_AIM:.0%})' * bool(aims)}."
+        f"candidate alone {shares['alone']:.0%}{f' (aimed at: {GEMM_AIM:.0%})' * bool(aims)}. By "
+        f"what a search measures before its first trial, it would train {_together(run['plan'])} "
+        "here."
     )
     yield from _command("packs")
 
@@ -272,6 +274,15 @@ def _data(name: str) -> str:
 
 def _peer(name: str) -> str:
     return {"trainer": "Trainer (a)", "trainer-strong": "stronger one (b)"}[name]
+
+
+def _together(plan: Mapping[str, Any]) -> str:
+    """Return how many candidates a search trains in one pass, by its plan."""
+    return "one at a time" if plan["pack"] == 1 else f"up to {plan['pack']} in one pass"
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.{0 if per_second > 20 else 1}f}"
 
 
 def _percent(found: Mapping[str, float]) -> str:

@@ -36,7 +36,7 @@ def packs(pack: float, *, dtype: str = "bfloat16", data: str = "demo") -> dict[s
     return {
         "benchmark": "packs",
         "settings": {"data": data, "model": None, "examples": 900, "pack": 8},
-        "plan": {"dtype": dtype},
+        "plan": {"dtype": dtype, "pack": 1 if dtype == "float32" else 8},
         "share_of_gemm_limit": {"alone": 0.3, "pack": 0.5},
         "summary": {"training": {"pack": row(pack), "trainer (a)": row(1.0)}},
     }
@@ -54,10 +54,13 @@ def test_the_last_run_of_each_circumstance_stands_beside_its_aims(tmp_path: Path
     lines = [line for line in page(tmp_path).splitlines() if line.startswith("| pack |")]
     assert lines == [
         "| pack | 60 | **6.00** (aimed at: 5) | **6.00** (aimed at: 2.5) | 6.00 |",
-        "| pack | 17 | 1.70 | 1.70 | **1.70** (aimed at: 1.5) |",
-        "| pack | 20 | 2.00 | 2.00 | 2.00 |",
+        "| pack | 17.0 | 1.70 | 1.70 | **1.70** (aimed at: 1.5) |",
+        "| pack | 20.0 | 2.00 | 2.00 | 2.00 |",
     ]
     assert "Long texts" not in page(tmp_path)
+    together = " ".join(page(tmp_path).split())
+    assert together.count("it would train up to 8 in one pass here") == 2
+    assert together.count("it would train one at a time here") == 1
     assert "4 cores of Some CPU with AVX2, 2026-01-02, commit abc1234" in page(tmp_path)
 
 
