@@ -119,7 +119,9 @@ def _packs(run: Run) -> Iterator[str]:
         f"what a search measures before its first trial, it would train {_together(run['plan'])} "
         "here."
     )
-    yield from _command("packs")
+    data = "" if settings["data"] == "demo" else f" --data {settings['data']}"
+    model = "" if settings["model"] is None else " --model FOLDER"
+    yield from _command(f"packs --examples {settings['examples']}{data}{model}")
 
 
 def _alone(runs: Sequence[Run]) -> Iterator[str]:
