@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks.speed import compiled
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning:torch")
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
