@@ -22,6 +22,7 @@ from transformers import (
 
 from autopeft.backbone.quiet import quiet
 from autopeft.records import Candidate
+from autopeft.train.device import default_device
 from autopeft.train.precision import computes_bfloat16
 from autopeft.train.session import Setting
 from benchmarks.speed.contender import Contender, Outcome
@@ -97,8 +98,7 @@ def practitioner(
 
 def strongest() -> dict[str, Any]:
     """Return the options that make the Trainer fast on this machine."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return STRONG if computes_bfloat16(device) else GROUPED
+    return STRONG if computes_bfloat16(default_device()) else GROUPED
 
 
 def tokenised(setting: Setting, split: str, tokenizer: Any, longest: int) -> Dataset:

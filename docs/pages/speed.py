@@ -154,7 +154,7 @@ def _accuracy(runs: Sequence[Run]) -> Iterator[str]:
     yield ""
     yield from table(
         ("", "candidates in the pass", "backbone", "seeds", "ours", "Trainer (a)", "difference"),
-        {_accuracies(run)[:3]: _accuracies(run) for run in runs}.values(),
+        {row[:3]: row for row in map(_accuracies, runs)}.values(),
     )
     yield from _command("single_candidate --accuracy --pack 8 --data FOLDER")
 
