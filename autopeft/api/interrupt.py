@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AGAIN_SECONDS = 0.01
 
 
 class Interrupted(KeyboardInterrupt):
@@ -23,6 +25,9 @@ class Interrupt:
 
     Outside the main thread, where signals cannot be handled, it does nothing.
 
+    Python drops what is raised while it runs a destructor or the callback of a weak reference, and
+    a training runs thousands of them. An `Interrupted` that was dropped is raised again.
+
     Attributes:
         orderly: whether there is something to stop in order. Until then, as long as the data is
             read, even the first signal stops the run at once.
@@ -32,6 +37,8 @@ class Interrupt:
         self.orderly = False
         self._received: int | None = None
         self._before: dict[int, Any] = {}
+        self._hook = sys.unraisablehook
+        self._timer: threading.Timer | None = None
 
     def check(self) -> None:
         """Raise `Interrupted` if a signal came."""
@@ -41,6 +48,7 @@ class Interrupt:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
         return self
 
     def __exit__(
@@ -49,6 +57,12 @@ class Interrupt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self._before:
+            return
+        sys.unraisablehook = self._hook
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -58,3 +72,15 @@ class Interrupt:
         self._received = number
         if at_once:
             raise Interrupted(number)
+
+    def _dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Send a dropped signal again, from another thread: in this one it would be dropped too."""
+        if isinstance(unraisable.exc_value, Interrupted):
+            number = unraisable.exc_value.exit_code - 128
+            main = threading.main_thread().ident
+            assert main is not None
+            self._timer = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, number))
+            self._timer.daemon = True
+            self._timer.start()
+        else:
+            self._hook(unraisable)

@@ -214,6 +214,7 @@ def _at_once() -> Iterator[None]:
     with Interrupt() as interrupt:
         try:
             yield
+            interrupt.check()
         except SystemExit:
             interrupt.check()
             raise

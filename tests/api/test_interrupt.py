@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
+import weakref
 
 import pytest
 
@@ -45,8 +48,31 @@ def test_with_nothing_to_stop_in_order_the_first_is_raised_at_once(
     assert caught.value.exit_code == code
 
 
+@SIGNALS
+def test_what_python_drops_is_raised_again(sent: signal.Signals, code: int) -> None:
+    class Freed:
+        pass
+
+    thing, dropped = Freed(), 0
+
+    def callback(gone: object) -> None:
+        nonlocal dropped
+        dropped += 1
+        os.kill(os.getpid(), sent)
+
+    kept = weakref.ref(thing, callback)
+    with Interrupt(), pytest.raises(Interrupted) as caught:
+        del thing
+        time.sleep(60)
+        pytest.fail("went on")
+    assert kept() is None
+    assert dropped == 1
+    assert caught.value.exit_code == code
+
+
 @pytest.mark.parametrize("failing", [False, True])
 def test_handlers_are_put_back(failing: bool) -> None:
+    hook = sys.unraisablehook
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         with Interrupt():
@@ -57,6 +83,7 @@ def test_handlers_are_put_back(failing: bool) -> None:
         pass
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert inside != before
+    assert sys.unraisablehook == hook
 
 
 def test_outside_the_main_thread_it_does_nothing() -> None:
