@@ -16,8 +16,8 @@ from typing import Any
 
 import datasets
 
-from autopeft.bench.cells import Cell, Cells
-from autopeft.bench.places import USUAL_EXAMPLES
+from autopeft.bench.cells import Cell
+from autopeft.bench.places import USUAL_EXAMPLES, cells_name
 from autopeft.bench.rows import take
 from autopeft.bench.suite_check import SETTINGS
 from autopeft.bench.training import Bench
@@ -29,6 +29,9 @@ USUAL = {name: setting.default for name, setting in SETTINGS.items()}
 EPOCHS: int = USUAL["epochs"]
 MAX_LENGTH: int = USUAL["max_length"]
 
+FEWER = {"mr": 300, "sts15": 300}
+"""Training rows of the tasks that have fewer than usual, so that tables are of different sizes."""
+
 
 def add_options(parser: argparse.ArgumentParser, tasks: tuple[str, ...]) -> None:
     """Add the options that all these benchmarks have."""
@@ -36,7 +39,8 @@ def add_options(parser: argparse.ArgumentParser, tasks: tuple[str, ...]) -> None
     parser.add_argument("--tasks", type=listed, default=tasks)
     parser.add_argument("--model", help="folder of the backbone; default: the demo's MiniLM")
     parser.add_argument("--backbone", default="minilm-l6", help="its name in results")
-    parser.add_argument("--examples", type=int, default=USUAL_EXAMPLES, help="training rows")
+    about = f"training rows; default: {USUAL_EXAMPLES}, for some tasks {min(FEWER.values())}"
+    parser.add_argument("--examples", type=int, help=about)
     for split in ("selection", "test"):
         about = SETTINGS[split].help
         parser.add_argument(f"--{split}", type=int, default=USUAL[split], help=about)
@@ -50,9 +54,24 @@ def listed(text: str) -> tuple[str, ...]:
 
 
 def file_of(options: argparse.Namespace, task: str) -> Path:
-    """Return where the cells of a task are kept."""
+    """Return where the cells of a task are kept.
+
+    Args:
+        options: with the folder of all cells, the backbone, and the training rows if they are told.
+        task: its name in results.
+    """
     folder: Path = options.cells
-    return folder / options.backbone / f"{task}.jsonl"
+    return folder / options.backbone / cells_name(task, _examples(options, task))
+
+
+def examples_of(task: str) -> int:
+    """Return the training rows of a task where nothing else is told."""
+    return FEWER.get(task, USUAL_EXAMPLES)
+
+
+def _examples(options: argparse.Namespace, task: str) -> int:
+    told: int | None = getattr(options, "examples", None)
+    return told or examples_of(task)
 
 
 @contextmanager
@@ -65,7 +84,7 @@ def opened(options: argparse.Namespace, task: str) -> Iterator[Bench]:
     rows = take(
         task,
         str(options.assets / task),
-        examples=options.examples,
+        examples=_examples(options, task),
         selection=options.selection,
         test=options.test,
     )
@@ -73,11 +92,6 @@ def opened(options: argparse.Namespace, task: str) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as folder:
         file = file_of(options, task)
         yield Bench(rows, options.backbone, model, Path(folder), file, max_length=MAX_LENGTH)
-
-
-def kept(options: argparse.Namespace, task: str) -> Cells:
-    """Return the cells of a task that were trained so far."""
-    return Cells(file_of(options, task))
 
 
 def tell(cell: Cell, line: dict[str, Any]) -> None:

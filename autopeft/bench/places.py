@@ -27,9 +27,8 @@ class Places:
     models: Path | None = None
 
     def cells(self, block: Block) -> Path:
-        """Return the file of a block; that of the usual number of rows goes by the task alone."""
-        size = "" if block.examples == USUAL_EXAMPLES else f"-{block.examples}"
-        return self.results / block.backbone / f"{block.task}{size}.jsonl"
+        """Return the file of a block."""
+        return self.results / block.backbone / cells_name(block.task, block.examples)
 
     def data_of(self, place: str) -> str:
         """Return a path, or the name of a demo.
@@ -74,6 +73,16 @@ class Places:
             if root is not None:
                 said = said.replace(str(root.resolve()), name)
         return said.replace(str(Path.home()), "~")
+
+
+def cells_name(task: str, examples: int) -> str:
+    """Return the name of a task's file; that of the usual number of rows goes by the task alone.
+
+    >>> cells_name("subj", 1_000), cells_name("subj", 500)
+    ('subj.jsonl', 'subj-500.jsonl')
+    """
+    size = "" if examples == USUAL_EXAMPLES else f"-{examples}"
+    return f"{task}{size}.jsonl"
 
 
 def _outright(place: str) -> Path | None:

@@ -24,7 +24,7 @@ from typing import Any
 from autopeft.bench.circumstances import circumstances
 from autopeft.records import TrialState
 from benchmarks import ledger
-from benchmarks.protocol import CELLS, EPOCHS, listed
+from benchmarks.protocol import CELLS, EPOCHS, file_of, listed
 from benchmarks.search.choice import Delivered, Referee
 from benchmarks.search.hypervolume import NEARLY_ALL, Scale, epochs_to, growth
 from benchmarks.search.policies import ENTRANTS
@@ -74,7 +74,7 @@ def _scales(options: argparse.Namespace) -> list[Scale]:
     """Return the tables that can be searched, and say which cannot yet."""
     found = []
     for task in options.tasks:
-        file = options.cells / options.backbone / f"{task}.jsonl"
+        file = file_of(options, task)
         if not file.is_file():
             print(f"{task}: left out, nothing is recorded")
             continue

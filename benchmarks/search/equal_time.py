@@ -37,7 +37,7 @@ from benchmarks.speed.peer_search import ByHand, PeerSearch
 from benchmarks.spread import plus_minus, spread
 
 RESULT = ledger.RESULTS / "search-equal-time.json"
-TASKS = ("mpqa", "tweet_offensive")
+TASKS = ("tweet_irony", "tweet_offensive")
 PEERS = {"by hand": ByHand, "AutoPEFT's recipe": Paper}
 
 

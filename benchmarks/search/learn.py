@@ -19,7 +19,7 @@ from typing import Any
 
 from autopeft.bench.circumstances import circumstances
 from autopeft.search.portfolio import LEARNT
-from benchmarks.protocol import CELLS, EPOCHS, listed
+from benchmarks.protocol import CELLS, EPOCHS, file_of, listed
 from benchmarks.search.policies.learned import PLACES, learn
 from benchmarks.search.recorded import Table, read_table
 from benchmarks.table.candidates import SEEDS, TASKS
@@ -35,9 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cells", type=Path, default=CELLS)
     parser.add_argument("--output", type=Path, default=LEARNT)
     options = parser.parse_args(arguments)
-    folder = options.cells / options.backbone
     tables = [
-        read_table(folder / f"{task}.jsonl", seeds=len(SEEDS), epochs=options.epochs, drawn=True)
+        read_table(file_of(options, task), seeds=len(SEEDS), epochs=options.epochs, drawn=True)
         for task in options.tasks
     ]
     values = shipped(tables, options.backbone, options.places)

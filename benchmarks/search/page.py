@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ledger
+from benchmarks.protocol import examples_of
 from benchmarks.search.compare import RESULTS, current_lines
 from benchmarks.search.policies import ENTRANTS
 from benchmarks.search.summary import HEADLINE, aims, summary
@@ -20,6 +21,15 @@ from benchmarks.table.candidates import DRAWN, TASKS
 from docs.pages.markdown import table
 
 PAGE = ledger.ROOT / "docs" / "search.md"
+
+
+def _tasks() -> str:
+    """Return the tasks by their training rows."""
+    rows = {task: examples_of(task) for task in TASKS}
+    sizes = sorted(set(rows.values()), reverse=True)
+    named = {size: ", ".join(task for task in TASKS if rows[task] == size) for size in sizes}
+    return "; ".join(f"{names} on {size:,} rows" for size, names in named.items())
+
 
 INTRODUCTION = f"""\
 <!-- Written by python -m benchmarks.search.page; do not edit. -->
@@ -31,8 +41,9 @@ candidates for everybody, thirty replays of each search in the time of one train
 
 ## The table
 
-Six tasks ({", ".join(TASKS)}); on each the same candidates, trained for five epochs on 1,000 rows
-under two seeds. The candidates are every method with its defaults, and {DRAWN} more drawn from
+Six tasks; on each the same candidates, trained for five epochs under two seeds:
+{_tasks()}.
+The candidates are every method with its defaults, and {DRAWN} more drawn from
 [the wide space](spaces.md), spread over methods, sizes, places and learning rates. What is kept of
 each training: the score on the selection split after every epoch, scores on selection and test,
 what was predicted for every row, six costs, and failures as failures.
@@ -45,8 +56,8 @@ A search proposes what it likes from the wide space. The answer is the nearest c
 table that this search was not given yet; `benchmarks/search/distance.py` defines near, for every
 search alike. It is told the trained parameters and, epoch by epoch, the score, as if its proposal
 had them, and pays for each epoch it is told; what it stops early costs only that. A failure costs
-a whole training. `ours` compares trainings where the program does on 1,000 rows, at a third of the
-training, moved to the end of its epoch. Which of the recorded seeds it sees is drawn anew in every
+a whole training. `ours` compares trainings where the program does on so many rows, moved to the
+end of the epoch. Which of the recorded seeds it sees is drawn anew in every
 replay. What a search learns beforehand it learns on the other five tasks.
 
 ## What is measured

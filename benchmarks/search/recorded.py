@@ -23,7 +23,7 @@ from autopeft.records import Candidate, fingerprint
 from autopeft.search.front import gain, size
 from autopeft.search.space import Space
 from autopeft.tasks.metric import METRICS
-from benchmarks.protocol import CELLS, listed
+from benchmarks.protocol import CELLS, file_of, listed
 from benchmarks.table.backbone import Backbone
 from benchmarks.table.candidates import BATCH_SIZE, SEEDS, TASKS, candidates, table_space
 
@@ -167,7 +167,7 @@ def add_table_options(parser: argparse.ArgumentParser, result: Path) -> None:
 
 def tables_of(options: argparse.Namespace) -> list[Table]:
     """Read the tables that the options of `add_table_options` name, as far as there are any."""
-    files = [options.cells / options.backbone / f"{task}.jsonl" for task in options.tasks]
+    files = [file_of(options, task) for task in options.tasks]
     return [read_table(file, seeds=options.recorded) for file in files if file.is_file()]
 
 

@@ -32,7 +32,7 @@ from autopeft.search.space import MethodSpace, Space
 from benchmarks.protocol import EPOCHS
 from benchmarks.table.backbone import Backbone
 
-TASKS = ("subj", "mr", "tweet_emotion", "tweet_irony", "clinc150_small", "sts15")
+TASKS = ("subj", "tweet_emotion", "clinc150_small", "mpqa", "mr", "sts15")
 SEEDS = (0, 1)
 """Under which every candidate is trained on every task."""
 

@@ -5,9 +5,10 @@
     python -m benchmarks.table.record --show
 
 FOLDER holds a folder per task with its splits. One line per training in
-``results/cells/BACKBONE/TASK.jsonl``, kept as soon as it has ended: what is there is not trained
-again, so the same command goes on where it was stopped. What is cheap comes first, on all tasks,
-and the first seed of all before the second, so that whatever has been recorded makes a table.
+``results/cells/BACKBONE/TASK.jsonl``, or ``TASK-ROWS.jsonl`` where not on 1,000 rows, kept as soon
+as it has ended: what is there is not trained again, so the same command goes on where it was
+stopped. What is cheap comes first, on all tasks, and the first seed of all before the second, so
+that whatever has been recorded makes a table.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from autopeft.bench.cells import Cell, Cells
 from autopeft.data.demo import demo_model
-from benchmarks.protocol import MAX_LENGTH, add_options, file_of, kept, listed, opened, tell
+from benchmarks.protocol import MAX_LENGTH, add_options, file_of, listed, opened, tell
 from benchmarks.table.backbone import FILE, Backbone
 from benchmarks.table.candidates import SEEDS, TASKS, families, stages
 
@@ -74,7 +75,8 @@ def _backbone(options: argparse.Namespace) -> Backbone:
 
 
 def _known(options: argparse.Namespace, task: str) -> Cells | None:
-    return kept(options, task) if file_of(options, task).is_file() else None
+    file = file_of(options, task)
+    return Cells(file) if file.is_file() else None
 
 
 def progress(options: argparse.Namespace) -> list[str]:

@@ -123,7 +123,7 @@ def test_recording_goes_on_where_it_was_stopped(
     options: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record.main(options("--seeds", "0", "--stages", "references"))
-    file = tmp_path / "cells" / "tiny" / "reviews.csv.jsonl"
+    file = tmp_path / "cells" / "tiny" / "reviews.csv-40.jsonl"
     first = file.read_bytes()
     record.main(options())
     assert file.read_bytes().startswith(first)
