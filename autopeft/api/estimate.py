@@ -10,10 +10,8 @@ from autopeft.methods.packing import lowest_layer
 from autopeft.records import BackboneShape, Candidate
 from autopeft.search.portfolio import references
 from autopeft.search.space import Space
+from autopeft.train.costs import PACK_BYTES
 from autopeft.train.epochs import evaluated_epochs
-
-PACK_BYTES = 1_200_000_000
-"""What the candidates of a pack may take together, on a processor."""
 
 _FLOAT_BYTES = 4
 _WITHOUT_BACKWARD = 0.5  # of a training step's time, on the safe side

@@ -16,7 +16,7 @@ from autopeft.methods.adapt import adapt, private_copy, with_defaults
 from autopeft.methods.packing import pack_key
 from autopeft.records import Candidate
 from autopeft.train.batches import Batch, collate, evaluation_rows, inputs_of, on_device
-from autopeft.train.costs import PeakMemory, free_bytes
+from autopeft.train.costs import PACK_BYTES, PeakMemory, free_bytes
 from autopeft.train.evaluate import MAX_TOKENS
 from autopeft.train.module import training_mode
 from autopeft.train.precision import Plan, clearly_faster, fastest, plans, step_seconds
@@ -31,7 +31,7 @@ PROBE_ROWS = 16
 
 ATTENTIONS = ("eager", "sdpa")
 
-PACKS = (4, 8)
+PACKS = (2, 4, 8)
 """Pack sizes worth timing, beside one candidate alone."""
 
 _WORTHWHILE = 1.05
@@ -111,18 +111,20 @@ class Probe:
     def _with_pack(self, plan: Plan, backbone: Backbone) -> Plan:
         """Return the plan with how many candidates to train in one pass: more only if it pays.
 
-        What has too few rows for all threads alone may have enough of them in a pack.
+        Each size is twice the last one and has to gain by itself; what would not be let train for
+        its memory is not timed. What has too few rows for all threads alone may have enough of them
+        in a pack.
         """
         if pack_key(self._candidate(backbone), backbone.shape) is None:
             return plan
-        tokens = self._usual["input_ids"].numel()
-        models = [self._adapted(backbone) for _ in range(max(PACKS))]
-        best, quickest = 1, step_seconds(self._step(models[:1], backbone, self._usual))
+        models = [self._adapted(backbone)]
+        best = 1
+        quickest = plan.seconds_per_step or step_seconds(self._step(models, backbone, self._usual))
         for size in PACKS:
-            needed = size * tokens * plan.bytes_per_token
-            if needed > _PART_OF_MEMORY * free_bytes(self._device):
+            if not self._fits(size, plan.bytes_per_token):
                 break
-            each = step_seconds(self._step(models[:size], backbone, self._usual)) / size
+            models += [self._adapted(backbone) for _ in range(size - len(models))]
+            each = step_seconds(self._step(models, backbone, self._usual)) / size
             if each * _WORTHWHILE >= quickest:
                 break
             best, quickest = size, each
@@ -134,6 +136,15 @@ class Probe:
             return dataclasses.replace(plan, threads=None)
         torch.set_num_threads(plan.threads)
         return plan
+
+    def _fits(self, size: int, bytes_per_token: float) -> bool:
+        """Return whether a pack may be so large: on a processor its longest rows are bounded."""
+        if self._device.type == "cpu":
+            tokens, room = PROBE_ROWS * int(self._train.lengths.max()), float(PACK_BYTES)
+        else:
+            tokens = self._usual["input_ids"].numel()
+            room = _PART_OF_MEMORY * free_bytes(self._device)
+        return size * tokens * bytes_per_token <= room
 
     def _prepared(self, plan: Plan) -> Callable[[], None]:
         backbone = self._backbone_for(plan)
@@ -191,7 +202,7 @@ class Probe:
         batches = [self._batch(order[place : place + rows]) for place in mixed]
         model = self._adapted(backbone)
         steps = [self._step([model], backbone, batch) for batch in (*batches, longest)]
-        return self._most(*steps, *steps) / longest["input_ids"].numel()
+        return self._most(*steps) / longest["input_ids"].numel()
 
     def _evaluation_bytes(self) -> int:
         model, batch = self._delivered.model, inputs_of(self._longest(MAX_TOKENS))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from autopeft.api.estimate import (
-    PACK_BYTES,
     estimate_bytes,
     expected_seconds,
     finish_seconds,
@@ -24,6 +23,7 @@ from autopeft.methods.adapt import with_defaults
 from autopeft.records import Candidate, Placement
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
+from autopeft.train.costs import PACK_BYTES
 from tests.search.made_up import backbone
 
 ABOUT = {
