@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from autopeft.search.portfolio import references
 from autopeft.search.space import Space
 from autopeft.train.costs import PACK_BYTES
 from autopeft.train.epochs import evaluated_epochs
+
+TRAININGS = 8
+"""Full trainings of a reference that a time limit is to hold; fewer would be no search."""
 
 _FLOAT_BYTES = 4
 _WITHOUT_BACKWARD = 0.5  # of a training step's time, on the safe side
@@ -119,6 +123,19 @@ def expected_seconds(candidate: Candidate, about: Mapping[str, Any]) -> float:
 def usual_seconds(space: Space, about: Mapping[str, Any]) -> float:
     """Return the expected time of the longer of the references, 0 where none can run."""
     return max((expected_seconds(one, about) for one in references(space).values()), default=0.0)
+
+
+def affordable_epochs(space: Space, about: Mapping[str, Any], seconds: float) -> int:
+    """Return the most epochs of which `TRAININGS` trainings of the references fit in a time.
+
+    No more than the references have, and at least one.
+    """
+    found = tuple(references(space).values())
+    for epochs in range(max((one.epochs for one in found), default=1), 1, -1):
+        shorter = (dataclasses.replace(one, epochs=epochs) for one in found)
+        if TRAININGS * max(expected_seconds(one, about) for one in shorter) <= seconds:
+            return epochs
+    return 1
 
 
 def finish_seconds(about: Mapping[str, Any]) -> float:

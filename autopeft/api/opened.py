@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from autopeft.api import opening, tracking
 from autopeft.api.earlier import best_of_runs
+from autopeft.api.estimate import TRAININGS, affordable_epochs
 from autopeft.api.facts import FACTS, command, facts, how_trained
 from autopeft.api.interrupt import Interrupt
 from autopeft.api.pool import WORK, Job, Pool, Watcher
@@ -26,10 +27,14 @@ from autopeft.report.leaderboard import leaderboard
 from autopeft.report.screen import LoggedScreen, Screen
 from autopeft.report.table import as_csv
 from autopeft.search.front import front_of
+from autopeft.search.narrow import shorten
 from autopeft.search.space import Space
 from autopeft.store import RunFolder, TrialStore
 from autopeft.supervisor import Supervisor
 from autopeft.tasks.metric import METRICS
+
+MOST_EPOCHS = "most_epochs"
+"""Where the study keeps how long trainings may be since the run began; None for no bound."""
 
 
 class Opened:
@@ -148,7 +153,27 @@ class Opened:
             excluded=excluded,
             max_params=self.config.max_params,
         )
-        return about, space
+        return about, self._shortened(about, space)
+
+    def _shortened(self, about: dict[str, Any], space: Space) -> Space:
+        """Return the space without trainings that are too long for a search in the time limit.
+
+        That is settled once for a run: what its sampler may choose cannot change under way.
+        """
+        study, limit = self.trials.study, self.config.time_limit
+        if MOST_EPOCHS not in study.user_attrs:
+            begun = bool(self.trials.records())
+            most = None if begun or limit is None else affordable_epochs(space, about, limit)
+            study.set_user_attr(MOST_EPOCHS, most)
+        most = study.user_attrs[MOST_EPOCHS]
+        shorter = space if most is None else shorten(space, most)
+        if shorter.fingerprint != space.fingerprint:
+            longest = max(int(method.defaults["epochs"]) for method in shorter.methods.values())
+            self.screen.say(
+                f"search  trainings of at most {longest} epochs: of longer ones the time limit "
+                f"holds fewer than {TRAININGS}"
+            )
+        return shorter
 
     def _introduce(self, about: dict[str, Any]) -> None:
         """Say what a worker found."""

@@ -68,6 +68,29 @@ def restrict(
     )
 
 
+def shorten(space: Space, most: int) -> Space:
+    """Return the space without the longer trainings.
+
+    Args:
+        space: of any backbone.
+        most: epochs of a training. Of a method whose trainings are all longer, the shortest stay.
+    """
+    return dataclasses.replace(
+        space, methods={name: _shorter(method, most) for name, method in space.methods.items()}
+    )
+
+
+def _shorter(space: MethodSpace, most: int) -> MethodSpace:
+    epochs = space.dimensions["epochs"]
+    most = max(most, min(int(end) for end in ends(epochs)))
+    if isinstance(epochs, Choices):
+        return _replace(
+            space, epochs=Choices(values=tuple(v for v in epochs.values if int(v) <= most))
+        )
+    assert isinstance(epochs, Range)
+    return _replace(space, epochs=dataclasses.replace(epochs, high=min(epochs.high, most)))
+
+
 def smallest(
     space: MethodSpace, shape: BackboneShape, given: Mapping[str, Scalar] | None = None
 ) -> dict[str, Scalar]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autopeft.api.estimate import (
+    affordable_epochs,
     estimate_bytes,
     expected_seconds,
     finish_seconds,
@@ -135,6 +136,17 @@ def test_many_rows_to_select_by_are_not_evaluated_after_every_epoch() -> None:
 def test_time_of_the_default_counts_though_the_head_alone_is_a_reference_too(space: Space) -> None:
     about = {"shape": backbone().to_json(), "rows": [100, 40], "row_seconds": 0.01}
     assert usual_seconds(space, about) == pytest.approx(120 * 0.01)
+
+
+@pytest.mark.parametrize(("trainings", "epochs"), [(100, 10), (8, 10), (7, 8), (1, 1), (0.1, 1)])
+def test_a_time_limit_holds_eight_trainings_of_the_default_if_it_can(
+    tmp_path: Path, trainings: float, epochs: int
+) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text("epochs: [3, 10]\nmethods:\n  bitfit:\n")
+    space = load_space(str(file)).restrict(shape=backbone())
+    about = {"shape": backbone().to_json(), "rows": [100, 40], "row_seconds": 0.01}
+    assert affordable_epochs(space, about, trainings * 10 * 120 * 0.01) == epochs
 
 
 def test_silence_is_all_rows_once_and_the_selection_rows_three_times() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from autopeft.api import opened
 from autopeft.errors import ConfigError, ModelError, NoCandidateError, UsageError
 from autopeft.records import TrialState
 from tests.robustness.conftest import Settings, run
@@ -124,3 +125,30 @@ def test_time_limit_ends_an_endless_search_and_still_delivers(
     assert time.monotonic() - started < 40.0, "25 s on a quiet machine"
     assert (result.best / "adapter_model.safetensors").is_file()
     assert sum(r.state is TrialState.COMPLETE for r in result.records) >= 2
+
+
+@pytest.mark.slow
+def test_a_time_limit_shortens_trainings_once_and_for_all(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened, "affordable_epochs", lambda *_: 2)
+    space = str(write_space(tmp_path, "epochs: [1, 2, 5]\nmethods:\n  lora:\n  bitfit:\n"))
+    result, heard = run(settings, trials=3, time_limit="90s", space=space)
+    assert "trainings of at most 2 epochs" in heard.text
+    assert {record.candidate.epochs for record in result.records} == {2}
+    more, heard = run(settings, trials=6, time_limit=None, space=space)
+    assert "trainings of at most 2 epochs" in heard.text
+    assert len(more.records) == 6
+    assert max(record.candidate.epochs for record in more.records) == 2
+
+
+@pytest.mark.slow
+def test_without_a_time_limit_trainings_stay_as_long_as_the_space_has_them(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened, "affordable_epochs", lambda *_: 1)
+    space = str(write_space(tmp_path, "epochs: [1, 2]\nmethods:\n  lora:\n  bitfit:\n"))
+    run(settings, trials=2, space=space)
+    result, heard = run(settings, trials=3, time_limit="90s", space=space)
+    assert "trainings of at most" not in heard.text
+    assert {record.candidate.epochs for record in result.records} == {2}

@@ -19,9 +19,10 @@ import autopeft
 from autopeft.errors import AutoPeftError, NoCandidateError, SpaceError, UnknownNameError
 from autopeft.methods import METHODS
 from autopeft.records import Placement, layer_indices
-from autopeft.search.dimension import Choices, Mask, fixed
+from autopeft.search.dimension import Choices, Mask, ends, fixed
 from autopeft.search.layers import canonical
 from autopeft.search.load import load_space
+from autopeft.search.narrow import shorten
 from autopeft.search.schema import LAYER_RULE, schema
 from autopeft.search.space import PLACES, SETTINGS
 from autopeft.search.spaces import find_space, shipped_spaces
@@ -414,6 +415,23 @@ def test_nothing_feasible_names_the_limit_and_the_nearest_point() -> None:
     assert space.restrict(shape=backbone(), methods=("lora", "bitfit"), max_params=budget).methods
     with pytest.raises(NoCandidateError, match="bitfit: no biases"):
         space.restrict(shape=backbone(), methods=("bitfit",), excluded={"bitfit": "no biases here"})
+
+
+@pytest.mark.parametrize(
+    ("most", "lists", "ranges", "longest"),
+    [(10, (3, 5, 10), (4, 9), 10), (6, (3, 5), (4, 6), 5), (1, (3,), (4, 4), 3)],
+)
+def test_longer_trainings_are_taken_out_but_for_the_shortest(
+    write: Write, most: int, lists: tuple[int, ...], ranges: tuple[int, int], longest: int
+) -> None:
+    text = "epochs: [3, 5, 10]\nmethods:\n  lora:\n  ia3:\n    epochs: {low: 4, high: 9}\n"
+    whole = load_space(write(text)).restrict(shape=backbone())
+    space = shorten(whole, most)
+    assert ends(space.methods["lora"].dimensions["epochs"]) == lists
+    assert ends(space.methods["ia3"].dimensions["epochs"]) == ranges
+    assert space.default_of("lora").epochs == longest
+    assert space.default_of("ia3") in space
+    assert (space == whole) == (most == 10)
 
 
 def test_methods_may_be_chosen_that_the_file_does_not_name() -> None:
