@@ -6,7 +6,8 @@ Per task and seed: the peer (`benchmarks.speed.peer_search`: Optuna around trans
 with batches grouped by length, in bf16 unless the processor only emulates it) searches for ten
 minutes; then ``autopeft search`` gets the same rows, the same seconds and the default space, and is
 ended as soon as its best selection score equals the peer's. The peer's clock starts with everything
-imported and tokenised, ours with the start of the command.
+imported and tokenised, ours with the start of the command. Each race is kept as soon as it has
+ended, and the same command goes on with those that are missing.
 """
 
 from __future__ import annotations
@@ -43,41 +44,54 @@ TASKS = ("subj", "tweet_emotion")
 _LOOK_SECONDS = 1.0
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run the race, keep the result and return it."""
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Run the races that are missing, keep each and return all."""
     options = _parser().parse_args(arguments)
-    settings = {n: v for n, v in vars(options).items() if n not in ("assets", "model", "result")}
-    options.peer = settings["peer"] = strongest()
+    options.peer = strongest()
     datasets.disable_progress_bars()
     logging.getLogger("lightning").setLevel(logging.ERROR)
-    model = options.model or str(demo_model())
-    races = []
-    for task in options.tasks.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            setting = save_splits(
-                str(options.assets / task), model, options.examples, 0, Path(folder), options.others
-            )
-            for seed in range(options.seeds):
-                races.append({"task": task, "seed": seed, **_race(setting, seed, options)})
-                print(json.dumps(_row(races[-1])), flush=True)
-    result = {
-        "benchmark": "race",
-        "settings": settings,
-        "races": races,
-        "median_share": {
-            task: median_share([race for race in races if race["task"] == task])
-            for task in options.tasks.split(",")
-        },
-    }
-    ledger.append(options.result, result)
+    tasks, seeds = options.tasks.split(","), range(options.seeds)
+    for task in tasks:
+        missing = [seed for seed in seeds if options.again or (task, seed) not in _known(options)]
+        if missing:
+            _races(task, missing, options)
+    races = [race for who, race in _known(options).items() if who[0] in tasks and who[1] in seeds]
     table.show([_row(race) for race in races], "table", Console(width=120))
-    return result
+    return races
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_search_options(parser, tasks=TASKS, result=FILE)
+    parser.add_argument("--again", action="store_true", help="also those that are there")
     return parser
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("seconds", "examples", "others", "peer")}
+
+
+def _known(options: argparse.Namespace) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the last race of each task and seed that was run with the same settings."""
+    alike = [r for r in ledger.read(options.result) if r["settings"] == _settings(options)]
+    return {(race["task"], race["seed"]): race for race in alike}
+
+
+def _races(task: str, seeds: Sequence[int], options: argparse.Namespace) -> None:
+    model, data = options.model or str(demo_model()), str(options.assets / task)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        setting = save_splits(data, model, options.examples, 0, place, options.others)
+        for seed in seeds:
+            race = {
+                "benchmark": "race",
+                "settings": _settings(options),
+                "task": task,
+                "seed": seed,
+                **_race(setting, seed, options),
+            }
+            ledger.append(options.result, race)
+            print(json.dumps(_row(race)), flush=True)
 
 
 def _race(setting: Setting, seed: int, options: argparse.Namespace) -> dict[str, Any]:
