@@ -29,6 +29,7 @@ from typing import Any
 import datasets
 from rich.console import Console
 
+from autopeft.api.interrupt import Interrupt
 from autopeft.data.demo import demo_model
 from autopeft.errors import RunFolderError
 from autopeft.report import table
@@ -108,8 +109,11 @@ def _race(setting: Setting, seed: int, options: argparse.Namespace) -> dict[str,
 
 
 def our_search(setting: Setting, seed: int, seconds: float, goal: float) -> Progress:
-    """Search by the command line until the goal or the end, and return what was reached when."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Search by the command line until the goal or the end, and return what was reached when.
+
+    A signal ends the command too.
+    """
+    with Interrupt(), tempfile.TemporaryDirectory() as folder:
         data, run = Path(folder) / "data", Path(folder) / "run"
         write_folder(setting, data)
         command = [sys.executable, "-m", "autopeft.cli", "search", str(data), "-o", str(run)]
