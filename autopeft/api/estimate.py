@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autopeft.methods import METHODS
-from autopeft.methods.packing import lowest_layer
+from autopeft.methods.packing import PACK_BYTES, lowest_layer
 from autopeft.records import BackboneShape, Candidate
 from autopeft.search.portfolio import references
 from autopeft.search.space import Space
-from autopeft.train.costs import PACK_BYTES
 from autopeft.train.epochs import evaluated_epochs
 
 TRAININGS = 8

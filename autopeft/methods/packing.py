@@ -12,6 +12,9 @@ from autopeft.records import BackboneShape, Candidate
 ALONE = ("deberta", "deberta-v2")
 """Architectures whose projections serve the positions too, which all candidates would share."""
 
+PACK_BYTES = 1_200_000_000
+"""What the candidates of a pack may take together, on a processor."""
+
 
 class PackKey(NamedTuple):
     """What candidates have in common that share a pass.

@@ -13,9 +13,6 @@ import torch
 from autopeft.machine import free_memory_bytes
 from autopeft.train.batches import Batch, inputs_of
 
-PACK_BYTES = 1_200_000_000
-"""What the candidates of a pack may take together, on a processor."""
-
 _SAMPLE_SECONDS = 0.02
 _LATENCY_REPEATS = 3
 

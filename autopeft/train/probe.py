@@ -13,10 +13,10 @@ import torch
 from autopeft.backbone.load import Backbone
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import adapt, private_copy, with_defaults
-from autopeft.methods.packing import pack_key
+from autopeft.methods.packing import PACK_BYTES, pack_key
 from autopeft.records import Candidate
 from autopeft.train.batches import Batch, collate, evaluation_rows, inputs_of, on_device
-from autopeft.train.costs import PACK_BYTES, PeakMemory, free_bytes
+from autopeft.train.costs import PeakMemory, free_bytes
 from autopeft.train.evaluate import MAX_TOKENS
 from autopeft.train.module import training_mode
 from autopeft.train.precision import Plan, clearly_faster, fastest, plans, step_seconds

@@ -21,10 +21,10 @@ from autopeft.api.estimate import (
 )
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import with_defaults
+from autopeft.methods.packing import PACK_BYTES
 from autopeft.records import Candidate, Placement
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
-from autopeft.train.costs import PACK_BYTES
 from tests.search.made_up import backbone
 
 ABOUT = {

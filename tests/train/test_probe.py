@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from autopeft.backbone.load import Backbone, load_backbone
+from autopeft.methods.packing import PACK_BYTES
 from autopeft.tasks import TASKS
 from autopeft.train import probe as probe_module
-from autopeft.train.costs import PACK_BYTES
 from autopeft.train.precision import Plan
 from autopeft.train.probe import Probe
 from autopeft.train.runner import Runner
