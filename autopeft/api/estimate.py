@@ -119,9 +119,21 @@ def expected_seconds(candidate: Candidate, about: Mapping[str, Any]) -> float:
     return float((once + (1 - replayed) * products * often) * about["row_seconds"])
 
 
-def usual_seconds(space: Space, about: Mapping[str, Any]) -> float:
-    """Return the expected time of the longer of the references, 0 where none can run."""
-    return max((expected_seconds(one, about) for one in references(space).values()), default=0.0)
+def usual_seconds(space: Space, about: Mapping[str, Any], epochs: int | None = None) -> float:
+    """Return the expected time of the longer of the references, 0 where none can run.
+
+    Args:
+        space: narrowed to the backbone.
+        about: the worker's report.
+        epochs: that they are trained; None for as many as they have.
+    """
+    return max(
+        (
+            expected_seconds(dataclasses.replace(one, epochs=epochs or one.epochs), about)
+            for one in references(space).values()
+        ),
+        default=0.0,
+    )
 
 
 def affordable_epochs(space: Space, about: Mapping[str, Any], seconds: float) -> int:
@@ -129,12 +141,13 @@ def affordable_epochs(space: Space, about: Mapping[str, Any], seconds: float) ->
 
     No more than the references have, and at least one.
     """
-    found = tuple(references(space).values())
-    for epochs in range(max((one.epochs for one in found), default=1), 1, -1):
-        shorter = (dataclasses.replace(one, epochs=epochs) for one in found)
-        if TRAININGS * max(expected_seconds(one, about) for one in shorter) <= seconds:
-            return epochs
-    return 1
+    longest = max((one.epochs for one in references(space).values()), default=1)
+    affordable = (
+        epochs
+        for epochs in range(longest, 1, -1)
+        if TRAININGS * usual_seconds(space, about, epochs) <= seconds
+    )
+    return next(affordable, 1)
 
 
 def finish_seconds(about: Mapping[str, Any]) -> float:

@@ -167,7 +167,7 @@ class Opened:
             study.set_user_attr(MOST_EPOCHS, most)
         most = study.user_attrs[MOST_EPOCHS]
         shorter = space if most is None else shorten(space, most)
-        if shorter.fingerprint != space.fingerprint:
+        if shorter != space:
             longest = max(int(method.defaults["epochs"]) for method in shorter.methods.values())
             self.screen.say(
                 f"search  trainings of at most {longest} epochs: of longer ones the time limit "
