@@ -41,12 +41,13 @@ candidates for everybody, thirty replays of each search in the time of one train
 
 ## The table
 
-Six tasks; on each the same candidates, trained for five epochs under two seeds:
-{_tasks()}.
-The candidates are every method with its defaults, and {DRAWN} more drawn from
-[the wide space](spaces.md), spread over methods, sizes, places and learning rates. What is kept of
-each training: the score on the selection split after every epoch, scores on selection and test,
-what was predicted for every row, six costs, and failures as failures.
+Six tasks: {_tasks()}.
+
+On each the same candidates, trained for five epochs under two seeds. They are every method with
+its defaults, and {DRAWN} more drawn from [the wide space](spaces.md), spread over methods, sizes,
+places and learning rates. What is kept of each training: the score on the selection split after
+every epoch, scores on selection and test, what was predicted for every row, six costs, and failures
+as failures.
 `python -m benchmarks.table.record --assets FOLDER` records it, and goes on where it was stopped;
 `benchmarks/table/candidates.py` says how the candidates are drawn.
 
@@ -57,8 +58,8 @@ table that this search was not given yet; `benchmarks/search/distance.py` define
 search alike. It is told the trained parameters and, epoch by epoch, the score, as if its proposal
 had them, and pays for each epoch it is told; what it stops early costs only that. A failure costs
 a whole training. `ours` compares trainings where the program does on so many rows, moved to the
-end of the epoch. Which of the recorded seeds it sees is drawn anew in every
-replay. What a search learns beforehand it learns on the other five tasks.
+end of the epoch. Which of the recorded seeds it sees is drawn anew in every replay. What a search
+learns beforehand it learns on the other five tasks.
 
 ## What is measured
 

@@ -18,6 +18,9 @@ from autopeft.records import Candidate, Placement
 from autopeft.train.session import Setting
 
 BATCH_SIZE = 16
+SEEDS = 3
+"""Under which searches are compared."""
+
 FILES = {"train": "train", "selection": "validation", "test": "test"}
 """What the file of a split is called."""
 
@@ -84,7 +87,7 @@ def add_search_options(
     """Add the options of benchmarks that search on several tasks under several seeds."""
     parser.add_argument("--assets", type=Path, required=True, help="folder with a folder per task")
     parser.add_argument("--tasks", default=",".join(tasks))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--seconds", type=float, default=600.0, help="that a search has")
     parser.add_argument("--examples", type=int, default=1_000, help="training rows")
     parser.add_argument("--others", type=int, default=500, help="selection rows and test rows")

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from benchmarks.speed.peer_search import ByHand, PeerSearch, Progress
 
 FILE = ledger.RESULTS / "speed-race.json"
 TASKS = ("subj", "tweet_emotion")
+DEMO_MODEL = "MiniLM"
 _LOOK_SECONDS = 1.0
 
 
@@ -69,13 +70,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("seconds", "examples", "others", "peer")}
+    named = {"model": Path(options.model).name} if options.model else {}
+    told = {name: getattr(options, name) for name in ("seconds", "examples", "others", "peer")}
+    return named | told
 
 
 def _known(options: argparse.Namespace) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the last race of each task and seed that was run with the same settings."""
     alike = [r for r in ledger.read(options.result) if r["settings"] == _settings(options)]
-    return {(race["task"], race["seed"]): race for race in alike}
+    return {(task, seed): race for (_, task, seed), race in latest(alike).items()}
+
+
+def latest(races: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Return the last race of each backbone, task and seed."""
+    return {
+        (race["settings"].get("model", DEMO_MODEL), race["task"], race["seed"]): dict(race)
+        for race in races
+    }
 
 
 def _races(task: str, seeds: Sequence[int], options: argparse.Namespace) -> None:

@@ -75,6 +75,17 @@ def test_a_race_that_was_lost_is_said(tmp_path: Path) -> None:
     assert text.count("| seed 0 |") == 2, "the last race of a seed counts"
     assert "| seed 0 | 0.900 | 400 s | 7 | 150 s | 30 | 0.25 |" in text
     assert "| seed 2 | 0.900 | 400 s | 7 | never | 30 |  |" in text
+    assert "on subj (" not in text
+    assert "the race of searches on tweet_emotion (0 of 3 seeds)" in " ".join(text.split())
+
+
+def test_races_of_other_backbones_stand_apart(tmp_path: Path) -> None:
+    small, large = race("subj", 0, 0.25), race("subj", 0, None)
+    large["settings"] |= {"model": "mpnet-base"}
+    write(tmp_path, "race", small, large)
+    text = page(tmp_path)
+    assert text.index("on subj with MiniLM") < text.index("on subj with mpnet-base")
+    assert "the race of searches on subj (1 of 3 seeds)" in " ".join(text.split())
 
 
 def race(task: str, seed: int, share: float | None) -> dict[str, Any]:
