@@ -7,7 +7,8 @@ Two tasks that no table has, ten minutes each, three seeds, one search after the
 peers are loops around transformers' Trainer with batches grouped by length, in bf16 unless the
 processor only emulates it, timed from when everything is imported and tokenised to the end of the
 search: what they deliver is the best epoch by the selection split, and testing it is not timed. The
-test split is looked at once per search.
+test split is looked at once per search. Each search is kept as soon as it has ended, and the same
+command goes on with those that are missing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import logging
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,31 +32,39 @@ from autopeft.train.session import Setting
 from benchmarks import ledger
 from benchmarks.demo.searched import searched
 from benchmarks.search.peer_paper import Paper
-from benchmarks.speed.material import add_search_options, save_splits, write_folder
+from benchmarks.speed.material import (
+    add_search_options,
+    save_splits,
+    search_settings,
+    write_folder,
+)
 from benchmarks.speed.peer import strongest
 from benchmarks.speed.peer_search import ByHand, PeerSearch
 from benchmarks.spread import plus_minus, spread
 
 RESULT = ledger.RESULTS / "search-equal-time.json"
 TASKS = ("tweet_irony", "tweet_offensive")
+OURS = "autopeft"
 PEERS = {"by hand": ByHand, "AutoPEFT's recipe": Paper}
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Search, keep the result and return it."""
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Do the searches that are missing, keep each and return all."""
     options = _parser().parse_args(arguments)
-    settings = {n: v for n, v in vars(options).items() if n not in ("assets", "model", "result")}
-    options.peer = settings["peer"] = strongest()
+    options.peer = strongest()
     datasets.disable_progress_bars()
     logging.getLogger("lightning").setLevel(logging.ERROR)
-    rows = []
-    for row in _rows(options):
-        rows.append(row)
-        print(json.dumps(row), flush=True)
-    result = {"benchmark": "equal time", "settings": settings, "rows": rows}
-    ledger.append(options.result, result)
+    wanted = [(seed, search) for seed in range(options.seeds) for search in (OURS, *PEERS)]
+    tasks = options.tasks.split(",")
+    for task in tasks:
+        known = {} if options.again else _known(options)
+        missing = [one for one in wanted if (task, *one) not in known]
+        if missing:
+            _search(task, missing, options)
+    found = _known(options)
+    rows = [found[task, *one] for task in tasks for one in wanted]
     table.show(summary(rows), "table", Console(width=120))
-    return result
+    return rows
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,29 +73,45 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    model = options.model or str(demo_model())
-    for task in options.tasks.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            data = str(options.assets / task)
-            place = Path(folder) / "splits"
-            setting = save_splits(data, model, options.examples, 0, place, options.others)
-            peers = {
-                name: PeerSearch(setting, habit(setting), options.peer)
-                for name, habit in PEERS.items()
+def _known(options: argparse.Namespace) -> dict[tuple[str, int, str], dict[str, Any]]:
+    """Return the last search of each task, seed and name that had the same settings."""
+    settings = search_settings(options)
+    alike = [row for row in ledger.read(options.result) if row["settings"] == settings]
+    return {(row["task"], row["seed"], row["search"]): row for row in alike}
+
+
+def _search(task: str, wanted: Iterable[tuple[int, str]], options: argparse.Namespace) -> None:
+    """Do searches on a task, each named by its seed and who searches, and keep each."""
+    model, data = options.model or str(demo_model()), str(options.assets / task)
+    with tempfile.TemporaryDirectory() as folder:
+        setting = save_splits(data, model, options.examples, 0, Path(folder), options.others)
+        peers = {
+            name: PeerSearch(setting, habit(setting), options.peer) for name, habit in PEERS.items()
+        }
+        for seed, search in wanted:
+            row = {
+                "benchmark": "equal time",
+                "settings": search_settings(options),
+                "task": task,
+                "seed": seed,
+                "search": search,
+                **(
+                    _theirs(peers[search], seed, options.seconds)
+                    if search in peers
+                    else _ours(setting, seed, options.seconds)
+                ),
             }
-            for seed in range(options.seeds):
-                yield {"task": task, "seed": seed, **_ours(setting, seed, options.seconds)}
-                for name, search in peers.items():
-                    progress, kept = search.run(seed, options.seconds)
-                    yield {
-                        "task": task,
-                        "seed": seed,
-                        "search": name,
-                        "selection": progress.score,
-                        "trials": progress.trials,
-                        **search.tested(kept, seed),
-                    }
+            ledger.append(options.result, row)
+            print(json.dumps(row), flush=True)
+
+
+def _theirs(search: PeerSearch, seed: int, seconds: float) -> dict[str, Any]:
+    progress, kept = search.run(seed, seconds)
+    return {
+        "selection": progress.score,
+        "trials": progress.trials,
+        **search.tested(kept, seed),
+    }
 
 
 def _ours(setting: Setting, seed: int, seconds: float) -> dict[str, Any]:
@@ -104,7 +129,6 @@ def _ours(setting: Setting, seed: int, seconds: float) -> dict[str, Any]:
     if "error" in row:
         raise RuntimeError(row["error"])
     return {
-        "search": "autopeft",
         "selection": row["selection_score"],
         "trials": sum(row["trials"].values()),
         "chosen": row["chosen"],

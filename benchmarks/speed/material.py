@@ -84,7 +84,10 @@ def write_folder(setting: Setting, folder: Path) -> None:
 def add_search_options(
     parser: argparse.ArgumentParser, *, tasks: tuple[str, ...], result: Path
 ) -> None:
-    """Add the options of benchmarks that search on several tasks under several seeds."""
+    """Add the options of benchmarks that search on several tasks under several seeds.
+
+    Each search is kept as soon as it has ended; see `search_settings`.
+    """
     parser.add_argument("--assets", type=Path, required=True, help="folder with a folder per task")
     parser.add_argument("--tasks", default=",".join(tasks))
     parser.add_argument("--seeds", type=int, default=SEEDS)
@@ -92,7 +95,17 @@ def add_search_options(
     parser.add_argument("--examples", type=int, default=1_000, help="training rows")
     parser.add_argument("--others", type=int, default=500, help="selection rows and test rows")
     parser.add_argument("--model", help="default: the demo's MiniLM")
-    parser.add_argument("--result", type=Path, default=result, help="file that the run is added to")
+    parser.add_argument(
+        "--result", type=Path, default=result, help="file that searches are added to"
+    )
+    parser.add_argument("--again", action="store_true", help="also those that are there")
+
+
+def search_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what searches have in common that are told together, `options.peer` included."""
+    named = {"model": Path(options.model).name} if options.model else {}
+    told = {name: getattr(options, name) for name in ("seconds", "examples", "others", "peer")}
+    return named | told
 
 
 def default_lora(epochs: int) -> Candidate:

@@ -36,7 +36,12 @@ from autopeft.report import table
 from autopeft.store import RunFolder
 from autopeft.train.session import Setting
 from benchmarks import ledger
-from benchmarks.speed.material import add_search_options, save_splits, write_folder
+from benchmarks.speed.material import (
+    add_search_options,
+    save_splits,
+    search_settings,
+    write_folder,
+)
 from benchmarks.speed.peer import strongest
 from benchmarks.speed.peer_search import ByHand, PeerSearch, Progress
 
@@ -65,19 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_search_options(parser, tasks=TASKS, result=FILE)
-    parser.add_argument("--again", action="store_true", help="also those that are there")
     return parser
-
-
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    named = {"model": Path(options.model).name} if options.model else {}
-    told = {name: getattr(options, name) for name in ("seconds", "examples", "others", "peer")}
-    return named | told
 
 
 def _known(options: argparse.Namespace) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the last race of each task and seed that was run with the same settings."""
-    alike = [r for r in ledger.read(options.result) if r["settings"] == _settings(options)]
+    settings = search_settings(options)
+    alike = [race for race in ledger.read(options.result) if race["settings"] == settings]
     return {(task, seed): race for (_, task, seed), race in latest(alike).items()}
 
 
@@ -97,7 +96,7 @@ def _races(task: str, seeds: Sequence[int], options: argparse.Namespace) -> None
         for seed in seeds:
             race = {
                 "benchmark": "race",
-                "settings": _settings(options),
+                "settings": search_settings(options),
                 "task": task,
                 "seed": seed,
                 **_race(setting, seed, options),
