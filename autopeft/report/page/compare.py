@@ -8,7 +8,7 @@ from typing import Any
 
 from autopeft.records import TrialState
 from autopeft.report.page.about import settings
-from autopeft.report.page.figure import Figure, LogAxis, Table, inert, log_axis
+from autopeft.report.page.figure import Figure, LogAxis, Table, inert, log_axis, score_axis
 from autopeft.report.page.front import cheapest, seed_scores
 from autopeft.report.page.view import RunView
 from autopeft.report.page.wording import MISSING, PRICES, count, score, seconds
@@ -58,7 +58,7 @@ def _fronts(metric: str, placed: Sequence[tuple[int, RunView]]) -> Figure | None
     if not fronts:
         return None
     axis = log_axis([float(x) for _, _, points in fronts for x, _, _ in points], PARAMS.tick)
-    percent = fronts[0][1].percent
+    scores = [y for _, _, points in fronts for _, y, _ in points]
     return Figure(
         name=f"fronts-{placed[0][0]}",
         title=f"The fronts, by {metric}",
@@ -69,8 +69,7 @@ def _fronts(metric: str, placed: Sequence[tuple[int, RunView]]) -> Figure | None
         data=[_trace(number, view, points, axis) for number, view, points in fronts],
         layout={
             "xaxis": {"title": {"text": f"{PARAMS.title} (log)"}, **axis.layout},
-            "yaxis": {"title": {"text": f"{inert(metric)} on the selection split"}}
-            | ({"tickformat": ".0%"} if percent else {}),
+            "yaxis": score_axis(metric, fronts[0][1].percent, scores),
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "hovermode": "closest",
             "showlegend": True,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autopeft.records import TrialRecord, TrialState
-from autopeft.report.page.figure import Figure, Table, inert
+from autopeft.report.page.figure import Figure, Table, inert, score_axis
 from autopeft.report.page.front import KINDS, kind_of
 from autopeft.report.page.view import RunView
 from autopeft.report.page.wording import score
@@ -23,7 +23,7 @@ def curves_figure(view: RunView) -> Figure | None:
     for record in shown:
         kind = kind_of(view, record)
         groups["complete" if kind == "finalist" else kind].append(record)
-    axis = {"title": {"text": f"{inert(view.metric)} on the selection split"}}
+    scores = [point.score for record in shown for point in record.curve]
     return Figure(
         name="curves",
         title="Learning curves",
@@ -31,7 +31,7 @@ def curves_figure(view: RunView) -> Figure | None:
         data=[_trace(view, kind, records) for kind, records in groups.items() if records],
         layout={
             "xaxis": {"title": {"text": "share of the training"}, "tickformat": ".0%"},
-            "yaxis": axis | ({"tickformat": ".0%"} if view.percent else {}),
+            "yaxis": score_axis(view.metric, view.percent, scores),
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "hovermode": "closest",
         },

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LEAST_DECADES = 0.4
+LEAST_SPREAD = 0.02
+"""Of the largest score: scores closer together than that are not spread over the whole axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,22 @@ def log_axis(values: Sequence[float | None], tick: Callable[[float], str]) -> Lo
             "ticktext": ["0" if mark == zero else tick(mark) for mark in marks],
         },
     )
+
+
+def score_axis(metric: str, percent: bool, scores: Sequence[float]) -> dict[str, Any]:
+    """Return the layout of the axis for scores on the selection split, of which there is one.
+
+    Plotly chooses the range, except where all scores are nearly the same: it would then show a
+    hundred points around them.
+    """
+    low, high = min(scores), max(scores)
+    axis: dict[str, Any] = {"title": {"text": f"{inert(metric)} on the selection split"}}
+    if percent:
+        axis["tickformat"] = ".0%"
+    least = LEAST_SPREAD * max(abs(low), abs(high))
+    if high - low < least:
+        axis["range"] = [low - 2 * least, high + 2 * least]
+    return axis
 
 
 def _marks(low: float, high: float) -> list[float]:

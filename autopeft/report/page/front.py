@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autopeft.records import TrialRecord, TrialState
-from autopeft.report.page.figure import Figure, Table, inert, log_axis
+from autopeft.report.page.figure import Figure, Table, inert, log_axis, score_axis
 from autopeft.report.page.view import RunView
 from autopeft.report.page.wording import PRICES, Price, count, points, score, seconds
 
@@ -62,6 +62,7 @@ def front_figure(view: RunView) -> Figure | None:
     done = [record for record in shown if record.state is TrialState.COMPLETE]
     switch = {name: _switched(view, groups, done, price) for name, price in PRICES.items()}
     first = switch[next(iter(PRICES))]
+    known = [v for r in shown for v in (*seed_scores(view, r), reached(r)) if v is not None]
     traces = [_line(), *(_trace(view, kind, records) for kind, records in groups.items())]
     for trace, change in zip(traces, first["data"], strict=True):
         trace.update(change)
@@ -72,8 +73,7 @@ def front_figure(view: RunView) -> Figure | None:
         data=traces,
         layout={
             "xaxis": first["xaxis"],
-            "yaxis": {"title": {"text": f"{inert(view.metric)} on the selection split"}}
-            | ({"tickformat": ".0%"} if view.percent else {}),
+            "yaxis": score_axis(view.metric, view.percent, known),
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "hovermode": "closest",
         },

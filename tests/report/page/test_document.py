@@ -123,6 +123,14 @@ def test_a_price_of_nothing_has_a_place_on_the_logarithmic_axis(page: str) -> No
     assert front["layout"]["xaxis"]["ticktext"][0] == "0"
 
 
+def test_a_single_score_is_not_lost_on_an_axis_from_minus_to_plus_one() -> None:
+    alone = view(records=records(1), choice=None, replicates={})
+    low, high = figures_of(render([alone]))["front"]["layout"]["yaxis"]["range"]
+    assert low < alone.records[0].score < high < 1.1 * low
+    many = figures_of(render([view()]))
+    assert all("range" not in many[name]["layout"]["yaxis"] for name in ("front", "curves"))
+
+
 def test_only_what_the_page_brings_along_may_run(page: str) -> None:
     found = Elements(page)
     meta = dict(found.tags)["meta"]
