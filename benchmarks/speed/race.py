@@ -146,7 +146,10 @@ def our_search(setting: Setting, seed: int, seconds: float, goal: float) -> Prog
 
 
 def _look(run: Path, progress: Progress, seconds: float) -> None:
-    """Note the best score that any trial had at any rung so far."""
+    """Note the best score so far: of any trial at a rung, or of what it kept in the end.
+
+    What is kept are the weights of the best epoch, which need not be one with a rung.
+    """
     try:
         with RunFolder.read(run) as folder:
             records = folder.trials(higher_is_better=True).records()
@@ -154,8 +157,9 @@ def _look(run: Path, progress: Progress, seconds: float) -> None:
         return
     progress.trials = len(records)
     for record in records:
-        for point in record.curve:
-            progress.note(seconds, point.score)
+        for score in (*(point.score for point in record.curve), record.score):
+            if score is not None:
+                progress.note(seconds, score)
 
 
 def _row(race: dict[str, Any]) -> dict[str, Any]:

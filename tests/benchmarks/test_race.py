@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
+from autopeft.store import RunFolder
 from benchmarks.speed import race
 from benchmarks.speed.peer_search import Progress
+from tests.report.page.made_up import records
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers' Trainer, the peer
 
@@ -32,6 +35,23 @@ def test_both_search_the_same_rows(reviews: Path, model: str, tmp_path: Path) ->
     else:
         assert one["ours"]["best"][-1][1] < goal
     assert str(tmp_path) not in json.dumps(kept), "no paths of this machine"
+
+
+def test_what_a_trial_kept_counts_beside_what_it_had_at_rungs(tmp_path: Path) -> None:
+    (made,) = records(1)
+    best = dataclasses.replace(made, score=0.99)
+    with RunFolder.open(tmp_path / "run", identity={"seed": 0}, details={}) as run:
+        trials = run.trials(higher_is_better=True)
+        proposal = {"candidate": made.candidate.to_json(), "seed": 0, "origin": made.origin}
+        trials.enqueue({**proposal, "params": {}, "trainable_params": 8})
+        trials.study.ask()
+        trials.point(0, made.curve[0])
+        progress = Progress()
+        race._look(tmp_path / "run", progress, 3.0)
+        trials.conclude(best)
+    race._look(tmp_path / "run", progress, 7.0)
+    assert progress.best[0] == (3.0, made.curve[0].score)
+    assert progress.best[-1] == (7.0, 0.99)
 
 
 def test_only_better_scores_are_progress() -> None:
