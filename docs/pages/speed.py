@@ -39,6 +39,9 @@ SWEEPS = {
 }
 """What grows, by the name of the sweep."""
 
+ACCURACY_DATA = 3
+"""Data sets on which accuracy is to be compared."""
+
 Run = Mapping[str, Any]
 
 
@@ -273,10 +276,13 @@ def _blanks(results: Path) -> Iterator[str]:
     """Say what nobody has measured yet."""
     packs = _read(results, "packs")
     settings = [(run["settings"]["data"], run["settings"]["model"]) for run in _of(packs, "packs")]
+    single = _of(_read(results, "single-candidate"), "accuracy")
+    accuracy = len({run["settings"]["data"] for run in single})
     missing = [
         ("anything on a GPU", not any(run["hardware"]["gpu"] for run in packs)),
         ("long texts (BBC news)", not any("bbc" in data for data, _ in settings)),
         ("MPNet-base", not any("mpnet" in str(model) for _, model in settings)),
+        (f"accuracy on {ACCURACY_DATA} data sets ({accuracy} so far)", accuracy < ACCURACY_DATA),
         *_missing_races(_read(results, "race")),
         ("growth", not _of(packs, "growth")),
     ]
