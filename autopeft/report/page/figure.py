@@ -118,7 +118,7 @@ def log_axis(values: Sequence[float | None], tick: Callable[[float], str]) -> Lo
 
 
 def score_axis(metric: str, percent: bool, scores: Sequence[float]) -> dict[str, Any]:
-    """Return the layout of the axis for scores on the selection split, of which there is one.
+    """Return the layout of the axis for one or more scores on the selection split.
 
     Plotly chooses the range, except where all scores are nearly the same: it would then show a
     hundred points around them.
