@@ -34,6 +34,7 @@ from benchmarks.demo.searched import searched
 from benchmarks.search.peer_paper import Paper
 from benchmarks.speed.material import (
     add_search_options,
+    kept_searches,
     save_splits,
     search_settings,
     write_folder,
@@ -75,9 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _known(options: argparse.Namespace) -> dict[tuple[str, int, str], dict[str, Any]]:
     """Return the last search of each task, seed and name that had the same settings."""
-    settings = search_settings(options)
-    alike = [row for row in ledger.read(options.result) if row["settings"] == settings]
-    return {(row["task"], row["seed"], row["search"]): row for row in alike}
+    kept = kept_searches(options)
+    return {(row["task"], row["seed"], row["search"]): row for row in kept}
 
 
 def _search(task: str, wanted: Iterable[tuple[int, str]], options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from autopeft.bench.rows import take
 from autopeft.methods import METHODS
 from autopeft.records import Candidate, Placement
 from autopeft.train.session import Setting
+from benchmarks import ledger
 
 BATCH_SIZE = 16
 SEEDS = 3
@@ -106,6 +107,12 @@ def search_settings(options: argparse.Namespace) -> dict[str, Any]:
     named = {"model": Path(options.model).name} if options.model else {}
     told = {name: getattr(options, name) for name in ("seconds", "examples", "others", "peer")}
     return named | told
+
+
+def kept_searches(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return what was kept of searches with the same settings, in the order of their ends."""
+    settings = search_settings(options)
+    return [one for one in ledger.read(options.result) if one["settings"] == settings]
 
 
 def default_lora(epochs: int) -> Candidate:

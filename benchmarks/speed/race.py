@@ -38,6 +38,7 @@ from autopeft.train.session import Setting
 from benchmarks import ledger
 from benchmarks.speed.material import (
     add_search_options,
+    kept_searches,
     save_splits,
     search_settings,
     write_folder,
@@ -75,9 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _known(options: argparse.Namespace) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the last race of each task and seed that was run with the same settings."""
-    settings = search_settings(options)
-    alike = [race for race in ledger.read(options.result) if race["settings"] == settings]
-    return {(task, seed): race for (_, task, seed), race in latest(alike).items()}
+    kept = latest(kept_searches(options))
+    return {(task, seed): race for (_, task, seed), race in kept.items()}
 
 
 def latest(races: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], dict[str, Any]]:
