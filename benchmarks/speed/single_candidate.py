@@ -13,12 +13,14 @@ Training examples per second count rows times epochs, over the time from entry i
 loop to its last step, without and with an evaluation on the selection split after every epoch.
 With ``--accuracy`` every seed draws its own sample, splits and initialisation, the same for all;
 differences are taken seed by seed; ours delivers the best epoch's weights, the peer its last. With
-``--pack`` ours trains it in one pass with candidates of smaller learning rates.
+``--pack`` ours trains it in one pass with candidates of smaller learning rates, with ``--dtype`` on
+a backbone of that precision, faster here or not; what is not asked for is decided as in a search.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +32,7 @@ from rich.console import Console
 
 from autopeft.data.demo import demo_model
 from autopeft.report import table
+from autopeft.train.precision import Plan
 from autopeft.train.session import Session
 from benchmarks import ledger
 from benchmarks.speed.contender import RATES, Contender, Runs, require_equal, take_turns
@@ -75,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--accuracy", action="store_true", help="compare accuracy, not speed")
     parser.add_argument("--seeds", type=int, default=5, help="for --accuracy")
     parser.add_argument("--pack", type=int, default=1, help="candidates in our pass")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of our backbone")
     parser.add_argument("--strong", action="store_true", help="add bf16 + group by length")
     parser.add_argument("--data", default="demo")
     parser.add_argument("--model", help="default: the demo's MiniLM")
@@ -108,7 +112,7 @@ def _contenders(
     """Return the contenders by name, and how our session decided to train."""
     model = options.model or str(demo_model())
     setting = save_splits(options.data, model, options.examples, seed, folder, options.others)
-    session = Session(setting)
+    session = Session(dataclasses.replace(setting, plan=_plan(options.dtype)))
     candidate, score = default_lora(options.epochs), options.accuracy
     contenders = {
         OURS: ours(session, *with_rates(candidate, options.pack), score=score),
@@ -117,6 +121,11 @@ def _contenders(
     if options.strong:
         contenders["trainer-strong"] = practitioner(setting, candidate, score=score, **STRONG)
     return contenders, session.plan.to_json()
+
+
+def _plan(dtype: str | None) -> dict[str, Any] | None:
+    """Return a plan with that precision, None for one that is measured."""
+    return None if dtype is None else Plan(dtype=dtype, attention="eager").to_json()
 
 
 def _speed_summary(runs: Runs) -> dict[str, Any]:
