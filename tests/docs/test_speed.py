@@ -58,10 +58,20 @@ def test_the_last_run_of_each_circumstance_stands_beside_its_aims(tmp_path: Path
         "| pack | 20.0 | 2.00 | 2.00 | 2.00 |",
     ]
     assert "Long texts" not in page(tmp_path)
+
     together = " ".join(page(tmp_path).split())
     assert together.count("it would train up to 8 in one pass here") == 2
     assert together.count("it would train one at a time here") == 1
     assert "4 cores of Some CPU with AVX2, 2026-01-02, commit abc1234" in page(tmp_path)
+
+
+def test_what_missed_its_aim_says_how_far_from_the_limit_the_aim_is(tmp_path: Path) -> None:
+    write(tmp_path, "packs", packs(4.0), packs(1.0, dtype="float32", data="subj"))
+    text = " ".join(page(tmp_path).split())
+    assert "a pack does 50% and one candidate alone 30% (aimed at: 30%)." in text
+    assert "A pack would have to do 62% to be 5 times as fast as trainer (a)." in text
+    assert "75% to be 1.5 times as fast as strong fp32 (b')." in text
+    assert "packs --examples 900 --data FOLDER`" in text
 
 
 def test_a_race_that_was_lost_is_said(tmp_path: Path) -> None:
