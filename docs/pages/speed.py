@@ -168,7 +168,8 @@ def _accuracy(runs: Sequence[Run]) -> Iterator[str]:
         "Test accuracy of default LoRA as a search trains it, alone or in a pack with smaller "
         "learning rates (without the backbone's own dropout, batches grouped by length, weights of "
         "the best epoch), and as the Trainer (a) does; each seed draws its own sample and splits, "
-        "and differences are taken seed by seed: points ± standard error."
+        "and differences are taken seed by seed: points ± standard error. Where a processor only "
+        "emulates bfloat16, its products are computed in float32 and rounded, as its units would."
     )
     yield ""
     yield from table(
