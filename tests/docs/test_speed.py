@@ -74,6 +74,16 @@ def test_what_missed_its_aim_says_how_far_from_the_limit_the_aim_is(tmp_path: Pa
     assert "packs --examples 900 --data FOLDER`" in text
 
 
+def test_a_peer_whose_training_is_not_told_apart_is_compared_by_the_whole(tmp_path: Path) -> None:
+    run = packs(2.0, data="subj")
+    for row in run["summary"]["training"].values():
+        row["times_faster_than"]["autogluon (d)"] = {"median": 7.0}
+    whole = {"pack": {"times_faster_than": {"autogluon (d)": {"median": 4.5}}}}
+    write(tmp_path, "packs", run | {"summary": run["summary"] | {"whole": whole}})
+    said = "From loaded data to saved adapters a pack is 4.50 times as fast as autogluon (d)."
+    assert said in " ".join(page(tmp_path).split())
+
+
 def test_a_race_that_was_lost_is_said(tmp_path: Path) -> None:
     subj = [race("subj", 0, None), race("subj", 0, 0.25), race("subj", 2, None)]
     sst = [race("sst", 0, 0.1), race("sst", 1, None), race("sst", 2, None)]
