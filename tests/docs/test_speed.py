@@ -58,7 +58,6 @@ def test_the_last_run_of_each_circumstance_stands_beside_its_aims(tmp_path: Path
         "| pack | 20.0 | 2.00 | 2.00 | 2.00 |",
     ]
     assert "Long texts" not in page(tmp_path)
-
     together = " ".join(page(tmp_path).split())
     assert together.count("it would train up to 8 in one pass here") == 2
     assert together.count("it would train one at a time here") == 1
