@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import tempfile
 import time
@@ -18,12 +17,10 @@ from autopeft.methods.recipe import layers_of
 from autopeft.records import BackboneShape, Candidate, Cause, RungPoint
 from autopeft.tasks.encode import encode
 from autopeft.train.fit import Watch
-from autopeft.train.precision import computes_bfloat16
 from autopeft.train.session import Order, Session
 from autopeft.train.session import Outcome as SessionOutcome
 from benchmarks.speed.contender import Contender, Outcome
 from benchmarks.speed.laps import Laps, now
-from benchmarks.speed.widened import WidenedProducts
 
 
 def ours(session: Session, *candidates: Candidate, score: bool = False) -> Contender:
@@ -33,17 +30,11 @@ def ours(session: Session, *candidates: Candidate, score: bool = False) -> Conte
         session: with the rows to train on.
         candidates: of one batch size and as many epochs each.
         score: whether the first is scored on the test split.
-
-    A session that trains in bfloat16 where that is only emulated has its products widened.
     """
-
-    slow = session.plan.dtype == "bfloat16" and not computes_bfloat16(session.device)
-    products = WidenedProducts() if slow else contextlib.nullcontext()
 
     def train(seed: int) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
-            with products:
-                outcome = _train(session, candidates, seed, Path(folder))
+            outcome = _train(session, candidates, seed, Path(folder))
             accuracy = _accuracy(session, Path(folder) / "0") if score else None
         return dataclasses.replace(outcome, test_accuracy=accuracy)
 

@@ -15,6 +15,8 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from benchmarks.speed.contender import Contender, Outcome
+
 _PRODUCTS = frozenset(
     {
         functional.linear,
@@ -52,6 +54,16 @@ class WidenedProducts(TorchFunctionMode):
             wide = {name: _widen(value) for name, value in kwargs.items()}
             return func(*map(_widen, args), **wide).to(torch.bfloat16)
         return func(*args, **kwargs)
+
+
+def widened(contender: Contender) -> Contender:
+    """Return a contender whose products of bfloat16 are widened."""
+
+    def train(seed: int) -> Outcome:
+        with WidenedProducts():
+            return contender(seed)
+
+    return train
 
 
 def _is_low(value: object) -> bool:
