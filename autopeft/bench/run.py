@@ -28,6 +28,9 @@ from autopeft.data.cache import quiet
 from autopeft.errors import AutoPeftError, DataError, ModelError
 from autopeft.methods import feasible_methods
 
+OPENING_SECONDS = 20
+"""What a search takes before its first training, which counts within its time limit."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
@@ -160,7 +163,8 @@ class Running:
                     self._skip(block, policy.name, ModelError(said))
                     continue
                 self._skips(block).note(block, policy.name, None)
-                limit = min(seconds(cells, self.part.suite, block, seed), policy.limit_seconds)
+                allowed = seconds(cells, self.part.suite, block, seed) + OPENING_SECONDS
+                limit = min(allowed, policy.limit_seconds)
                 self.say(f"{block}: {policy.name}, seed {seed}, {limit:.0f} s")
                 file = self.places.cells(block)
                 line = run_search(

@@ -19,8 +19,8 @@ from autopeft.methods.packing import pack_key
 from autopeft.train.attempt import Order, Outcome
 from autopeft.train.session import Session, Setting
 
-PACK = 8
-"""Cells in a pass."""
+PACK = {"cpu": 8, "cuda": 32}
+"""Cells in a pass, by device: a GPU needs more of them to be busy."""
 
 
 class Bench:
@@ -136,7 +136,7 @@ def _rounded(gates: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def packs(cells: Iterable[Cell], session: Session) -> Iterator[list[Cell]]:
     """Yield cells by passes: those of one seed, one number of epochs and one `pack_key`."""
-    shape = session.delivered.shape
+    shape, most = session.delivered.shape, PACK[session.device.type]
 
     def together(cell: Cell) -> tuple[Any, ...]:
         key = pack_key(cell.candidate, shape)
@@ -145,4 +145,4 @@ def packs(cells: Iterable[Cell], session: Session) -> Iterator[list[Cell]]:
 
     for _, found in groupby(sorted(cells, key=together), key=together):
         alike = list(found)
-        yield from (alike[at : at + PACK] for at in range(0, len(alike), PACK))
+        yield from (alike[at : at + most] for at in range(0, len(alike), most))

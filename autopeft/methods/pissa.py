@@ -21,6 +21,11 @@ KNOBS: Mapping[str, Knob] = {
 """No dropout: it would drop a part of the pretrained weights themselves."""
 
 DEFAULT = Placement(sites=("attn.q", "attn.v"))
+RATE = LearningRatePrior(
+    median=1.5e-3,
+    spread=4.0,
+    source="MiniLM, 1,000 rows of subj, tweet_emotion and clinc150_small, 5 epochs",
+)
 
 
 def _recipe(begins: str) -> Recipe:
@@ -42,7 +47,7 @@ METHODS.register(
         paper="Meng et al. (2024), PiSSA: Principal Singular Values and Singular Vectors "
         "Adaptation of Large Language Models",
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(median=5e-4, spread=4.0, source="a guess: below LoRA's"),
+        learning_rate=RATE,
         mergeable=True,
     )
 )
@@ -54,7 +59,7 @@ METHODS.register(
         description="LoRA that starts from orthonormal columns, by a QR decomposition",
         paper="Büyükakyüz (2024), OLoRA: Orthonormal Low-Rank Adaptation of Large Language Models",
         sites=PROJECTIONS,
-        learning_rate=LearningRatePrior(median=5e-4, spread=4.0, source="a guess: below LoRA's"),
+        learning_rate=RATE,
         mergeable=True,
     )
 )

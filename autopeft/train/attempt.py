@@ -200,10 +200,11 @@ class Attempt:
         if not session.task.categorical:
             session.scale.fold(output_layer(model, session.delivered.heads)[1])
         outcome["costs"]["artifact_bytes"] = save_artifact(model, artifact, member.candidate)
-        delivered = load_artifact(session.delivered, artifact).to(session.device)
-        scored, recycled = delivered, session.recycled_whole
         if session.setting.as_trained and session.trains_on_its_backbone(member.candidate.method):
             scored, recycled = model, session.recycled
+        else:
+            scored = load_artifact(session.delivered, artifact).to(session.device)
+            recycled = session.recycled_whole
         runner = Runner(scored, **recycled.states(lowest_trained_layer(model)))
         with reading_gates(scored) as gates:
             values = self._save_outputs(runner, "selection", artifact)
@@ -219,7 +220,7 @@ class Attempt:
             session.selection, np.arange(min(LATENCY_ROWS, len(values))), session.pad_token
         )
         moved = on_device(batch, session.device)
-        outcome["costs"]["latency_seconds"] = latency_seconds(delivered, moved)
+        outcome["costs"]["latency_seconds"] = latency_seconds(scored, moved)
 
     def _save_outputs(self, runner: Runner, split: str, artifact: Path) -> np.ndarray:
         """Return the outputs (N, C) of the one that runs on a split, also kept in a file."""

@@ -14,7 +14,13 @@ from autopeft.train.shortage import is_out_of_memory, release
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
 
-MAX_TOKENS = 2048
+MAX_TOKENS = {"cpu": 2048, "cuda": 32_768}
+"""Padded tokens per batch that is evaluated, by device: a GPU is idle on as few as a processor."""
+
+
+def most_tokens(device: torch.device) -> int:
+    """Return how many padded tokens are evaluated at once."""
+    return MAX_TOKENS.get(device.type, MAX_TOKENS["cpu"])
 
 
 def outputs(
@@ -23,7 +29,7 @@ def outputs(
     *,
     pad_token: int,
     device: torch.device,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | None = None,
 ) -> np.ndarray:
     """Return the logits (N, C) in float32, rows as in `encoded`.
 
@@ -32,7 +38,8 @@ def outputs(
         encoded: N tokenised rows.
         pad_token: fills the padding.
         device: where the model lives.
-        max_tokens: padded tokens per batch; halved for as long as memory runs out.
+        max_tokens: padded tokens per batch, None for `most_tokens`; halved for as long as memory
+            runs out.
     """
     alone: np.ndarray = pack_outputs(
         Runner(model), encoded, pad_token=pad_token, device=device, max_tokens=max_tokens
@@ -47,7 +54,7 @@ def pack_outputs(
     pad_token: int,
     device: torch.device,
     split: str = "selection",
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | None = None,
 ) -> np.ndarray:
     """Return the logits (n, N, C) in float32 of n candidates on a split.
 
@@ -59,16 +66,17 @@ def pack_outputs(
         split: the name under which its states are recycled.
         max_tokens: as `outputs`, of all candidates together.
     """
+    at_once = max_tokens or most_tokens(device)
     modes = [(module, module.training) for module in runner.model.modules()]
     runner.model.eval()
     try:
         while True:
             try:
-                return _outputs(runner, encoded, pad_token, device, split, max_tokens)
+                return _outputs(runner, encoded, pad_token, device, split, at_once)
             except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or max_tokens <= int(encoded.lengths.max()):
+                if not is_out_of_memory(error) or at_once <= int(encoded.lengths.max()):
                     raise
-            max_tokens //= 2
+            at_once //= 2
             release(device)
     finally:
         for module, mode in modes:

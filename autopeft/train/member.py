@@ -88,7 +88,10 @@ class Member:
         trained = [p for p in self.model.parameters() if p.requires_grad]
         settings = self.candidate
         return torch.optim.AdamW(
-            trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
+            trained,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=trained[0].device.type == "cuda" or None,  # one launch, where launches cost
         )
 
     def schedule(self) -> Callable[[int], float]:

@@ -36,7 +36,6 @@ from torch import Tensor, nn
 from autopeft.backbone.replay import record
 from autopeft.store.write import FREE_BYTES
 from autopeft.train.batches import collate, evaluation_rows, inputs_of
-from autopeft.train.evaluate import MAX_TOKENS
 from autopeft.train.frozen import FrozenStates, Layout, read, write
 from autopeft.train.shortage import is_out_of_memory
 
@@ -46,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["FrozenStates", "Key", "Recycled", "computing", "digest"]
 
 LIMIT_BYTES = 2_000_000_000
+
+MAX_TOKENS = 2048
+"""Padded tokens per batch whose states are computed at once."""
 
 Compute = Callable[[np.ndarray], Tensor]
 """From row numbers (B,), their states (B, S, H), S being the longest row, padded on the right."""

@@ -55,8 +55,8 @@ class Setting:
         frozen: folder for the recycled states of frozen layers; None for one beside the data.
         also: further splits, on which the outputs of trained candidates are kept beside those on
             selection; a search has none, a benchmark may name ``test``.
-        as_trained: whether a candidate's outputs are those over the backbone that it was trained on
-            instead of the delivered one: quicker where that is of 16 bit, for benchmarks.
+        as_trained: whether a candidate's outputs and latency are those over the backbone that it
+            was trained on instead of the delivered one: quicker, for benchmarks.
     """
 
     data: str

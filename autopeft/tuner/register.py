@@ -25,6 +25,7 @@ def register() -> None:
         return
     member = str.__new__(PeftType, PEFT_TYPE)
     member._name_, member._value_ = PEFT_TYPE, PEFT_TYPE
+    setattr(PeftType, PEFT_TYPE, member)  # from Python 3.12 a name is looked up there alone
     PeftType._member_map_[PEFT_TYPE] = member
     PeftType._value2member_map_[PEFT_TYPE] = member
     PeftType._member_names_.append(PEFT_TYPE)

@@ -8,6 +8,9 @@ from autopeft.records import BackboneShape
 from autopeft.train.precision import matmul_rates
 from autopeft.train.session import Session
 
+WIDTHS = {"cpu": 1024, "cuda": 8192}
+"""Of the square product that is timed, by device: wide enough to keep it busy."""
+
 _FIRST = ("attn.q", "attn.k", "attn.v", "attn.qkv")
 
 
@@ -34,7 +37,7 @@ def limit(session: Session) -> dict[str, Any]:
     Of the training rows' own tokens: padding counts against who pads.
     """
     tokens = float(session.train.lengths.mean())
-    rate = matmul_rates(session.device)[session.plan.dtype]
+    rate = matmul_rates(session.device, WIDTHS[session.device.type])[session.plan.dtype]
     return {
         "operations_per_second": rate,
         "tokens_per_example": tokens,

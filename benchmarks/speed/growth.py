@@ -25,6 +25,8 @@ from benchmarks.spread import spread
 _PART_OF_MEMORY = 0.5
 _EVALUATED = 64
 
+SWEEPS = ("pack", "layer", "length", "rows")
+
 Sweep = Mapping[int, Contender]
 """Packs to train, by the number that differs between them."""
 
@@ -82,7 +84,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {
         "plan": session.plan.to_json(),
         "no_memory_for": sorted(set(options.sizes) - set(sizes)),
-        "growth": {name: _points(make(), options.repeats) for name, make in sweeps.items()},
+        "growth": {name: _points(sweeps[name](), options.repeats) for name in options.sweeps},
     }
 
 

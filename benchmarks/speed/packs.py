@@ -92,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--autogluon", metavar="PYTHON", help="add (d), run by this Python")
     parser.add_argument("--growth", action="store_true", help="measure what the cost grows with")
     parser.add_argument(
+        "--sweeps", nargs="+", choices=growth.SWEEPS, default=growth.SWEEPS, help="for --growth"
+    )
+    parser.add_argument(
         "--sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32], help="of packs, for --growth"
     )
     parser.add_argument(
