@@ -32,6 +32,8 @@ AS_IT_IS = ("demo:bbc",)
 GEMM_AIM = 0.3
 MEMORY_AIM = 1.2e9
 RACE_AIM = 1 / 8
+GPU_AIM = 10.0
+"""How many times as fast as one by one packs were to be on a GPU."""
 
 _EMULATED = "This processor only emulates bfloat16, so that (b) is no rival here. "
 
@@ -287,9 +289,13 @@ def _race(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _growth(runs: Sequence[Run]) -> Iterator[str]:
-    for run in runs[-1:]:
-        settings, plan = run["settings"], run["plan"]
-        yield from ("## What a candidate costs as things grow", "")
+    for run in _latest(runs):
+        settings, plan, gpu = run["settings"], run["plan"], run["hardware"]["gpu"]
+        backbone = settings["model"] or "MiniLM"
+        yield from (
+            f"## What a candidate costs as things grow: {backbone}{' on a GPU' * bool(gpu)}",
+            "",
+        )
         yield from wrapped(
             f"Milliseconds per candidate-example while training on {_data(settings['data'])}, "
             f"{settings['examples']} rows, {plan['dtype']} backbone with {plan['attention']} "
@@ -297,12 +303,26 @@ def _growth(runs: Sequence[Run]) -> Iterator[str]:
         )
         for name, points in run["growth"].items():
             what = SWEEPS[name].format(pack=settings["pack"])
-            yield from ("", f"![ms by {what}](pictures/growth-{name}.png)", "")
+            yield ""
+            if not gpu:
+                yield from (f"![ms by {what}](pictures/growth-{name}.png)", "")
             yield from table(
                 (what, *(f"{point['at']:,}" for point in points)),
-                [("ms", *(f"{p['ms_per_candidate_example']['median']:.1f}" for p in points))],
+                [("ms", *(_ms(p["ms_per_candidate_example"]["median"]) for p in points))],
             )
+            if gpu:
+                yield ""
+                yield from wrapped(_over_one_by_one(points))
         yield from _command(f"packs --growth --examples {settings['examples']}")
+
+
+def _over_one_by_one(points: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many times as fast the largest pack is as its candidates one by one."""
+    one, *_, most = (point["ms_per_candidate_example"]["median"] for point in points)
+    return (
+        f"{points[-1]['at']} in a pass are **{one / most:.1f}** times as fast as one by one "
+        f"(aimed at: {GPU_AIM:g})."
+    )
 
 
 def _blanks(results: Path) -> Iterator[str]:
@@ -312,7 +332,7 @@ def _blanks(results: Path) -> Iterator[str]:
     single = _of(_read(results, "single-candidate"), "accuracy")
     accuracy = len({run["settings"]["data"] for run in single})
     missing = [
-        ("anything on a GPU", not any(run["hardware"]["gpu"] for run in packs)),
+        ("the peers on a GPU", not any(run["hardware"]["gpu"] for run in _of(packs, "packs"))),
         ("long texts (BBC news)", not any("bbc" in data for data, _ in settings)),
         ("MPNet-base", not any("mpnet" in str(model) for _, model in settings)),
         (f"accuracy on {ACCURACY_DATA} data sets ({accuracy} so far)", accuracy < ACCURACY_DATA),
@@ -346,6 +366,10 @@ def _together(plan: Mapping[str, Any]) -> str:
     return "one at a time" if plan["pack"] == 1 else f"up to {plan['pack']} in one pass"
 
 
+def _ms(value: float) -> str:
+    return f"{value:.{1 if value >= 1.5 else 2}f}"
+
+
 def _rate(per_second: float) -> str:
     return f"{per_second:.{0 if per_second > 20 else 1}f}"
 
@@ -366,9 +390,10 @@ def _measured(run: Run) -> str:
     """Return where and when a run was made."""
     hardware = run["hardware"]
     machine = hardware["gpu"] or f"{hardware['cores']} cores of {hardware['processor']}"
-    if "instructions" in hardware:
+    if "instructions" in hardware and not hardware["gpu"]:
         machine += f" with {hardware['instructions']}"
-    return f"Measured on {machine}, {run['date'][:10]}, commit {run['commit']}."
+    note = f" {run['note']}" if "note" in run else ""
+    return f"Measured on {machine}, {run['date'][:10]}, commit {run['commit']}.{note}"
 
 
 def _command(benchmark: str) -> Iterator[str]:

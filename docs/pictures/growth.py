@@ -24,9 +24,10 @@ LABELS = {
 
 
 def main(results: Path, folder: Path) -> None:
-    """Read the last run of the growth benchmark and write a PNG per sweep."""
+    """Read the last run of the growth benchmark on a processor and write a PNG per sweep."""
     runs = json.loads(results.read_text(encoding="utf-8"))
-    last = [run for run in runs if run["benchmark"] == "growth"][-1]
+    grown = (run for run in runs if run["benchmark"] == "growth")
+    last = [run for run in grown if not run["hardware"]["gpu"]][-1]
     for name, points in last["growth"].items():
         _draw(name, points, folder / f"growth-{name}.png")
 

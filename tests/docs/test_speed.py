@@ -44,7 +44,7 @@ def packs(pack: float, *, dtype: str = "bfloat16", data: str = "demo") -> dict[s
 
 def test_nothing_measured_is_said(tmp_path: Path) -> None:
     text = page(tmp_path)
-    assert "Anything on a GPU; long texts (BBC news); MPNet-base" in text
+    assert "The peers on a GPU; long texts (BBC news); MPNet-base" in text
     assert "aimed at:" not in text
 
 
@@ -153,5 +153,5 @@ def test_growth_is_told_with_what_grows(tmp_path: Path) -> None:
     lines = page(tmp_path).splitlines()
     assert "| candidates in a pass, LoRA in all layers | 1 | 32 |" in lines
     assert "| tokens of every text, 8 LoRA in a pass | 1 | 32 |" in lines
-    assert lines.count("| ms | 0.5 | 16.0 |") == 2
+    assert lines.count("| ms | 0.50 | 16.0 |") == 2
     assert "growth" not in lines[-1]
