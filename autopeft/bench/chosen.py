@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from autopeft.bench.cells import Cell, Cells
+from autopeft.bench.pace import Pace
 from autopeft.bench.suite import Block, Entry, Suite
 from autopeft.methods import METHODS
 from autopeft.records import Candidate
@@ -42,8 +43,8 @@ def missing(cells: Cells, tried: Sequence[Cell], seeds: Iterable[int]) -> list[C
     return wanted or [cell for cell in repeats(cells, tried, seeds) if cells.get(cell) is None]
 
 
-def seconds(cells: Cells, suite: Suite, block: Block, seed: int) -> float:
-    """Return the training time of all single-method rows under a seed.
+def seconds(cells: Cells, suite: Suite, block: Block, seed: int, pace: Pace) -> float:
+    """Return the training time of all single-method rows under a seed, at this machine's pace.
 
     Under the first seed that is every rate of every method, under another the chosen rates alone.
     Mixtures are no single methods, gated or not. What failed counts nothing.
@@ -55,5 +56,5 @@ def seconds(cells: Cells, suite: Suite, block: Block, seed: int) -> float:
         tried = tries(suite, entry, block)
         own = tried if seed == suite.seeds[0] else repeats(cells, tried, [seed])
         lines = [cells.get(cell) or {} for cell in own]
-        total += sum(line["costs"]["train_seconds"] for line in lines if "costs" in line)
+        total += sum(pace.seconds(line, block.examples) for line in lines)
     return total

@@ -14,9 +14,10 @@ from typing import Any
 from autopeft.api.interrupt import Interrupt
 from autopeft.bench.cells import Cell, Cells, Searched
 from autopeft.bench.chosen import missing, repeats, seconds, tries
-from autopeft.bench.circumstances import circumstances
+from autopeft.bench.circumstances import circumstances, hardware
 from autopeft.bench.command import command
 from autopeft.bench.opened import opened
+from autopeft.bench.pace import Pace
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
 from autopeft.bench.rows import Rows, take
@@ -27,9 +28,6 @@ from autopeft.bench.training import Bench
 from autopeft.data.cache import quiet
 from autopeft.errors import AutoPeftError, DataError, ModelError
 from autopeft.methods import feasible_methods
-
-OPENING_SECONDS = 20
-"""What a search takes before its first training, which counts within its time limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +120,10 @@ class Running:
             self._skips(block).note(block, None, None)
             with _at_once():
                 self._train(block, bench)
-        cells = bench.cells
+        cells, pace = bench.cells, Pace.of(bench.session.plan, hardware())
         del bench
         gc.collect()
-        self._search(block, rows, model, cells)
+        self._search(block, rows, model, cells, pace)
 
     def _train(self, block: Block, bench: Bench) -> None:
         """Try every rate under the first seed, then train the best under the others."""
@@ -151,7 +149,7 @@ class Running:
         chosen = [cell for _, tried in rows for cell in repeats(bench.cells, tried, others)]
         bench.train(chosen, told, again=self.again)
 
-    def _search(self, block: Block, rows: Rows, model: str, cells: Cells) -> None:
+    def _search(self, block: Block, rows: Rows, model: str, cells: Cells, pace: Pace) -> None:
         for policy in self.part.policies:
             for seed in self.part.seeds:
                 cell = _searched(policy, seed)
@@ -163,7 +161,7 @@ class Running:
                     self._skip(block, policy.name, ModelError(said))
                     continue
                 self._skips(block).note(block, policy.name, None)
-                allowed = seconds(cells, self.part.suite, block, seed) + OPENING_SECONDS
+                allowed = seconds(cells, self.part.suite, block, seed, pace)
                 limit = min(allowed, policy.limit_seconds)
                 self.say(f"{block}: {policy.name}, seed {seed}, {limit:.0f} s")
                 file = self.places.cells(block)

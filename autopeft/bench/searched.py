@@ -33,7 +33,7 @@ def run_search(
         rows: that all rows of the board have.
         model: folder or hub name of the backbone.
         folder: of the run; a search that was cut off goes on in it, afterwards it is removed.
-        limit_seconds: of wall clock, opening and delivery included.
+        limit_seconds: of wall clock, so that its trainings together take less.
         max_length: longest input in tokens.
 
     Raises:

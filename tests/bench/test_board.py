@@ -12,6 +12,7 @@ import pytest
 from autopeft.bench.board import read_board
 from autopeft.bench.cells import Cell, Cells, Searched
 from autopeft.bench.chosen import seconds, tries
+from autopeft.bench.pace import Pace
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
 from autopeft.bench.skips import Skips
@@ -241,5 +242,6 @@ def test_the_time_of_a_search_is_that_of_single_methods_alone(tmp_path: Path) ->
     for entry in mixed.entries:
         for cell in tries(mixed, entry, block("easy")):
             cells.add(cell, result("lora", 0.5))
-    assert seconds(cells, mixed, block("easy"), 0) == 3 * 2 * 2.0, "three methods, two rates"
-    assert seconds(cells, mixed, block("easy"), 1) == 0.0
+    here = Pace(hardware={}, seconds_per_step=0.0)
+    assert seconds(cells, mixed, block("easy"), 0, here) == 3 * 2 * 2.0, "three methods, two rates"
+    assert seconds(cells, mixed, block("easy"), 1, here) == 0.0
