@@ -70,7 +70,6 @@ def train_together(
     evaluated: Collection[int] | None = None,
     deadline: float | None = None,
     left: Callable[[Member], None] = lambda _: None,
-    begin: Callable[[torch.nn.Module], None] = lambda _: None,
 ) -> list[Member]:
     batches = TrainingBatches(
         rows, batch_size=candidates[0].batch_size, pad_token=0, seed=5, parts=parts
@@ -88,8 +87,6 @@ def train_together(
         )
         for number, candidate in enumerate(candidates)
     ]
-    for member in members:
-        begin(member.model)
     torch.manual_seed(5)
 
     def join(some: Sequence[Member]) -> Runner:
@@ -345,7 +342,8 @@ TOGETHER = (
     dataclasses.replace(LORA, learning_rate=3e-3, knobs={"r": 4, "dropout": 0.1}),
     dataclasses.replace(LORA, method="unipelt", epochs=3),
     dataclasses.replace(LORA, method="head_only", epochs=1),
-    dataclasses.replace(LORA, method="houlsby", weight_decay=0.1),
+    # at LoRA's rate it is chaotic: the last digit of a first weight moves its logits by 0.03
+    dataclasses.replace(LORA, method="houlsby", learning_rate=1e-3, weight_decay=0.1),
 )
 TOGETHER_WITH_DEFAULTS = tuple(with_defaults(METHODS.get(c.method), c) for c in TOGETHER)
 
@@ -366,32 +364,11 @@ def test_after_fifty_steps_a_pack_gives_what_each_gives_alone(bert: Backbone) ->
     def logits(model: torch.nn.Module) -> np.ndarray:
         return outputs(model, SELECTION, pad_token=0, device=CPU)
 
-    def rounding(candidate: Candidate, expected: np.ndarray) -> float:
-        """Return the most that a change in the last digit of the first weights makes of it."""
-
-        def begin(model: torch.nn.Module) -> None:
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    if parameter.requires_grad:
-                        noise = torch.randn(parameter.shape, generator=generator)
-                        parameter.mul_(1 + torch.finfo(torch.float32).eps * noise)
-
-        apart = []
-        for seed in range(4):
-            generator = torch.Generator().manual_seed(seed)
-            changed, _ = train(bert, candidate, begin=begin)
-            apart.append(float(np.abs(logits(changed) - expected).max()))
-        return max(apart)
-
     for member in train_together(bert, long):
         alone, fit = train(bert, member.candidate)
         assert fit.train_examples == 50 * 8
-        expected = logits(alone)
-        difference = np.abs(logits(member.model) - expected).max()
-        # where Adam divides one rounding error by another, a training repeats itself no better
-        assert difference <= 1e-4 or difference <= 2 * rounding(member.candidate, expected), (
-            member.candidate.method
-        )
+        difference = np.abs(logits(member.model) - logits(alone)).max()
+        assert difference <= 1e-4, member.candidate.method
 
 
 def test_who_is_stopped_leaves_the_others_as_they_would_be(bert: Backbone) -> None:
