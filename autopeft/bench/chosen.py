@@ -55,6 +55,5 @@ def seconds(cells: Cells, suite: Suite, block: Block, seed: int, pace: Pace) -> 
             continue
         tried = tries(suite, entry, block)
         own = tried if seed == suite.seeds[0] else repeats(cells, tried, [seed])
-        lines = [cells.get(cell) or {} for cell in own]
-        total += sum(pace.seconds(line, block.examples) for line in lines)
+        total += sum(pace.seconds(cell.candidate, cells.get(cell) or {}) for cell in own)
     return total

@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autopeft.train.precision import Plan
-from autopeft.train.probe import PROBE_ROWS
+from autopeft.api.estimate import expected_seconds
+from autopeft.records import Candidate
 
 _KIND = ("processor", "instructions", "gpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """A kind of machine, and how long it takes for a step.
+    """A kind of machine, and how long it takes to train.
 
     Args:
         hardware: of `autopeft.bench.circumstances`.
-        seconds_per_step: of default LoRA alone, on 16 rows.
+        about: of `autopeft.train.session.Session.pace`.
     """
 
     hardware: Mapping[str, Any]
-    seconds_per_step: float
+    about: Mapping[str, Any]
 
-    @classmethod
-    def of(cls, plan: Plan, hardware: Mapping[str, Any]) -> Pace:
-        """Return the pace that a session has measured."""
-        return cls(hardware=hardware, seconds_per_step=plan.seconds_per_step or 0.0)
-
-    def seconds(self, line: Mapping[str, Any], rows: int) -> float:
+    def seconds(self, candidate: Candidate, line: Mapping[str, Any]) -> float:
         """Return how long a training takes here, evaluation included.
 
-        What the same kind of machine has measured counts as it is. Of another kind of machine only
-        the steps count, each as one of default LoRA.
+        What the same kind of machine has measured counts as it is; of another kind of machine what
+        it is expected to take here.
 
         Args:
-            line: of a cell; what failed takes no time.
-            rows: to train on.
+            candidate: what was trained.
+            line: of the cell; what failed takes no time.
         """
         if "costs" not in line:
             return 0.0
-        own, here = line.get("hardware", {}), self.hardware
-        if self.seconds_per_step == 0.0 or all(own.get(key) == here.get(key) for key in _KIND):
+        own = line.get("hardware", {})
+        if all(own.get(key) == self.hardware.get(key) for key in _KIND):
             return float(line["costs"]["train_seconds"])
-        candidate = line["candidate"]
-        steps = candidate["epochs"] * math.ceil(rows / candidate["batch_size"])
-        share = candidate["batch_size"] / PROBE_ROWS
-        return float(steps * share * self.seconds_per_step)
+        return expected_seconds(candidate, self.about)

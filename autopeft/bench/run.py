@@ -120,7 +120,7 @@ class Running:
             self._skips(block).note(block, None, None)
             with _at_once():
                 self._train(block, bench)
-        cells, pace = bench.cells, Pace.of(bench.session.plan, hardware())
+        cells, pace = bench.cells, Pace(hardware=hardware(), about=bench.session.pace)
         del bench
         gc.collect()
         self._search(block, rows, model, cells, pace)

@@ -151,6 +151,15 @@ class Session:
         found.model.to(self.device)
         return found
 
+    @property
+    def pace(self) -> dict[str, Any]:
+        """What the time of a training is expected from: backbone, rows, seconds of a row's step."""
+        return {
+            "shape": self.delivered.shape.to_json(),
+            "rows": [len(self.train.targets), len(self.selection.targets)],
+            "row_seconds": (self.plan.seconds_per_step or 0.1) / PROBE_ROWS,
+        }
+
     def forward_seconds(self, rows: int, layers: int) -> float:
         """Return the expected time of so many rows in the lowest layers, nothing being trained."""
         step_seconds = self.plan.seconds_per_step or 0.0
@@ -337,19 +346,17 @@ def open_session(message: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
     release(session.device)
     gc.freeze()  # what is here now stays, so that looking for garbage between trials is quick
     return session, {
-        "shape": session.delivered.shape.to_json(),
+        **session.pace,
         "plan": session.plan.to_json(),
         "device": _device_name(session.device),
         "notes": list(session.delivered.notes),
         "longest": int(max(session.train.lengths.max(), session.selection.lengths.max())),
         "truncated": session.train.truncated + session.selection.truncated,
-        "rows": [len(session.train.targets), len(session.selection.targets)],
         "idle_bytes": used_bytes(session.device),
         "free_bytes": free_bytes(session.device),
         "bytes_per_token": session.plan.bytes_per_token,
         "evaluation_bytes": session.plan.evaluation_bytes,
         "max_length": session.setting.max_length,
-        "row_seconds": (session.plan.seconds_per_step or 0.1) / PROBE_ROWS,
         "open_seconds": time.monotonic() - started - session.probe.seconds,
     }
 

@@ -96,8 +96,10 @@ def _packs(run: Run) -> Iterator[str]:
     settings, training = run["settings"], run["summary"]["training"]
     peers = list(training["pack"]["times_faster_than"])
     low = run["plan"]["dtype"] == "bfloat16"
-    backbone = settings["model"] or "MiniLM"
-    yield from (f"## {backbone} on {_data(settings['data'])}, {run['plan']['dtype']} backbone", "")
+    yield from (
+        f"## {_backbone(run)} on {_data(settings['data'])}, {run['plan']['dtype']} backbone",
+        "",
+    )
     yield from wrapped(
         f"Candidate-examples per second while training, {settings['examples']:,} rows, packs of "
         f"{settings['pack']} candidates: default LoRA in all layers, adapters in the top half and "
@@ -131,10 +133,7 @@ def _packs(run: Run) -> Iterator[str]:
         f"measures before its first trial, it would train {_together(run['plan'])} here."
         f"{_beside_autogluon(run['summary']['whole']['pack']) if AUTOGLUON in peers else ''}"
     )
-    data = settings["data"] if settings["data"].startswith("demo") else "FOLDER"
-    data = "" if data == "demo" else f" --data {data}"
-    model = "" if settings["model"] is None else " --model FOLDER"
-    yield from _command(f"packs --examples {settings['examples']}{data}{model}")
+    yield from _command(f"packs {_material(run)}")
 
 
 def _missing_to(aims: Mapping[str, float], pack: Run, share: float) -> str:
@@ -291,11 +290,8 @@ def _race(runs: Sequence[Run]) -> Iterator[str]:
 def _growth(runs: Sequence[Run]) -> Iterator[str]:
     for run in _latest(runs):
         settings, plan, gpu = run["settings"], run["plan"], run["hardware"]["gpu"]
-        backbone = settings["model"] or "MiniLM"
-        yield from (
-            f"## What a candidate costs as things grow: {backbone}{' on a GPU' * bool(gpu)}",
-            "",
-        )
+        where = f"{_backbone(run)}{' on a GPU' * bool(gpu)}"
+        yield from (f"## What a candidate costs as things grow: {where}", "")
         yield from wrapped(
             f"Milliseconds per candidate-example while training on {_data(settings['data'])}, "
             f"{settings['examples']} rows, {plan['dtype']} backbone with {plan['attention']} "
@@ -313,7 +309,7 @@ def _growth(runs: Sequence[Run]) -> Iterator[str]:
             if gpu:
                 yield ""
                 yield from wrapped(_over_one_by_one(points))
-        yield from _command(f"packs --growth --examples {settings['examples']}")
+        yield from _command(f"packs --growth {_material(run)}{_sizes(run)}")
 
 
 def _over_one_by_one(points: Sequence[Mapping[str, Any]]) -> str:
@@ -355,6 +351,27 @@ def _missing_races(runs: Sequence[Run]) -> Iterator[tuple[str, bool]]:
 
 def _data(name: str) -> str:
     return {"demo": "the demo's movie sentences", "demo:bbc": "BBC news"}.get(name, name)
+
+
+def _backbone(run: Run) -> str:
+    return run["settings"]["model"] or "MiniLM"
+
+
+def _material(run: Run) -> str:
+    """Return the options that give a run its rows and its backbone."""
+    settings = run["settings"]
+    data = settings["data"] if settings["data"].startswith("demo") else "FOLDER"
+    data = "" if data == "demo" else f" --data {data}"
+    model = "" if settings["model"] is None else " --model FOLDER"
+    return f"--examples {settings['examples']}{data}{model}"
+
+
+def _sizes(run: Run) -> str:
+    """Return the options of a run that grew the pack alone; nothing for one with every sweep."""
+    if list(run["growth"]) != ["pack"]:
+        return ""
+    sizes = " ".join(str(point["at"]) for point in run["growth"]["pack"])
+    return f" --sweeps pack --sizes {sizes}"
 
 
 def _peer(name: str) -> str:

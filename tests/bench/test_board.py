@@ -242,6 +242,6 @@ def test_the_time_of_a_search_is_that_of_single_methods_alone(tmp_path: Path) ->
     for entry in mixed.entries:
         for cell in tries(mixed, entry, block("easy")):
             cells.add(cell, result("lora", 0.5))
-    here = Pace(hardware={}, seconds_per_step=0.0)
+    here = Pace(hardware=AT["hardware"], about={})
     assert seconds(cells, mixed, block("easy"), 0, here) == 3 * 2 * 2.0, "three methods, two rates"
     assert seconds(cells, mixed, block("easy"), 1, here) == 0.0

@@ -144,7 +144,7 @@ def test_a_search_waits_for_all_methods_and_gets_their_time(
     lines = [line for line in lines_of(file) if line.get("candidate") and line["seed"] == 1]
     took = sum(line["costs"]["train_seconds"] for line in lines if "costs" in line)
     assert limits == {1: pytest.approx(took)}
-    here = Pace(hardware=lines[0]["hardware"], seconds_per_step=1e3)
+    here = Pace(hardware=lines[0]["hardware"], about={})
     assert limits[1] == pytest.approx(seconds(Cells(file), ran.suite, FINE, 1, here))
     assert running.todo(FINE) == []
     short = [dataclasses.replace(one, limit_seconds=took / 2) for one in ran.suite.policies]
