@@ -18,6 +18,11 @@ MAX_TOKENS = {"cpu": 2048, "cuda": 32_768}
 """Padded tokens per batch that is evaluated, by device: a GPU is idle on as few as a processor."""
 
 
+def most_tokens(device: torch.device) -> int:
+    """Return how many padded tokens are evaluated at once."""
+    return MAX_TOKENS.get(device.type, MAX_TOKENS["cpu"])
+
+
 def outputs(
     model: torch.nn.Module,
     encoded: Encoded,
@@ -33,7 +38,7 @@ def outputs(
         encoded: N tokenised rows.
         pad_token: fills the padding.
         device: where the model lives.
-        max_tokens: padded tokens per batch, None for `MAX_TOKENS`; halved for as long as memory
+        max_tokens: padded tokens per batch, None for `most_tokens`; halved for as long as memory
             runs out.
     """
     alone: np.ndarray = pack_outputs(
@@ -61,7 +66,7 @@ def pack_outputs(
         split: the name under which its states are recycled.
         max_tokens: as `outputs`, of all candidates together.
     """
-    at_once = max_tokens or MAX_TOKENS[device.type]
+    at_once = max_tokens or most_tokens(device)
     modes = [(module, module.training) for module in runner.model.modules()]
     runner.model.eval()
     try:

@@ -17,7 +17,7 @@ from autopeft.methods.packing import PACK_BYTES, pack_key
 from autopeft.records import Candidate
 from autopeft.train.batches import Batch, collate, evaluation_rows, inputs_of, on_device
 from autopeft.train.costs import PeakMemory, free_bytes
-from autopeft.train.evaluate import MAX_TOKENS
+from autopeft.train.evaluate import most_tokens
 from autopeft.train.module import training_mode
 from autopeft.train.precision import Plan, clearly_faster, fastest, plans, step_seconds
 from autopeft.train.runner import Runner
@@ -205,8 +205,7 @@ class Probe:
         return self._most(*steps) / longest["input_ids"].numel()
 
     def _evaluation_bytes(self) -> int:
-        longest = self._longest(MAX_TOKENS[self._device.type])
-        model, batch = self._delivered.model, inputs_of(longest)
+        model, batch = self._delivered.model, inputs_of(self._longest(most_tokens(self._device)))
         with torch.inference_mode():
             return self._most(lambda: model(**batch))
 
