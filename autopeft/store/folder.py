@@ -13,6 +13,7 @@ Nothing in it is an absolute path, so it can be moved and copied.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -162,6 +163,8 @@ def _storage(file: Path) -> Iterator[tuple[Any, Any]]:
     from sqlalchemy.pool import NullPool
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pool = logging.getLogger(f"{NullPool.__module__}.{NullPool.__name__}")
+    pool.addFilter(_kept_by_the_pool)
     engine = {
         "creator": lambda: sqlite3.connect(file, timeout=60.0),  # a URL cannot carry every name
         "poolclass": NullPool,
@@ -173,6 +176,12 @@ def _storage(file: Path) -> Iterator[tuple[Any, Any]]:
             f"cannot open {file}: {str(error).splitlines()[0]}; "
             "if it is damaged, move it away or choose another folder with --output"
         ) from error
+
+
+def _kept_by_the_pool(record: logging.LogRecord) -> bool:
+    """Return False for what SQLAlchemy logs, with a trace, and then raises: an interrupt."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or isinstance(error, Exception)
 
 
 def _differences(folder: Path, manifest: Mapping[str, Any]) -> list[str]:

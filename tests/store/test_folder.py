@@ -10,6 +10,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 
 from autopeft.errors import RunFolderError
 from autopeft.store import RunFolder
+from autopeft.store import folder as folder_module
 from autopeft.store import write as write_module
 
 IDENTITY = {"data": {"digest": "abc", "rows": 10}, "seed": 0, "metric": "accuracy"}
@@ -199,3 +202,32 @@ def test_a_damaged_study_is_named(tmp_path: Path) -> None:
         (run.path / "study.db").write_bytes(b"garbage" * 500)
         with pytest.raises(RunFolderError, match=r"cannot open .*study\.db"):
             run.trials(higher_is_better=True)
+
+
+def connect_and_fail_to_close(error: BaseException) -> Callable[..., sqlite3.Connection]:
+    class Connection(sqlite3.Connection):
+        def close(self) -> None:
+            super().close()
+            raise error
+
+    return partial(sqlite3.connect, factory=Connection)
+
+
+def test_an_interrupt_while_a_connection_closes_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect = connect_and_fail_to_close(KeyboardInterrupt())
+    monkeypatch.setattr(folder_module.sqlite3, "connect", connect)
+    with open_run(tmp_path / "run") as run, pytest.raises(KeyboardInterrupt):
+        run.trials(higher_is_better=True)
+    assert not caplog.records
+
+
+def test_a_fault_while_a_connection_closes_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect = connect_and_fail_to_close(OSError("disk gone"))
+    monkeypatch.setattr(folder_module.sqlite3, "connect", connect)
+    with open_run(tmp_path / "run") as run:
+        run.trials(higher_is_better=True)
+    assert "disk gone" in caplog.text
