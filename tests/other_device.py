@@ -59,6 +59,16 @@ class There(torch.Tensor):
     ) -> Any:
         return _run(function, args, kwargs or {})
 
+    @property
+    def data(self) -> torch.Tensor:
+        return torch.Tensor.data.__get__(self)  # type: ignore[attr-defined,no-any-return]
+
+    @data.setter
+    def data(self, other: There) -> None:
+        """Stand for other numbers from now on, which no dispatch is told of."""
+        torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
+        self.held = other.held
+
     def tolist(self) -> Any:
         return self.held.tolist()
 

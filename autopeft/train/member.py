@@ -13,6 +13,8 @@ from autopeft.methods import METHODS
 from autopeft.methods.adapt import trainable_state
 from autopeft.records import Candidate, Cause, RungPoint
 
+_FUSED = ("cpu", "cuda")  # devices with an AdamW that goes once over the memory, in one launch
+
 
 @dataclass(slots=True)
 class Fit:
@@ -91,7 +93,7 @@ class Member:
             trained,
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            fused=trained[0].device.type == "cuda" or None,  # one launch, where launches cost
+            fused=trained[0].device.type in _FUSED or None,
         )
 
     def schedule(self) -> Callable[[int], float]:

@@ -58,6 +58,7 @@ class PackModule(pl.LightningModule):  # type: ignore[misc]
         if self._runner is None:
             self._runner = self._join(self.active)
             training_mode(self._runner.model)
+            self._runner.hold()
         return self._runner
 
     def leave(self, member: Member) -> None:
@@ -119,7 +120,8 @@ class PackModule(pl.LightningModule):  # type: ignore[misc]
             if member.info.after_step is not None:
                 after: Any = member.info.after_step
                 after(member.model, self.steps)
-        optimizer.zero_grad()
+        alone = len(self.active) == 1
+        optimizer.zero_grad(set_to_none=alone)  # of a pack they are rows, see `Pack.held`
 
     def _check(self, losses: torch.Tensor) -> None:
         """Mark the members whose loss is no finite number as failed."""

@@ -41,6 +41,11 @@ class Runner:
         self._restore = contextlib.ExitStack()
         self._replay = self._restore.enter_context(Replay(model, layers)) if layers else None
 
+    def hold(self) -> None:
+        """Keep the weights of a pack stacked until `close`; see `Pack.held`."""
+        if isinstance(self.model, Pack):
+            self._restore.enter_context(self.model.held())
+
     def close(self) -> None:
         """Put the model's own layers back."""
         self._restore.close()

@@ -10,7 +10,7 @@ that what they read need not be gathered.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +25,7 @@ from autopeft.tuner.change import changed
 from autopeft.tuner.layer import ActingLayer, DeltaLayer
 from autopeft.tuner.prompt import Room, room_for
 from autopeft.tuner.runs import Runs, shares
+from autopeft.tuner.stacked import Holding, Stacked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -90,6 +91,15 @@ class Pack(nn.Module):
             logits: Tensor = self.model(**repeated).logits
         return shares(logits, self.size)[self._places]
 
+    def held(self) -> Holding:
+        """Return what keeps the weights of all members stacked while it is entered, see there."""
+        return Holding(
+            stack
+            for module in self.modules()
+            if isinstance(module, PackLayer | PackedHead)
+            for stack in module.stacks()
+        )
+
 
 class PackLayer(ActingLayer):
     """Stands in the place of a frozen module and lets the parts of a whole pack act around it.
@@ -124,6 +134,12 @@ class PackLayer(ActingLayer):
         """The frozen module's."""
         return self.base_layer.bias
 
+    def stacks(self) -> Iterator[Stacked]:
+        """Yield the weights of each group of several members."""
+        for turns in self._turns.values():
+            for turn in turns:
+                yield from (group.weights for group in turn.groups if len(group.members) > 1)
+
     def acting(self, changes: str) -> Sequence[Turn]:
         """Return the turns that change one thing, one after the other."""
         return self._turns[changes]
@@ -156,7 +172,7 @@ class Group:
     def __init__(self, actors: Mapping[int, Actor], runs: Runs, number: int) -> None:
         self.members, self._actors = tuple(actors), tuple(actors.values())
         self.part, self.delta = self._actors[0].part, self._actors[0].delta
-        self._weights = _weights(self._actors)
+        self.weights = Stacked(self._actors)
         self._runs, self._number = runs, number
 
     def __call__(self, *read: Tensor, kept: Tensor | None, **common: Any) -> Any:
@@ -177,7 +193,7 @@ class Group:
         states = tuple(self._runs.of(state, self._number) for state in read)
         if len(self.members) > 1:
             drops = () if kept is None else (kept,)
-            return torch.vmap(one)(_stacked(self._weights), states, *drops)
+            return torch.vmap(one)(self.weights(), states, *drops)
         own_kept = None if kept is None else kept[0]
         made = self._actors[0](*(state[0] for state in states), kept=own_kept, **common)
         return tuple(m[None] for m in made) if isinstance(made, tuple) else made[None]
@@ -243,7 +259,11 @@ class PackedHead(nn.Module):
     def __init__(self, heads: Sequence[nn.Module]) -> None:
         super().__init__()
         self._heads = tuple(heads)  # not submodules: they belong to the members
-        self._weights = _weights(heads)
+        self.weights = Stacked(heads)
+
+    def stacks(self) -> Iterator[Stacked]:
+        """Yield the weights of the heads."""
+        yield self.weights
 
     def forward(self, *states: Tensor, **common: Any) -> Tensor:
         """Return what each member's head makes of its own rows.
@@ -257,18 +277,8 @@ class PackedHead(nn.Module):
             return torch.func.functional_call(self._heads[0], weights, own, common)
 
         split = [shares(state, len(self._heads)) for state in states]
-        result: Tensor = torch.vmap(one)(_stacked(self._weights), *split)
+        result: Tensor = torch.vmap(one)(self.weights(), *split)
         return result.flatten(0, 1)
-
-
-def _weights(modules: Sequence[nn.Module]) -> list[dict[str, Tensor]]:
-    """Return the weights and buffers of each module by name: themselves, to look up only once."""
-    return [dict((*m.named_parameters(), *m.named_buffers())) for m in modules]
-
-
-def _stacked(each: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the weights of modules of one form, by name, stacked (m, …)."""
-    return {name: torch.stack([own[name] for own in each]) for name in each[0]}
 
 
 def _gathered(

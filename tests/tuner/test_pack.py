@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,56 @@ def test_who_leaves_changes_nothing_for_the_others(bert: Backbone) -> None:
         before = packed(bert, members)(**batch)
         after = packed(bert, members[:2])(**batch)
     assert (before[:2] - after).abs().max().item() <= CLOSE
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [("lora", "lora", "bitfit"), ("compacter", "compacter"), ("unipelt", "mam", "unipelt")],
+    ids="-".join,
+)
+def test_weights_held_in_one_tensor_are_those_stacked_in_every_pass(
+    bert: Backbone, methods: Sequence[str]
+) -> None:
+    """Values, gradients, and what a step makes of them; afterwards each owns its weights again."""
+    batch = inputs()
+
+    def stepped(*, held: bool) -> list[dict[str, torch.Tensor]]:
+        members = [member(bert, name, seed=seed) for seed, name in enumerate(methods)]
+        pack = packed(bert, members)
+        trained = [own_trained(one) for one in members]
+        optimizers = [torch.optim.AdamW(own.values(), lr=0.01) for own in trained]
+        with pack.held() if held else contextlib.nullcontext():
+            for _ in range(3):
+                pack(**batch).square().sum().backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=False)
+        memory = [p.untyped_storage() for own in trained for p in own.values()]
+        assert len({storage.data_ptr() for storage in memory}) == len(memory)
+        sizes = [4 * p.numel() for own in trained for p in own.values()]
+        assert [storage.nbytes() for storage in memory] == sizes
+        return [{name: p.detach() for name, p in own.items()} for own in trained]
+
+    for one, other in zip(stepped(held=True), stepped(held=False), strict=True):
+        for name, weight in one.items():
+            assert (weight - other[name]).abs().max().item() <= CLOSE, name
+
+
+def own_trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def test_what_is_held_is_copied_no_more(bert: Backbone) -> None:
+    members = [member(bert, "lora", seed=seed) for seed in range(3)]
+    pack = packed(bert, members)
+    with pack.held():
+        pack(**inputs()).sum().backward()
+        for one in members:
+            for name, parameter in own_trained(one).items():
+                assert parameter.grad is not None, name
+                rows = [p.untyped_storage().nbytes() for p in (parameter, parameter.grad)]
+                assert rows == [3 * 4 * parameter.numel()] * 2, name
+    assert all(p.grad is None for one in members for p in own_trained(one).values())
 
 
 def test_backbone_and_members_stay_as_they_are(bert: Backbone) -> None:
