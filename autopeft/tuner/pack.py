@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +26,7 @@ from autopeft.tuner.change import changed
 from autopeft.tuner.layer import ActingLayer, DeltaLayer
 from autopeft.tuner.prompt import Room, room_for
 from autopeft.tuner.runs import Runs, shares
-from autopeft.tuner.stacked import Holding, Stacked
+from autopeft.tuner.stacked import Stacked, held
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -91,9 +92,9 @@ class Pack(nn.Module):
             logits: Tensor = self.model(**repeated).logits
         return shares(logits, self.size)[self._places]
 
-    def held(self) -> Holding:
-        """Return what keeps the weights of all members stacked while it is entered, see there."""
-        return Holding(
+    def held(self) -> AbstractContextManager[None]:
+        """Keep what the members train stacked while this is entered; see `stacked.held`."""
+        return held(
             stack
             for module in self.modules()
             if isinstance(module, PackLayer | PackedHead)

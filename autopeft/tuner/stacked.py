@@ -1,15 +1,15 @@
 """The weights of several modules of one form, stacked, so that `torch.vmap` takes them at once.
 
-They are stacked anew in every pass, or, while a `Holding` has them, once: the weights that are
-trained then lie in one tensor, of which each module's own parameter is a row. A step that trains n
-candidates then needs no copy of n weights and no copy of n gradients.
+They are stacked anew in every pass, or once, while they are `held`: then what is trained lies in
+one tensor, of which each module's own parameter is a row, and a step copies neither the weights of
+n candidates nor their gradients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Self
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,20 +20,23 @@ class Stacked:
 
     Args:
         modules: they keep their parameters themselves.
+
+    Attributes:
+        held: what is not stacked anew in every pass, by name (m, …).
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._each = [dict((*m.named_parameters(), *m.named_buffers())) for m in modules]
-        self._held: dict[str, Tensor] = {}
+        self.held: dict[str, Tensor] = {}
 
     def __call__(self) -> dict[str, Tensor]:
         """Return by name what all modules have, stacked (m, …)."""
-        return {
-            name: self._held[name]
-            if name in self._held
-            else torch.stack([own[name] for own in self._each])
+        anew = {
+            name: torch.stack([own[name] for own in self._each])
             for name in self._each[0]
+            if name not in self.held
         }
+        return {**anew, **self.held}
 
     def trained(self) -> dict[str, tuple[nn.Parameter, ...]]:
         """Return by name the parameters (m) that every module trains."""
@@ -45,64 +48,37 @@ class Stacked:
                 found[name] = trained
         return found
 
-    def hold(self, name: str, whole: Tensor) -> None:
-        """Take `whole` (m, …) for the weights of a name from now on."""
-        self._held[name] = whole
 
-    def let_go(self) -> None:
-        """Stack everything anew again."""
-        self._held.clear()
+@contextlib.contextmanager
+def held(stacks: Iterable[Stacked]) -> Iterator[None]:
+    """Keep the trained weights of several `Stacked` in one tensor each for a while.
 
-
-class Holding:
-    """Keeps the trained weights of several `Stacked` in one tensor each while it is entered.
-
-    Parameters and their gradients become rows of what is stacked. At the end each parameter owns
-    its memory again, and its gradient is gone. A gradient must be set to zero in place, as one that
-    is replaced is no row any more.
+    Parameters and their gradients become rows of what is stacked; at the end each parameter owns
+    its memory again, and its gradient is gone. A gradient must be set to zero in place: one that
+    replaces it would be no row.
 
     Args:
-        stacks: a parameter that is shared between several of them is held where all share it with
-            the same neighbours, and otherwise stacked anew in every pass.
+        stacks: a parameter that they share is held if all share it with the same neighbours, and
+            otherwise stacked anew in every pass.
     """
-
-    def __init__(self, stacks: Iterable[Stacked]) -> None:
-        self._stacks = tuple(stacks)
-        self._parameters: list[nn.Parameter] = []
-
-    def __enter__(self) -> Self:
-        places: dict[tuple[nn.Parameter, ...], list[tuple[Stacked, str]]] = {}
-        for stack in self._stacks:
-            for name, same in stack.trained().items():
-                places.setdefault(same, []).append((stack, name))
-        for same in _apart(places):
-            whole = _rows_of_one(same)
+    places: dict[tuple[nn.Parameter, ...], list[tuple[Stacked, str]]] = {}
+    for stack in stacks:
+        for name, same in stack.trained().items():
+            places.setdefault(same, []).append((stack, name))
+    often = Counter(parameter for same in places for parameter in same)
+    alone = [same for same in places if all(often[parameter] == 1 for parameter in same)]
+    for same in alone:
+        whole = _rows_of_one(same)
+        for stack, name in places[same]:
+            stack.held[name] = whole
+    try:
+        yield
+    finally:
+        for same in alone:
             for stack, name in places[same]:
-                stack.hold(name, whole)
-            self._parameters += same
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for stack in self._stacks:
-            stack.let_go()
-        for parameter in self._parameters:
-            parameter.data, parameter.grad = parameter.detach().clone(), None
-        self._parameters.clear()
-
-
-def _apart(found: Iterable[tuple[nn.Parameter, ...]]) -> list[tuple[nn.Parameter, ...]]:
-    """Return those that have no parameter in common with another or with themselves."""
-    ways = list(found)
-    often: dict[nn.Parameter, int] = {}
-    for same in ways:
-        for parameter in same:
-            often[parameter] = often.get(parameter, 0) + 1
-    return [same for same in ways if all(often[parameter] == 1 for parameter in same)]
+                del stack.held[name]
+            for parameter in same:
+                parameter.data, parameter.grad = parameter.detach().clone(), None
 
 
 def _rows_of_one(parameters: Sequence[nn.Parameter]) -> Tensor:
