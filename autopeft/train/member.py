@@ -13,7 +13,7 @@ from autopeft.methods import METHODS
 from autopeft.methods.adapt import trainable_state
 from autopeft.records import Candidate, Cause, RungPoint
 
-_FUSED = ("cpu", "cuda")  # devices with an AdamW that goes once over the memory, in one launch
+FUSED = ("cpu", "cuda")  # devices with an AdamW that goes once over the memory, in one launch
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Member:
             trained,
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            fused=trained[0].device.type in _FUSED or None,
+            fused=trained[0].device.type in FUSED or None,
         )
 
     def schedule(self) -> Callable[[int], float]:
