@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +44,11 @@ Runs = dict[str, list[Outcome]]
 """What came of each contender's turns."""
 
 
-def take_turns(contenders: Mapping[str, Contender], seeds: Iterable[int]) -> Runs:
+def take_turns(
+    contenders: Mapping[str, Callable[[int], Result]], seeds: Iterable[int]
+) -> dict[str, list[Result]]:
     """Let each contender train once per seed, with odd seeds in reverse order."""
-    runs: Runs = {name: [] for name in contenders}
+    runs: dict[str, list[Result]] = {name: [] for name in contenders}
     for seed in seeds:
         for name in reversed(contenders) if seed % 2 else contenders:
             runs[name].append(contenders[name](seed))

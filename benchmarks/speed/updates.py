@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -36,6 +37,8 @@ from autopeft.train.fit import Watch
 from autopeft.train.runner import Runner
 from autopeft.train.session import Order, Session
 from benchmarks import ledger
+from benchmarks.speed.contender import take_turns
+from benchmarks.speed.laps import now
 from benchmarks.speed.material import default_lora, save_splits, with_rates
 from benchmarks.spread import spread
 
@@ -100,7 +103,7 @@ class _Steps:
         setting = save_splits(options.data, model, rows, 0, folder / "rows", others=_OTHERS)
         self._session, self._folder = Session(setting), folder
         on_processor = self._session.device.type == "cpu"
-        self._now: Callable[[], float] = time.process_time if on_processor else time.perf_counter
+        self._now: Callable[[], float] = time.process_time if on_processor else now
 
     def __call__(self, candidates: Sequence[Candidate]) -> float:
         """Return the median of a step, in milliseconds: of the processor's time, if it trains."""
@@ -119,11 +122,12 @@ def _turns(
     steps: _Steps, candidates: Sequence[Candidate], ways: Sequence[str], repeats: int
 ) -> dict[str, Any]:
     """Return the milliseconds of a step each way, after a turn that warms up."""
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(repeats + 1):
-        for way in ways:
-            with _way(way):
-                taken[way].append(steps(candidates))
+
+    def train(way: str, _: int) -> float:
+        with _way(way):
+            return steps(candidates)
+
+    taken = take_turns({way: partial(train, way) for way in ways}, range(repeats + 1))
     return {way: spread(values[1:]) for way, values in taken.items()}
 
 
