@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from autopeft.errors import NoCandidateError
 from autopeft.records import Candidate, Cause, RungPoint, TrialRecord, TrialState, fingerprint
+from autopeft.search import thrift
 from autopeft.search.compare import Compare, SecondChances, goes_on, second_chances
 from autopeft.search.front import size
 from autopeft.search.portfolio import portfolio, references
@@ -93,6 +94,8 @@ class Search:
             `compare.second_chances`.
         guide: from all records, what is tried after `first`; by default nothing. The same records
             give the same candidates: it is asked again whenever a run goes on.
+        price: by which the sampler's suggestions are thinned, see `autopeft.search.thrift`; None if
+            they are not.
 
     Attributes:
         lost: records of trials that were running when the run was interrupted.
@@ -113,6 +116,7 @@ class Search:
         compare: Compare = goes_on,
         second: SecondChances = second_chances,
         guide: Guided = unguided,
+        price: thrift.Price | None = None,
     ) -> None:
         self.trials = trials
         self.space = space
@@ -125,6 +129,7 @@ class Search:
         self._compare = compare
         self._second_chances = second
         self._guide = guide
+        self._price = price
         self._first = portfolio(space) if first is None else list(first)
         self.lost = trials.recover()
 
@@ -253,6 +258,9 @@ class Search:
             elif over is not None:
                 reason = over
                 self.trials.discard(trial.number, reason, question=question, excess=excess)
+            elif self._is_too_dear(candidate, question, attempt):
+                reason = "takes long, and it was the turn of something cheap"
+                self.trials.discard(trial.number, reason, question=question)
             else:
                 proposal = self._proposal(candidate, "tpe") | {"params": trial.params}
                 self.trials.note(trial.number, "proposal", proposal)
@@ -263,6 +271,12 @@ class Search:
         if not standing:
             raise NoCandidateError(f"no candidate of the space is within the budget: {reason}")
         return None
+
+    def _is_too_dear(self, candidate: Candidate, question: int, attempt: int) -> bool:
+        if self._price is None:
+            return False
+        most = thrift.most(seed=self._seed, question=question, attempt=attempt)
+        return self._price(candidate) > most
 
     def _over(self, candidate: Candidate, hopeless: set[str]) -> tuple[float, str | None]:
         """Return by how much a candidate is out of bounds, and why; None if it is not."""

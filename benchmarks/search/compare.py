@@ -5,10 +5,10 @@
     python -m benchmarks.search.compare --show
 
 Every policy is replayed on every task under every seed until it has found 99 % of the hypervolume,
-and for 200 epochs at least, or has been given the whole table: no figure depends on where one stops
-looking. What a policy learns it learns on the other
-tasks. One JSON line per replay in ``results/search/BACKBONE.jsonl``; a replay of the same table
-that is there is not made again, unless ``--again`` names its policy.
+and for 200 epochs and the compute of 100 epochs of the default at least, or has been given the
+whole table: no figure depends on where one stops looking. What a policy learns it learns on the
+other tasks. One JSON line per replay in ``results/search/BACKBONE.jsonl``; a replay of the same
+table that is there is not made again, unless ``--again`` names its policy.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ RESULTS = ledger.RESULTS / "search"
 REPLAYS = 30
 BUDGETS = (50, 100, 200)
 """Epochs after which the choice is looked at."""
+
+COMPUTE = 100
+"""Compute after which the choice is looked at, in epochs of the default; see `Table.price`."""
 
 Line = Mapping[str, Any]
 
@@ -119,7 +122,8 @@ def _cell(name: str, table: Table, seed: int, others: Sequence[Table]) -> dict[s
         "table": table.digest,
         "learnt_on": {one.task: one.digest for one in others} if ENTRANTS[name].learns else {},
         "rows": len(table.rows),
-        "epochs_each": table.epochs,
+        "epochs_of_all": table.epochs * len(table.rows),
+        "compute_of_all": table.compute,
         "complete": table.complete,
     }
 
@@ -133,7 +137,7 @@ def _replayed(name: str, scale: Scale, knowledge: Knowledge, seed: int) -> list[
 
 def _is_enough(scale: Scale, steps: Sequence[Step]) -> bool:
     """Return whether everything that is measured is known."""
-    if not steps or steps[-1].epochs < max(BUDGETS):
+    if not steps or steps[-1].epochs < max(BUDGETS) or steps[-1].compute < COMPUTE:
         return False
     return scale.share_of([s.row for s in steps if s.state is TrialState.COMPLETE]) >= NEARLY_ALL
 
@@ -142,20 +146,24 @@ def measured(scale: Scale, referee: Referee, steps: Sequence[Step]) -> dict[str,
     """Return what is kept of a replay.
 
     ``growth``: [epochs spent, normalised hypervolume], where it grew; ``epochs_to_99``: epochs to
-    99 % of it, None if it never came so far; ``delivered``: per budget in epochs, what would be
-    delivered.
+    99 % of it, None if it never came so far, and ``compute_to_99`` the compute; ``delivered``: per
+    budget in epochs, what would be delivered, and ``delivered_for_compute`` after `COMPUTE`.
     """
     points = growth(scale, steps)
     grown = [now for was, now in pairwise(points) if now[1] > was[1]]
+    reached = epochs_to(points)
     return {
         "epochs": steps[-1].epochs if steps else 0,
         "trainings": len(steps),
-        "epochs_to_99": epochs_to(points),
+        "compute": round(steps[-1].compute, 1) if steps else 0.0,
+        "epochs_to_99": reached,
+        "compute_to_99": next((round(s.compute, 1) for s in steps if s.epochs == reached), None),
         "growth": [[epochs, round(share, 4)] for epochs, share in grown],
         "delivered": {
             str(budget): _plain(referee.judge([s for s in steps if s.epochs <= budget]))
             for budget in BUDGETS
         },
+        "delivered_for_compute": _plain(referee.judge([s for s in steps if s.compute <= COMPUTE])),
     }
 
 

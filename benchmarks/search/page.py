@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import ledger
 from benchmarks.protocol import examples_of
-from benchmarks.search.compare import RESULTS, current_lines
+from benchmarks.search.compare import COMPUTE, RESULTS, current_lines
 from benchmarks.search.policies import ENTRANTS
 from benchmarks.search.summary import HEADLINE, aims, summary
 from benchmarks.table.candidates import DRAWN, TASKS
@@ -68,9 +68,12 @@ learns beforehand it learns on the other five tasks.
   the whole table covers. It is computed from means over the seeds, so that luck is not counted.
 - **Epochs to 99 %** of it: the median over replays, the geometric mean over tasks. A replay that
   never came so far counts as the epochs of the whole table.
+- **Compute** to 99 %: the same, an epoch counted by what it takes: estimated as the program
+  estimates it, in epochs of default LoRA. What is placed high takes less.
 - **Regret**: the program's own choice among what was completed after {HEADLINE} epochs (five
   finalists, the recorded seeds of each, the usual rule), and how far its mean test
-  score is below that of the oracle, the candidate of the table with the best mean test score.
+  score is below that of the oracle, the candidate of the table with the best mean test score;
+  **for compute**, the same after the compute of {COMPUTE} epochs of default LoRA.
 - **Within one standard error** of the oracle, over resamples of test rows and seeds; and the
   choice's **parameters** as a multiple of the oracle's.
 

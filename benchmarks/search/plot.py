@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not lines:
         raise SystemExit("no replay is kept; first: python -m benchmarks.search.compare")
     options.output.mkdir(parents=True, exist_ok=True)
-    most = max(line["rows"] * line["epochs_each"] for line in lines)
+    most = max(line["epochs_of_all"] for line in lines)
     grid = np.arange(0, most + 1, STEP)
     _draw(
         options.output / "search-hypervolume.svg",

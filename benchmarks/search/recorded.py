@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from autopeft.api.estimate import expected_seconds
 from autopeft.bench.cells import Cell, Cells
 from autopeft.bench.rows import unpacked
 from autopeft.methods.hardening import Means
 from autopeft.records import Candidate, fingerprint
 from autopeft.search.front import gain, size
+from autopeft.search.portfolio import references
 from autopeft.search.space import Space
 from autopeft.tasks.metric import METRICS
 from benchmarks.protocol import CELLS, file_of, listed
@@ -153,6 +155,31 @@ class Table:
     def by_fingerprint(self) -> Mapping[str, Row]:
         """The rows by the fingerprint of their candidate."""
         return {row.candidate.fingerprint: row for row in self.rows}
+
+    def price(self, candidate: Candidate) -> float:
+        """Return what a training should take, as a multiple of the default's.
+
+        It is estimated as the program does, and not what was recorded: that comes from more than
+        one machine.
+        """
+        return self._seconds(candidate) / self._default_seconds
+
+    @cached_property
+    def compute(self) -> float:
+        """What training every row takes, in epochs of the default."""
+        return round(self.epochs * sum(self.price(row.candidate) for row in self.rows), 1)
+
+    @cached_property
+    def _default_seconds(self) -> float:
+        return self._seconds(references(self.space)["default"])
+
+    def _seconds(self, candidate: Candidate) -> float:
+        return expected_seconds(candidate, self._pace)
+
+    @cached_property
+    def _pace(self) -> Mapping[str, Any]:
+        rows = self.train_rows, len(self.targets["selection"])
+        return {"shape": self.backbone.shape.to_json(), "rows": rows, "row_seconds": 1.0}
 
 
 def add_table_options(parser: argparse.ArgumentParser, result: Path) -> None:

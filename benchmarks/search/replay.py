@@ -62,12 +62,14 @@ class Step:
         training: which of its recorded trainings.
         state: what became of it.
         epochs: spent by the search so far, this training included.
+        compute: the same in epochs of the default, see `Table.price`.
     """
 
     row: Row
     training: Training
     state: TrialState
     epochs: int
+    compute: float
 
 
 class Untried:
@@ -111,7 +113,7 @@ def replay(
         enough: from what was trained so far, whether to end before that.
     """
     untried = Untried(table)
-    generator, spent, steps = np.random.default_rng(seed), 0, list[Step]()
+    generator, spent, compute, steps = np.random.default_rng(seed), 0, 0.0, list[Step]()
     seeds = {
         row.candidate.fingerprint: int(generator.integers(len(row.trainings))) for row in table.rows
     }
@@ -126,7 +128,8 @@ def replay(
         training = row.trainings[seeds[row.candidate.fingerprint]]
         state, used = _train(policy, training, table.epochs)
         spent += used
-        steps.append(Step(row=row, training=training, state=state, epochs=spent))
+        compute += used * table.price(row.candidate)
+        steps.append(Step(row=row, training=training, state=state, epochs=spent, compute=compute))
     return steps
 
 

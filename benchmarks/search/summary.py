@@ -35,46 +35,52 @@ def summary(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
     ``epochs to 99 %`` is the geometric mean, over the tasks, of the median over the replays; one
     that never came so far counts as all the epochs of the table, so the figure is a lower bound
-    where ``reached`` is below 1. ``of random`` is that beside the same of random search. Regret,
-    the share within one standard error of the oracle, and the median ratio of parameters are those
-    of the choice after `HEADLINE` epochs.
+    where ``reached`` is below 1. ``of random`` is that beside the same of random search, and
+    ``compute`` the same again in compute. Regret, the share within one standard error of the
+    oracle, and the median ratio of parameters are those of the choice after `HEADLINE` epochs;
+    ``for compute`` is the regret after `compare.COMPUTE`.
     """
     by_policy: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_policy[line["policy"]].append(line)
-    needed = {name: epochs_needed(found) for name, found in by_policy.items()}
+    needed = {name: needed_for_99(found, "epochs") for name, found in by_policy.items()}
     rows = [
         _row(name, found, needed[name], needed.get(BASELINE)) for name, found in by_policy.items()
     ]
     return sorted(rows, key=lambda row: row["epochs to 99 %"])
 
 
-def epochs_needed(lines: Iterable[Line]) -> float:
-    """Return the geometric mean over tasks of the median epochs to 99 % of the hypervolume."""
+def needed_for_99(lines: Iterable[Line], unit: str) -> float:
+    """Return the geometric mean over tasks of what 99 % of the hypervolume takes in the median.
+
+    Args:
+        lines: of one policy.
+        unit: ``epochs`` or ``compute``.
+    """
     by_task: dict[str, list[float]] = defaultdict(list)
     for line in lines:
-        by_task[line["task"]].append(_epochs(line))
+        reached = line[f"{unit}_to_99"]
+        by_task[line["task"]].append(line[f"{unit}_of_all"] if reached is None else reached)
     return statistics.geometric_mean(statistics.median(found) for found in by_task.values())
-
-
-def _epochs(line: Line) -> float:
-    reached = line["epochs_to_99"]
-    return float(line["rows"] * line["epochs_each"] if reached is None else reached)
 
 
 def _row(name: str, lines: Sequence[Line], needed: float, baseline: float | None) -> dict[str, Any]:
     choices = [line["delivered"][HEADLINE] for line in lines]
     made = [choice for choice in choices if choice is not None]
     regrets = [choice["regret"] for choice in made]
+    for_compute = [line["delivered_for_compute"] for line in lines]
+    later = [choice["regret"] for choice in for_compute if choice is not None]
     return {
         "policy": name,
         "tasks": len({line["task"] for line in lines}),
         "replays": len(lines),
         "epochs to 99 %": round(needed, 1),
         "of random": None if baseline is None else round(needed / baseline, 3),
+        "compute": round(needed_for_99(lines, "compute"), 1),
         "reached": round(statistics.fmean(line["epochs_to_99"] is not None for line in lines), 3),
         "regret": round(statistics.fmean(regrets), 4) if regrets else None,
         "sd": round(statistics.stdev(regrets), 4) if len(regrets) > 1 else None,
+        "for compute": round(statistics.fmean(later), 4) if later else None,
         "within 1 SE": round(statistics.fmean(c["within"] for c in made), 3) if made else None,
         "parameters": round(statistics.median(c["ratio"] for c in made), 3) if made else None,
         "seconds": round(statistics.median(line["cpu_seconds"] for line in lines), 1),

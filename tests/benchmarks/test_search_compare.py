@@ -149,6 +149,8 @@ def test_a_replay_s_line_tells_its_growth_and_its_choices(lines: list[dict[str, 
         assert list(shares) == sorted(shares)
         assert shares[-1] >= 0.99 or line["trainings"] == line["rows"]
         assert line["epochs"] == 5 * line["trainings"]
+        assert line["trainings"] < line["rows"] or line["compute"] == line["compute_of_all"]
+        assert 0 < line["compute_to_99"] <= line["compute"] < line["epochs"]
         assert dict(line["growth"])[line["epochs_to_99"]] >= 0.99
         assert all(one["regret"] >= 0 for one in line["delivered"].values())
 
@@ -181,13 +183,16 @@ def line_of(
         "table": table,
         "learnt_on": {},
         "rows": 100,
-        "epochs_each": 5,
+        "epochs_of_all": 500,
+        "compute_of_all": 250.0,
         "epochs_to_99": epochs,
+        "compute_to_99": epochs and epochs / 4,
         "growth": [[5, 0.5], [epochs or 500, 0.99]],
         "delivered": {
             str(budget): {"regret": 0.01, "within": True, "ratio": 0.5, **choice}
             for budget in compare.BUDGETS
         },
+        "delivered_for_compute": {"regret": 0.02, "within": True, "ratio": 0.5},
         "cpu_seconds": 1.0,
         "complete": True,
     }
@@ -200,7 +205,12 @@ def test_a_policy_s_row_is_over_tasks_and_replays() -> None:
     assert random["epochs to 99 %"] == pytest.approx(200)
     assert ours["epochs to 99 %"] == pytest.approx(math.sqrt(50 * 500), abs=0.1)
     assert ours["of random"] == pytest.approx(math.sqrt(50 * 500) / 200, abs=1e-3)
+    assert (random["compute"], ours["compute"]) == (
+        50,
+        pytest.approx(math.sqrt(12.5 * 250), abs=0.1),
+    )
     assert (ours["reached"], random["reached"]) == (0.5, 1)
+    assert random["for compute"] == 0.02
     assert (ours["within 1 SE"], ours["parameters"], ours["regret"]) == (0.5, 0.5, 0.01)
     told = aims(made)
     assert told[0].startswith("`ours+both` needs 0.79 of the epochs of the best generic policy")

@@ -123,6 +123,20 @@ def test_epochs_are_paid_as_they_are_told(made_up: Table, stopped: int, number: 
     assert [answer.score is not None for answer in policy.answers] == [stopped == 5] * number
 
 
+def test_compute_is_epochs_by_price(made_up: Table) -> None:
+    assert made_up.price(LORA) == 1
+    whole, top = (
+        dataclasses.replace(LORA, placement=Placement(sites=("attn.q",), layers=layers))
+        for layers in ("all", "top:1")
+    )
+    assert made_up.price(whole) == 1 > 0.3 > made_up.price(top) > 0
+    steps = replay(Listed(EVERY[:6], epochs=2), made_up, seed=0)
+    prices = [made_up.price(one) for one in EVERY[:6]]
+    assert [step.compute for step in steps] == pytest.approx(
+        list(itertools.accumulate(2 * price for price in prices))
+    )
+
+
 def test_what_is_begun_again_is_the_same_row_at_its_full_price(made_up: Table) -> None:
     policy = Repeating([LORA, LORA, LORA], epochs=1)
     steps = replay(policy, made_up, seed=0)

@@ -19,6 +19,7 @@ from autopeft.search.compare import second_chances
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
 from autopeft.search.study import HOPELESS, MAX_ANSWERS, Proposal, Search, hopeless_of
+from autopeft.search.thrift import Price
 from autopeft.store import TrialStore
 from tests.search.made_up import Killed, backbone, begin, evaluate, summary
 
@@ -29,7 +30,12 @@ def space() -> Space:
 
 
 def search_of(
-    space: Space, *, higher_is_better: bool = True, max_trials: int | None = None, seed: int = 0
+    space: Space,
+    *,
+    higher_is_better: bool = True,
+    max_trials: int | None = None,
+    seed: int = 0,
+    price: Price | None = None,
 ) -> Search:
     directions = ["maximize" if higher_is_better else "minimize", "minimize"]
     return Search(
@@ -38,6 +44,7 @@ def search_of(
         higher_is_better=higher_is_better,
         max_trials=max_trials,
         seed=seed,
+        price=price,
     )
 
 
@@ -80,6 +87,25 @@ def test_references_over_the_budget_do_not_run() -> None:
 def test_the_same_seed_proposes_the_same(space: Space) -> None:
     one, same, other = (run_all(search_of(space, max_trials=16, seed=s)) for s in (1, 1, 2))
     assert summary(one) == summary(same) != summary(other)
+
+
+def test_suggestions_are_thinned_by_their_price(space: Space) -> None:
+    def price(one: Candidate) -> float:
+        return 2.0 if one.method == "lora" else 0.1
+
+    shares = []
+    for own in (None, price):
+        search = search_of(space, max_trials=40, price=own)
+        suggested = [r.candidate.method for r in run_all(search) if r.origin == "tpe"]
+        shares.append(suggested.count("lora") / len(suggested))
+        reasons = [t.user_attrs.get("discarded", {}).get("reason", "") for t in search.trials.all()]
+        assert any("turn of something cheap" in reason for reason in reasons) == (own is not None)
+    plain, thrifty = shares
+    assert 0 < thrifty < plain / 2
+
+
+def test_where_all_is_dear_all_is_tried(space: Space) -> None:
+    assert len(run_all(search_of(space, max_trials=30, price=lambda _: 1e6))) == 30
 
 
 def test_no_candidate_is_trained_twice(space: Space) -> None:

@@ -57,6 +57,9 @@ ENTRANTS: Mapping[str, Entrant] = {
         about="ours, stopping by ranks and by predicted ends of curves",
         make=ours.with_rungs_and_curves,
     ),
+    "ours+thrift": Entrant(
+        about="ours, what takes n times as long is tried once in n times", make=ours.with_thrift
+    ),
     "ours+gates": Entrant(about="ours, guided by the gates of a mixture", make=ours.with_gates),
     "ours+shuffled": Entrant(
         about="the same with the gates shuffled: what its proposals are worth without them",

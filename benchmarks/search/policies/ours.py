@@ -13,6 +13,7 @@ from autopeft.search.portfolio import fitted, hand_made
 from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.search.study import Guided, Proposal, Search, unguided
+from autopeft.search.thrift import Price
 from autopeft.store import TrialStore
 from benchmarks.search.policies.curves import both, likely
 from benchmarks.search.policies.earlier import best_of_earlier
@@ -35,6 +36,7 @@ class SearchPolicy:
             have been learnt on the very task.
         guide: what is tried after that.
         second: says what was stopped and is begun again.
+        price: by which suggestions are thinned.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class SearchPolicy:
         first: Sequence[Candidate] | None = None,
         guide: Guided = unguided,
         second: SecondChances = second_chances,
+        price: Price | None = None,
     ) -> None:
         higher = table.higher_is_better
         study = optuna.create_study(directions=["maximize" if higher else "minimize", "minimize"])
@@ -62,6 +65,7 @@ class SearchPolicy:
             compare=compare,
             guide=guide,
             second=second,
+            price=price,
         )
 
     def ask(self) -> Candidate | None:
@@ -140,6 +144,11 @@ def with_rungs_and_curves(table: Table, _knowledge: Knowledge, seed: int) -> Sea
     return _policy(table, seed, compare=both)
 
 
+def with_thrift(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Try cheap candidates more often than dear ones."""
+    return _policy(table, seed, price=table.price)
+
+
 def with_gates(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
     """Guided by the gates of a mixture."""
     return _guided(table, seed, Guide(table))
@@ -184,6 +193,7 @@ def _policy(
     first: Sequence[Candidate] | None = None,
     compare: Compare = goes_on,
     guide: Guided = unguided,
+    price: Price | None = None,
 ) -> SearchPolicy:
     space = table.space
     if knowledge is not None:
@@ -191,7 +201,9 @@ def _policy(
     if first is not None:
         first = list(fitted(first, space))
     rungs = whole_epochs(table)
-    return SearchPolicy(table, space, seed, rungs=rungs, first=first, compare=compare, guide=guide)
+    return SearchPolicy(
+        table, space, seed, rungs=rungs, first=first, compare=compare, guide=guide, price=price
+    )
 
 
 def whole_epochs(table: Table) -> tuple[int, ...]:
