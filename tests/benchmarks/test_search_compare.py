@@ -16,7 +16,12 @@ from autopeft.bench.cells import Cell, Cells
 from autopeft.records import Candidate
 from benchmarks.search import compare, learn, page, plot
 from benchmarks.search.page import INCOMPLETE, NONE_YET, PAGE
-from benchmarks.search.policies.learned import LEAST_SPREAD, learn_portfolio, learn_rates
+from benchmarks.search.policies.learned import (
+    LEAST_SPREAD,
+    learn_portfolio,
+    learn_rates,
+    learn_sizes,
+)
 from benchmarks.search.recorded import Table, read_table
 from benchmarks.search.summary import aims, summary
 from benchmarks.table.candidates import candidates
@@ -261,8 +266,6 @@ def test_a_portfolio_has_no_reference() -> None:
 
 def test_a_rate_s_prior_moves_to_where_scores_are_good() -> None:
     def at(rate: float) -> Candidate:
-        import dataclasses
-
         return dataclasses.replace(LORA[0], learning_rate=rate)
 
     found = [at(rate) for rate in (0.0005, 0.002, 0.008)]
@@ -272,6 +275,23 @@ def test_a_rate_s_prior_moves_to_where_scores_are_good() -> None:
     assert 0.002 < one.median < many.median < 0.008
     assert none.median == pytest.approx(0.002)
     assert LEAST_SPREAD <= many.spread < none.spread
+
+
+def test_a_size_s_range_moves_to_what_is_on_the_front_of_its_method() -> None:
+    def of(rank: int) -> Candidate:
+        return dataclasses.replace(LORA[0], knobs={**LORA[0].knobs, "r": rank})
+
+    found = [of(rank) for rank in (1, 2, 4, 8, 16, 32, 64)]
+    small = table(lambda one, params, seed: 0.9 if one.knobs["r"] == 2 else 0.7, found=found)
+    large = table(lambda one, params, seed: 0.5 + int(one.knobs["r"]) / 200, found=found)
+    one, many, all_of_it = (
+        learn_sizes(made)["lora"]["r"] for made in ([small], [small] * 5, [large] * 5)
+    )
+    assert (all_of_it.low, all_of_it.high) == (1, 64)
+    assert 2 < many.high < one.high < 64
+    assert (one.low, one.whole, one.log) == (1, True, True)
+    assert {"lora", "pfeiffer"} <= set(learn_sizes([table()]))
+    assert not {"ia3", "full"} & set(learn_sizes([table()]))
 
 
 def test_nothing_is_shipped_from_an_incomplete_table(folder: Path) -> None:

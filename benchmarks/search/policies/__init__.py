@@ -75,6 +75,11 @@ ENTRANTS: Mapping[str, Entrant] = {
         make=ours.with_rates_learnt,
         learns=True,
     ),
+    "ours+sizes": Entrant(
+        about="ours with ranges of ranks, widths and tokens learnt on the other tasks",
+        make=ours.with_sizes_learnt,
+        learns=True,
+    ),
     "ours+earlier": Entrant(
         about="ours after earlier runs, one on each other task, as `--learn-from` has them",
         make=ours.with_earlier_runs,

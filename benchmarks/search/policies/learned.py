@@ -1,4 +1,4 @@
-"""What is learnt on some tasks for another: a portfolio, and priors of learning rates.
+"""What is learnt on some tasks for another: a portfolio, priors of learning rates and of sizes.
 
 Nothing of the task that is searched goes in: the comparison learns anew for each of its tasks from
 all the others.
@@ -17,7 +17,7 @@ import numpy as np
 
 from autopeft.methods import METHODS, LearningRatePrior
 from autopeft.records import Candidate
-from autopeft.search.dimension import Range
+from autopeft.search.dimension import Dimension, Range
 from autopeft.search.portfolio import references
 from autopeft.search.space import Space
 from benchmarks.search.hypervolume import Scale
@@ -30,7 +30,7 @@ SOFTNESS = 0.01
 """A learning rate that is this much of the metric behind its method's best counts 1/e of it."""
 
 PRIOR_TASKS = 1.0
-"""Tasks that the prior of a method's record counts as."""
+"""Tasks that the prior of a method's record, or of the space, counts as."""
 
 LEAST_SPREAD = 2.0
 
@@ -42,11 +42,13 @@ class Knowledge:
     Args:
         portfolio: in order of trial.
         rates: the prior of each method's learning rate.
+        sizes: for each method, the ranges of its rank, width or tokens.
         tables: that it was learnt on.
     """
 
     portfolio: tuple[Candidate, ...] = ()
     rates: Mapping[str, LearningRatePrior] = field(default_factory=dict)
+    sizes: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -66,6 +68,7 @@ def learn(tables: Sequence[Table], places: int = PLACES) -> Knowledge:
     return Knowledge(
         portfolio=learn_portfolio(tables, places),
         rates=learn_rates(tables),
+        sizes=learn_sizes(tables),
         tables=tuple(tables),
     )
 
@@ -123,6 +126,63 @@ def learn_rates(tables: Sequence[Table]) -> dict[str, LearningRatePrior]:
     return {method: _posterior(method, found) for method, found in sorted(votes.items())}
 
 
+def learn_sizes(tables: Sequence[Table]) -> dict[str, dict[str, Range]]:
+    """Return for each method the ranges in which its rank, width or tokens are worth trying.
+
+    A row votes for its size, by how near its score comes to the best of its method on its task
+    that trains no more parameters (see `SOFTNESS`): small sizes are worth trying too, as long as
+    they are on the front of their method. Each task has one vote, and the space `PRIOR_TASKS`. The
+    range is that of a log-uniform distribution with the mean and the variance of the votes.
+    """
+    votes: dict[str, list[tuple[Row, float]]] = defaultdict(list)
+    for table in tables:
+        for method, rows in _by_method(table).items():
+            behind = [_behind(row, rows, table) for row in rows]
+            raw = [math.exp(-far / SOFTNESS) for far in behind]
+            votes[method] += [(row, own / sum(raw)) for row, own in zip(rows, raw, strict=True)]
+    found: dict[str, dict[str, Range]] = {}
+    for method, own in votes.items():
+        space = tables[0].space.methods.get(method)
+        sizes = {} if space is None else _sizes(space.dimensions)
+        found[method] = {
+            name: _narrowed(
+                size, [(math.log(float(row.candidate.knobs[name])), vote) for row, vote in own]
+            )
+            for name, size in sizes.items()
+        }
+    return {method: ranges for method, ranges in sorted(found.items()) if ranges}
+
+
+def _behind(row: Row, rows: Sequence[Row], table: Table) -> float:
+    """Return how far a row is behind the best of some rows that are no larger."""
+    best = max(table.gain(one.score) for one in rows if one.size <= row.size)
+    return best - table.gain(row.score)
+
+
+def _sizes(dimensions: Mapping[str, Dimension]) -> dict[str, Range]:
+    """Return the dimensions that say how large a method's candidates are."""
+    return {
+        name: one
+        for name, one in dimensions.items()
+        if isinstance(one, Range) and one.log and one.whole
+    }
+
+
+def _narrowed(size: Range, votes: Sequence[tuple[float, float]]) -> Range:
+    """Return a range moved by votes of (log value, weight)."""
+    low, high = math.log(size.low), math.log(size.high)
+    values = np.array([(low + high) / 2, *(value for value, _ in votes)])
+    weights = np.array([PRIOR_TASKS, *(weight for _, weight in votes)])
+    mean = float(np.average(values, weights=weights))
+    squares = np.append((high - low) ** 2 / 12, (values[1:] - mean) ** 2)
+    half = math.sqrt(3 * float(np.average(squares, weights=weights)))
+    return dataclasses.replace(
+        size,
+        low=round(math.exp(max(low, mean - half))),
+        high=round(math.exp(min(high, mean + half))),
+    )
+
+
 def _by_method(table: Table) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = defaultdict(list)
     for row in table.rows:
@@ -160,5 +220,22 @@ def with_rates(space: Space, rates: Mapping[str, LearningRatePrior]) -> Space:
                     "learning_rate": Range(low=low, high=high, log=True),
                 },
                 defaults={**methods[name].defaults, "learning_rate": prior.median},
+            )
+    return dataclasses.replace(space, methods=methods)
+
+
+def with_sizes(space: Space, sizes: Mapping[str, Mapping[str, Range]]) -> Space:
+    """Return the space with other ranges of ranks, widths and tokens."""
+    methods = dict(space.methods)
+    for name, ranges in sizes.items():
+        if name in methods:
+            own = methods[name]
+            defaults = {
+                key: min(max(own.defaults[key], one.low), one.high) for key, one in ranges.items()
+            }
+            methods[name] = dataclasses.replace(
+                own,
+                dimensions={**own.dimensions, **ranges},
+                defaults={**own.defaults, **defaults},
             )
     return dataclasses.replace(space, methods=methods)

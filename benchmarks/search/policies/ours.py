@@ -18,7 +18,7 @@ from autopeft.store import TrialStore
 from benchmarks.search.policies.curves import both, likely
 from benchmarks.search.policies.earlier import best_of_earlier
 from benchmarks.search.policies.gates import Guide, with_mixture
-from benchmarks.search.policies.learned import Knowledge, with_rates
+from benchmarks.search.policies.learned import Knowledge, with_rates, with_sizes
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
 
@@ -166,12 +166,18 @@ def with_portfolio(table: Table, knowledge: Knowledge, seed: int) -> SearchPolic
 
 def with_rates_learnt(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With learnt priors of learning rates."""
-    return _policy(table, seed, knowledge=knowledge)
+    return _policy(table, seed, space=with_rates(table.space, knowledge.rates))
+
+
+def with_sizes_learnt(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """With learnt ranges of ranks, widths and tokens."""
+    return _policy(table, seed, space=with_sizes(table.space, knowledge.sizes))
 
 
 def with_both(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With both."""
-    return _policy(table, seed, knowledge=knowledge, first=knowledge.portfolio)
+    space = with_rates(table.space, knowledge.rates)
+    return _policy(table, seed, space=space, first=knowledge.portfolio)
 
 
 def with_earlier_runs(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
@@ -189,15 +195,13 @@ def _policy(
     table: Table,
     seed: int,
     *,
-    knowledge: Knowledge | None = None,
+    space: Space | None = None,
     first: Sequence[Candidate] | None = None,
     compare: Compare = goes_on,
     guide: Guided = unguided,
     price: Price | None = None,
 ) -> SearchPolicy:
-    space = table.space
-    if knowledge is not None:
-        space = with_rates(space, knowledge.rates)
+    space = table.space if space is None else space
     if first is not None:
         first = list(fitted(first, space))
     rungs = whole_epochs(table)
