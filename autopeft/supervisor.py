@@ -15,13 +15,14 @@ import os
 import queue
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
+
+from autopeft.temporary import TemporaryFolder
 
 Message = dict[str, Any]
 
@@ -167,8 +168,8 @@ class Supervisor:
 
     def __init__(self, target: str) -> None:
         self._target = target
-        self._temporary = tempfile.TemporaryDirectory(prefix="autopeft-logs-")
-        self.logs = Path(self._temporary.name)
+        self._temporary = TemporaryFolder("logs")
+        self.logs = self._temporary.path
         self._events: queue.Queue[Event] = queue.Queue()
         self.workers: list[Worker] = []
 
@@ -204,7 +205,7 @@ class Supervisor:
         for worker in self.workers:
             worker.kill()
         self.workers = []
-        self._temporary.cleanup()
+        self._temporary.remove()
 
 
 def serve(target: str) -> None:

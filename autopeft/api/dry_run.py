@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from autopeft.api.estimate import estimate_bytes, expected_seconds
@@ -15,6 +13,7 @@ from autopeft.records import Candidate
 from autopeft.report.screen import Screen
 from autopeft.search.portfolio import fitted, portfolio, references
 from autopeft.search.space import Space
+from autopeft.temporary import TemporaryFolder
 
 SAMPLES, ATTEMPTS = 8, 100
 
@@ -30,8 +29,8 @@ def dry_run(
         UsageError: as a search would.
         NoCandidateError: nothing is feasible within the budget.
     """
-    with tempfile.TemporaryDirectory(prefix="autopeft-dry-run-") as folder:
-        config = dataclasses.replace(config, output=Path(folder) / "run")
+    with TemporaryFolder("dry-run") as folder:
+        config = dataclasses.replace(config, output=folder.path / "run")
         with Opened(data, config, screen) as opened:
             about, space = opened.narrowed()
             settings = dataclasses.replace(opened.config, output=None).to_json()

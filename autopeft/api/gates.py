@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from autopeft.methods.unipelt import BLOCKS
 from autopeft.records import Candidate, Scalar
 from autopeft.report.screen import Screen, SilentScreen
 from autopeft.search.space import Space
+from autopeft.temporary import TemporaryFolder
 
 SIZES: Mapping[str, Scalar] = {
     "serial": 48,
@@ -95,8 +95,8 @@ def gates(
     if harden is not None and harden.exists():
         raise ConfigError(f"--harden {harden} is there already; name a folder that is not")
     shown = screen or SilentScreen()
-    with tempfile.TemporaryDirectory(prefix="autopeft-gates-") as place:
-        folder = Path(place)
+    with TemporaryFolder("gates") as temporary:
+        folder = temporary.path
         config = SearchConfig.build(
             **settings, methods=("mixture",), output=folder / "run", workers=1
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from autopeft.methods.prompt import LONGEST_PROMPT
 from autopeft.records import Candidate
 from autopeft.report.screen import Screen
 from autopeft.tasks.prepare import Prepared
+from autopeft.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,8 +167,8 @@ def _trained(
     from autopeft.train.session import Session, Setting
 
     problem = prepared.problem
-    with tempfile.TemporaryDirectory(prefix="autopeft-source-") as place:
-        data, artifact = Path(place) / "data", Path(place) / "artifact"
+    with TemporaryFolder("source") as place:
+        data, artifact = place.path / "data", place.path / "artifact"
         with quiet():
             prepared.train.save_to_disk(str(data / "train"))
             prepared.selection.save_to_disk(str(data / "selection"))

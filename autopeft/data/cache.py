@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from autopeft.temporary import TemporaryFolder
+
 
 @cache
+def _temporary() -> TemporaryFolder:
+    return TemporaryFolder("data")
+
+
 def folder() -> Path:
-    """Return this process's temporary folder; only the process that made it removes it."""
-    path, owner = Path(tempfile.mkdtemp(prefix="autopeft-data-")), os.getpid()
-
-    def remove() -> None:
-        if os.getpid() == owner:
-            shutil.rmtree(path, ignore_errors=True)
-
-    atexit.register(remove)
-    return path
+    """Return this process's temporary folder."""
+    return _temporary().path
 
 
 def new_file() -> Path:
