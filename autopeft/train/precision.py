@@ -94,9 +94,16 @@ def fastest(candidates: tuple[Plan, ...], step: Callable[[Plan], Callable[[], No
     return best if quickest * _WORTHWHILE < baseline else timed[0]
 
 
-def step_seconds(step: Callable[[], None]) -> float:
-    """Return the median time of a step, the first one left out."""
-    step()
+def step_seconds(step: Callable[[], None], *, enough: float = 0.0) -> float:
+    """Return the median time of a step, the first one left out.
+
+    Args:
+        step: to time.
+        enough: a first step that takes less settles it, slow as first ones are; seconds.
+    """
+    first = _seconds(step)
+    if first < enough:
+        return first
     times: list[float] = []
     while not times or (sum(times) < _SECONDS_PER_PLAN and len(times) < 20):
         times.append(_seconds(step))

@@ -124,7 +124,9 @@ class Probe:
             if not self._fits(size, plan.bytes_per_token):
                 break
             models += [self._adapted(backbone) for _ in range(size - len(models))]
-            each = step_seconds(self._step(models, backbone, self._usual)) / size
+            enough = size * quickest / _WORTHWHILE
+            step = self._step(models, backbone, self._usual)
+            each = step_seconds(step, enough=enough) / size
             if each * _WORTHWHILE >= quickest:
                 break
             best, quickest = size, each

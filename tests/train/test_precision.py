@@ -80,6 +80,26 @@ def test_what_is_far_slower_is_not_timed_twice(
     assert len(times) - len(left) == steps
 
 
+@pytest.mark.parametrize(
+    ("times", "found", "steps"),
+    [
+        ([0.9] * 5, 0.9, 1),
+        ([1.0, 0.5], 0.5, 2),  # the first may have been slow because it was the first
+        ([5.0, 2.0, 1.0], 2.0, 2),
+    ],
+)
+def test_a_first_step_that_is_fast_enough_settles_it(
+    monkeypatch: pytest.MonkeyPatch, times: list[float], found: float, steps: int
+) -> None:
+    watch, left = Watch(monkeypatch), list(times)
+
+    def step() -> None:
+        watch.now += left.pop(0)
+
+    assert precision.step_seconds(step, enough=1.0) == pytest.approx(found)
+    assert len(times) - len(left) == steps
+
+
 def test_a_single_plan_is_timed_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a training will take is estimated from its step."""
     only = Plan(dtype="bfloat16", attention="eager")
