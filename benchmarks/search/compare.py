@@ -172,6 +172,7 @@ def _plain(delivered: Delivered | None) -> dict[str, Any] | None:
         return None
     return {
         "regret": round(delivered.regret, 5),
+        "fair_regret": round(delivered.fair_regret, 5),
         "within": delivered.within,
         "ratio": float(f"{delivered.ratio:.3g}"),
         "candidate": delivered.row.candidate.describe(),

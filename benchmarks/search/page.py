@@ -74,6 +74,9 @@ learns beforehand it learns on the other five tasks.
   finalists, the recorded seeds of each, the usual rule), and how far its mean test
   score is below that of the oracle, the candidate of the table with the best mean test score;
   **for compute**, the same after the compute of {COMPUTE} epochs of default LoRA.
+- **Fair** regret: against the candidate that half of the test rows would have picked, scored on the
+  other half. A best of so many is lucky, so regret is too high; half of the rows know the best less
+  well, so fair regret is too low.
 - **Within one standard error** of the oracle, over resamples of test rows and seeds; and the
   choice's **parameters** as a multiple of the oracle's.
 

@@ -36,9 +36,10 @@ def summary(lines: Sequence[Line]) -> list[dict[str, Any]]:
     ``epochs to 99 %`` is the geometric mean, over the tasks, of the median over the replays; one
     that never came so far counts as all the epochs of the table, so the figure is a lower bound
     where ``reached`` is below 1. ``of random`` is that beside the same of random search, and
-    ``compute`` the same again in compute. Regret, the share within one standard error of the
-    oracle, and the median ratio of parameters are those of the choice after `HEADLINE` epochs;
-    ``for compute`` is the regret after `compare.COMPUTE`.
+    ``compute`` the same again in compute. Regret and its spread, ``fair`` regret, told without the
+    oracle's luck, the share within one standard error of the oracle, and the median ratio of
+    parameters are those of the choice after `HEADLINE` epochs; ``for compute`` is the regret after
+    `compare.COMPUTE`.
     """
     by_policy: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
@@ -79,6 +80,7 @@ def _row(name: str, lines: Sequence[Line], needed: float, baseline: float | None
         "compute": round(needed_for_99(lines, "compute"), 1),
         "reached": round(statistics.fmean(line["epochs_to_99"] is not None for line in lines), 3),
         "regret": round(statistics.fmean(regrets), 4) if regrets else None,
+        "fair": round(statistics.fmean(c["fair_regret"] for c in made), 4) if made else None,
         "sd": round(statistics.stdev(regrets), 4) if len(regrets) > 1 else None,
         "for compute": round(statistics.fmean(later), 4) if later else None,
         "within 1 SE": round(statistics.fmean(c["within"] for c in made), 3) if made else None,

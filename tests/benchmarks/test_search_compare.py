@@ -194,7 +194,13 @@ def line_of(
         "compute_to_99": epochs and epochs / 4,
         "growth": [[5, 0.5], [epochs or 500, 0.99]],
         "delivered": {
-            str(budget): {"regret": 0.01, "within": True, "ratio": 0.5, **choice}
+            str(budget): {
+                "regret": 0.01,
+                "fair_regret": 0.005,
+                "within": True,
+                "ratio": 0.5,
+                **choice,
+            }
             for budget in compare.BUDGETS
         },
         "delivered_for_compute": {"regret": 0.02, "within": True, "ratio": 0.5},
@@ -217,6 +223,7 @@ def test_a_policy_s_row_is_over_tasks_and_replays() -> None:
     assert (ours["reached"], random["reached"]) == (0.5, 1)
     assert random["for compute"] == 0.02
     assert (ours["within 1 SE"], ours["parameters"], ours["regret"]) == (0.5, 0.5, 0.01)
+    assert ours["fair"] == 0.005
     told = aims(made)
     assert told[0].startswith("`ours+both` needs 0.79 of the epochs of the best generic policy")
     assert aims(made[:2]) == []

@@ -6,10 +6,12 @@ import dataclasses
 import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autopeft.bench.rows import packed
 from autopeft.records import Candidate, Placement, TrialState
 from autopeft.search.front import Point
 from benchmarks.search.choice import Referee
@@ -18,7 +20,7 @@ from benchmarks.search.hypervolume import Scale, area, epochs_to, growth
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer, Untried, replay
 from benchmarks.table.candidates import candidates, table_space
-from tests.benchmarks.made_up import BACKBONE, table
+from tests.benchmarks.made_up import BACKBONE, ROWS, table
 
 SPACE = table_space(BACKBONE)
 EVERY = candidates(BACKBONE)
@@ -232,6 +234,41 @@ def test_a_poor_choice_is_told_as_one() -> None:
     assert told.regret == pytest.approx(0.35)
     assert not told.within
     assert math.log10(told.ratio) < -1
+
+
+def test_fair_regret_counts_no_luck() -> None:
+    """Averaged over test splits: on a single one that many are best is luck of its rows too."""
+    alike = table(lambda one, params, seed: 0.8, found=EVERY[:40])
+    regrets, fair = [], []
+    for draw in range(8):
+        rows = tuple(_with_test(row, [draw, place]) for place, row in enumerate(alike.rows))
+        lucky = dataclasses.replace(alike, rows=rows)
+        referee = Referee(lucky)
+        for row in lucky.rows[:10]:
+            told = referee.judge(replay(Listed([row.candidate]), lucky, seed=0))
+            assert told is not None
+            regrets.append(told.regret)
+            fair.append(told.fair_regret)
+    assert np.mean(regrets) > 0.03
+    assert abs(np.mean(fair)) < 0.01
+
+
+def test_fair_regret_is_that_where_luck_decides_nothing() -> None:
+    best = table(lambda one, params, seed: 0.95 if one == LORA else 0.7)
+    poor = Referee(best).judge(replay(Listed([EVERY[1]]), best, seed=0))
+    assert poor is not None
+    assert poor.fair_regret == pytest.approx(0.25, abs=0.01)
+
+
+def _with_test(row: Row, draw: list[int]) -> Row:
+    """Return a row that is right on 80 % of the test rows, drawn at random."""
+    trainings = []
+    for one in row.trainings:
+        right = np.random.default_rng([*draw, one.seed]).random(ROWS) < 0.8
+        true = np.arange(ROWS) % 2
+        predicted = {**(one.predicted or {}), "test": packed(np.where(right, true, 1 - true))}
+        trainings.append(dataclasses.replace(one, test=float(right.mean()), predicted=predicted))
+    return dataclasses.replace(row, trainings=tuple(trainings))
 
 
 def test_nothing_is_delivered_where_nothing_was_completed(made_up: Table) -> None:
