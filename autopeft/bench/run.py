@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from autopeft.api.interrupt import Interrupt
@@ -28,6 +26,7 @@ from autopeft.bench.training import Bench
 from autopeft.data.cache import quiet
 from autopeft.errors import AutoPeftError, DataError, ModelError
 from autopeft.methods import feasible_methods
+from autopeft.temporary import TemporaryFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +106,13 @@ class Running:
                 selection=suite.selection,
                 test=suite.test,
             )
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryFolder("bench") as folder:
             with quiet():
                 bench = Bench(
                     rows,
                     block.backbone,
                     model,
-                    Path(folder),
+                    folder.path,
                     self.places.cells(block),
                     max_length=suite.max_length,
                 )

@@ -69,8 +69,11 @@ class Referee:
     @cached_property
     def oracle(self) -> Row:
         """The row with the best mean test score; of equal ones the smallest."""
-        scored = [row for row in self._table.rows if row.test is not None]
-        return max(scored, key=lambda row: (self._table.gain(row.test), -row.size))
+        return max(self._scored, key=lambda row: (self._table.gain(row.test), -row.size))
+
+    @cached_property
+    def _scored(self) -> list[Row]:
+        return [row for row in self._table.rows if row.test is not None]
 
     @cached_property
     def without_luck(self) -> float:
@@ -79,10 +82,8 @@ class Referee:
         generator = np.random.default_rng(0)
         half = np.arange(len(targets)) < len(targets) // 2
         drawn = np.stack([generator.permutation(half) for _ in range(HALVINGS)])
-        picking, scoring = (
-            self._test_gains(np.concatenate(both).astype(np.int64))
-            for both in ((drawn, ~drawn), (~drawn, drawn))
-        )
+        picking = self._test_gains(np.concatenate([drawn, ~drawn]).astype(np.int64))
+        scoring = np.roll(picking, HALVINGS, axis=1)
         picked = picking.argmax(axis=0)
         return float(np.take_along_axis(scoring, picked[None], axis=0).mean())
 
@@ -95,8 +96,8 @@ class Referee:
             scores = resampled(table.metric, targets, predicted, weights)
             return scores if table.higher_is_better else -scores
 
-        scored = [row for row in table.rows if row.test is not None]
-        return np.stack([np.mean([gains(one) for one in row.trainings], axis=0) for row in scored])
+        each = ([gains(one) for one in row.trainings] for row in self._scored)
+        return np.stack([np.mean(own, axis=0) for own in each])
 
     def judge(self, steps: Sequence[Step]) -> Delivered | None:
         """Return what would be delivered after some trainings; None if none was completed."""
@@ -157,15 +158,15 @@ class Referee:
     def _resampled(self) -> dict[str, np.ndarray]:
         """The test score of every row on each resample, (B,), by fingerprint."""
         table, targets = self._table, self._table.targets["test"]
-        rows = [row for row in table.rows if row.test is not None]
         drawn = bootstrap(
-            [_replicates(row, "test") for row in rows],
+            [_replicates(row, "test") for row in self._scored],
             lambda predicted, weights: resampled(table.metric, targets, predicted, weights),
             rows=len(targets),
             seed=0,
             resamples=RESAMPLES,
         ).draws
-        return {row.candidate.fingerprint: one for row, one in zip(rows, drawn, strict=True)}
+        scored = zip(self._scored, drawn, strict=True)
+        return {row.candidate.fingerprint: one for row, one in scored}
 
 
 def origins_of(table: Table) -> dict[str, str]:

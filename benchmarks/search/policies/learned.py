@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from autopeft.methods import METHODS, LearningRatePrior
-from autopeft.records import Candidate
-from autopeft.search.dimension import Dimension, Range
+from autopeft.records import Candidate, Scalar
+from autopeft.search.dimension import Dimension, Range, nearest
 from autopeft.search.portfolio import references
 from autopeft.search.space import Space
 from benchmarks.search.hypervolume import Scale
@@ -119,10 +119,9 @@ def learn_rates(tables: Sequence[Table]) -> dict[str, LearningRatePrior]:
     for table in tables:
         for method, rows in _by_method(table).items():
             best = max(table.gain(row.score) for row in rows)
-            raw = [math.exp((table.gain(row.score) - best) / SOFTNESS) for row in rows]
-            for row, weight in zip(rows, raw, strict=True):
-                rate = math.log(row.candidate.learning_rate)
-                votes[method].append((rate, weight / sum(raw)))
+            shares = _shares([best - table.gain(row.score) for row in rows])
+            for row, share in zip(rows, shares, strict=True):
+                votes[method].append((math.log(row.candidate.learning_rate), share))
     return {method: _posterior(method, found) for method, found in sorted(votes.items())}
 
 
@@ -137,9 +136,8 @@ def learn_sizes(tables: Sequence[Table]) -> dict[str, dict[str, Range]]:
     votes: dict[str, list[tuple[Row, float]]] = defaultdict(list)
     for table in tables:
         for method, rows in _by_method(table).items():
-            behind = [_behind(row, rows, table) for row in rows]
-            raw = [math.exp(-far / SOFTNESS) for far in behind]
-            votes[method] += [(row, own / sum(raw)) for row, own in zip(rows, raw, strict=True)]
+            shares = _shares([_behind(row, rows, table) for row in rows])
+            votes[method] += zip(rows, shares, strict=True)
     found: dict[str, dict[str, Range]] = {}
     for method, own in votes.items():
         space = tables[0].space.methods.get(method)
@@ -151,6 +149,12 @@ def learn_sizes(tables: Sequence[Table]) -> dict[str, dict[str, Range]]:
             for name, size in sizes.items()
         }
     return {method: ranges for method, ranges in sorted(found.items()) if ranges}
+
+
+def _shares(behind: Sequence[float]) -> list[float]:
+    """Return what each of some rows has of one vote, by how far it is behind; see `SOFTNESS`."""
+    raw = [math.exp(-far / SOFTNESS) for far in behind]
+    return [one / sum(raw) for one in raw]
 
 
 def _behind(row: Row, rows: Sequence[Row], table: Table) -> float:
@@ -171,16 +175,24 @@ def _sizes(dimensions: Mapping[str, Dimension]) -> dict[str, Range]:
 def _narrowed(size: Range, votes: Sequence[tuple[float, float]]) -> Range:
     """Return a range moved by votes of (log value, weight)."""
     low, high = math.log(size.low), math.log(size.high)
-    values = np.array([(low + high) / 2, *(value for value, _ in votes)])
-    weights = np.array([PRIOR_TASKS, *(weight for _, weight in votes)])
-    mean = float(np.average(values, weights=weights))
-    squares = np.append((high - low) ** 2 / 12, (values[1:] - mean) ** 2)
-    half = math.sqrt(3 * float(np.average(squares, weights=weights)))
+    mean, deviation = _moved((low + high) / 2, (high - low) / math.sqrt(12), votes)
+    half = math.sqrt(3) * deviation
     return dataclasses.replace(
         size,
         low=round(math.exp(max(low, mean - half))),
         high=round(math.exp(min(high, mean + half))),
     )
+
+
+def _moved(
+    mean: float, deviation: float, votes: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
+    """Return mean and deviation of a prior moved by votes of (value, weight)."""
+    values = np.array([mean, *(value for value, _ in votes)])
+    weights = np.array([PRIOR_TASKS, *(weight for _, weight in votes)])
+    moved = float(np.average(values, weights=weights))
+    squares = np.append(deviation**2, (values[1:] - moved) ** 2)
+    return moved, math.sqrt(float(np.average(squares, weights=weights)))
 
 
 def _by_method(table: Table) -> dict[str, list[Row]]:
@@ -194,12 +206,8 @@ def _by_method(table: Table) -> dict[str, list[Row]]:
 def _posterior(method: str, votes: Sequence[tuple[float, float]]) -> LearningRatePrior:
     """Return a method's prior moved by votes of (log rate, weight)."""
     prior = METHODS.get(method).learning_rate
-    centre, width = math.log(prior.median), math.log(prior.spread)
-    rates = np.array([centre, *(rate for rate, _ in votes)])
-    weights = np.array([PRIOR_TASKS, *(weight for _, weight in votes)])
-    mean = float(np.average(rates, weights=weights))
-    squares = np.append(width**2, (rates[1:] - mean) ** 2)
-    spread = math.exp(math.sqrt(float(np.average(squares, weights=weights))))
+    mean, deviation = _moved(math.log(prior.median), math.log(prior.spread), votes)
+    spread = math.exp(deviation)
     return LearningRatePrior(
         median=float(f"{math.exp(mean):.2g}"),
         spread=round(min(max(spread, LEAST_SPREAD), prior.spread), 2),
@@ -209,33 +217,32 @@ def _posterior(method: str, votes: Sequence[tuple[float, float]]) -> LearningRat
 
 def with_rates(space: Space, rates: Mapping[str, LearningRatePrior]) -> Space:
     """Return the space with other learning rates, for the methods that have any."""
-    methods = dict(space.methods)
     for name, prior in rates.items():
-        if name in methods:
-            low, high = prior.median / prior.spread, prior.median * prior.spread
-            methods[name] = dataclasses.replace(
-                methods[name],
-                dimensions={
-                    **methods[name].dimensions,
-                    "learning_rate": Range(low=low, high=high, log=True),
-                },
-                defaults={**methods[name].defaults, "learning_rate": prior.median},
-            )
-    return dataclasses.replace(space, methods=methods)
+        rate = Range(low=prior.median / prior.spread, high=prior.median * prior.spread, log=True)
+        space = _changed(space, name, {"learning_rate": rate}, {"learning_rate": prior.median})
+    return space
 
 
 def with_sizes(space: Space, sizes: Mapping[str, Mapping[str, Range]]) -> Space:
     """Return the space with other ranges of ranks, widths and tokens."""
-    methods = dict(space.methods)
     for name, ranges in sizes.items():
-        if name in methods:
-            own = methods[name]
-            defaults = {
-                key: min(max(own.defaults[key], one.low), one.high) for key, one in ranges.items()
-            }
-            methods[name] = dataclasses.replace(
-                own,
-                dimensions={**own.dimensions, **ranges},
-                defaults={**own.defaults, **defaults},
-            )
-    return dataclasses.replace(space, methods=methods)
+        if name in space.methods:
+            own = space.methods[name].defaults
+            defaults = {key: nearest(size, own[key]) for key, size in ranges.items()}
+            space = _changed(space, name, ranges, defaults)
+    return space
+
+
+def _changed(
+    space: Space, name: str, dimensions: Mapping[str, Dimension], defaults: Mapping[str, Scalar]
+) -> Space:
+    """Return the space with some dimensions of a method replaced; as it is without the method."""
+    own = space.methods.get(name)
+    if own is None:
+        return space
+    method = dataclasses.replace(
+        own,
+        dimensions={**own.dimensions, **dimensions},
+        defaults={**own.defaults, **defaults},
+    )
+    return dataclasses.replace(space, methods={**space.methods, name: method})
