@@ -14,10 +14,7 @@ the weights, so a temporary folder then stays for good, and a warning says where
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 import warnings
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +25,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from autopeft.config import USUAL_WITHIN
+from autopeft.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from autopeft.api import SearchResult
@@ -78,7 +76,7 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
         """Search, and take over the result; what an earlier fit learnt is kept until then."""
         from autopeft.api import search
 
-        temporary = tempfile.mkdtemp(prefix="autopeft-") if self.output is None else None
+        temporary = TemporaryFolder("estimator") if self.output is None else None
         settings = {n: v for n, v in self.get_params(deep=False).items() if n not in _NOT_SETTINGS}
         try:
             self.result_: SearchResult = search(
@@ -88,23 +86,23 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
                 text="text",
                 text_pair="text_pair" if "text_pair" in columns else None,
                 label="label",
-                output=self.output if temporary is None else Path(temporary) / "run",
+                output=self.output if temporary is None else temporary.path / "run",
                 fork=True,
                 **settings,
             )
         except BaseException:
             if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.remove()
             raise
         self._give_up_folder()
         if temporary is not None:
-            self._folder = weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+            self._folder = temporary
 
     def _give_up_folder(self) -> None:
         """Remove the temporary folder of an earlier fit."""
         folder = self.__dict__.pop("_folder", None)
         if folder is not None:
-            folder()
+            folder.remove()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return parameters, what was learnt and the path of the tuned model; no weights."""
@@ -112,7 +110,7 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
         folder = state.pop("_folder", None)
         if _FITTED in state:
             state[_FITTED] = dataclasses.replace(self.result_)  # without the loaded model
-        if folder is not None and folder.detach() is not None:
+        if folder is not None and folder.keep():
             warnings.warn(
                 f"the tuned model stays in the temporary folder {self.result_.folder}, which the "
                 "copy needs; give output= to choose a lasting place",

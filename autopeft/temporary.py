@@ -49,6 +49,17 @@ class TemporaryFolder:
         """Remove it; twice does no harm."""
         self._remove()
 
+    def keep(self) -> bool:
+        """Let it stay for good; return whether it would have gone."""
+        found = self._remove.detach()
+        if found is None:
+            return False
+        place, lock, _ = found[2]
+        (place / MARK).unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
+        return True
+
     def __enter__(self) -> Self:
         return self
 

@@ -99,6 +99,16 @@ def test_what_users_have_there_stays_whatever_its_name(place: Path) -> None:
     assert file.exists()
 
 
+def test_what_is_kept_stays_for_good() -> None:
+    with begun("print(folder.keep(), folder.keep(), flush=True)") as (process, path):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True False\n"
+        assert process.wait() == 0
+        grow_old(path)
+        with TemporaryFolder("other"):
+            assert (path / "rows").exists()
+
+
 def test_a_forked_child_removes_nothing() -> None:
     folder = TemporaryFolder("test")
     child = os.fork()

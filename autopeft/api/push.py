@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopeft.delivery import ABOUT, About, about_of, load_code
 from autopeft.errors import ConfigError, HubError
+from autopeft.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -53,8 +53,8 @@ def push(
     best, about = about_of(run)
     about = replace(about, model=_hub_name(about.model, base_model))
     api = HfApi(token=token, library_name="autopeft")
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / "best"
+    with TemporaryFolder("push") as folder:
+        fresh = folder.path / "best"
         shutil.copytree(best, fresh, ignore=shutil.ignore_patterns(*IGNORED))
         try:
             return _upload(api, fresh, about, repo, private=private)
