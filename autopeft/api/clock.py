@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from autopeft.records import Candidate
@@ -18,6 +18,7 @@ from autopeft.search.portfolio import HEAD_METHOD
 
 SEARCH_SHARE = 0.6
 _MARGIN_SECONDS = 1.5
+_MARGIN_OF_SCORING = 1.25  # of a fresh process, whose first batches are slow
 _LEAST_SECONDS = 1.0
 
 
@@ -29,7 +30,9 @@ class Clock:
         limit_seconds: of the whole run; None for no limit.
         spent_seconds: used by earlier sittings of the run.
         now: the time in seconds; replaced in tests.
-        delivery_seconds: set aside for the delivery.
+        delivery_seconds: set aside for the delivery, beside what scoring takes.
+        delivery_rows: how many it scores.
+        scoring_seconds: what scoring a row is expected to take before any was measured.
         finish_seconds: what it takes to keep a training that was cut short: its selection rows are
             evaluated, and then again as it was saved, as at the end of every training.
         expected_seconds: what a full training is expected to take before any was measured; 0 where
@@ -40,12 +43,15 @@ class Clock:
     spent_seconds: float = 0.0
     now: Callable[[], float] = time.monotonic
     delivery_seconds: float = 10.0
+    delivery_rows: int = 0
+    scoring_seconds: float = 0.0
     finish_seconds: float = 0.0
     expected_seconds: float = 0.0
     _started: float = field(init=False)
     _rates: dict[str, list[float]] = field(init=False, default_factory=dict)
     _full: dict[str, list[float]] = field(init=False, default_factory=dict)
     _durations: list[float] = field(init=False, default_factory=list)
+    _scorings: list[float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._started = self.now()
@@ -71,8 +77,15 @@ class Clock:
         """Return what is left, the delivery set aside; below 0 when it is used up."""
         if self.limit_seconds is None:
             return None
-        reserve = self.delivery_seconds + _MARGIN_SECONDS
+        row = self.scoring_seconds
+        if self._scorings:
+            row = _MARGIN_OF_SCORING * statistics.median(self._scorings)
+        reserve = self.delivery_seconds + self.delivery_rows * row + _MARGIN_SECONDS
         return self.limit_seconds - reserve - self.elapsed_seconds
+
+    def scored(self, row_seconds: float) -> None:
+        """Learn from the scoring of a model what a row takes."""
+        self._scorings.append(row_seconds)
 
     def measured(self, candidate: Candidate, seconds: float, share: float) -> None:
         """Learn from a training that did `share` of its steps in `seconds`."""
@@ -116,19 +129,16 @@ class Clock:
         needed = sum(self.estimate_seconds(candidate) or 0.0 for candidate in candidates)
         return left is None or margin * needed <= left
 
-    def search_seconds(self, wanted: Sequence[float]) -> float | None:
+    def search_seconds(self, aside: float) -> float | None:
         """Return what is left for the search itself, below 0 when it is used up.
 
         None without a limit.
 
         Args:
-            wanted: times that may be set aside for further seeds of the finalists, the best first.
-                They get the first that is at most `most_aside`, and nothing if none is.
+            aside: what is set aside for further seeds of the finalists.
         """
         left = self._left()
-        if self.limit_seconds is None or left is None:
-            return None
-        return left - next((seconds for seconds in wanted if seconds <= self.most_aside), 0.0)
+        return None if left is None else left - aside
 
     @property
     def most_aside(self) -> float:

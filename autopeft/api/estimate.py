@@ -155,7 +155,7 @@ def finish_seconds(about: Mapping[str, Any]) -> float:
 
     The selection rows are evaluated where it was cut, and again as it was saved.
     """
-    return float(2 * _WITHOUT_BACKWARD * about["rows"][1] * about["row_seconds"])
+    return float(2 * about["rows"][1] * scoring_seconds(about))
 
 
 def silent_seconds(about: Mapping[str, Any]) -> float:
@@ -164,11 +164,14 @@ def silent_seconds(about: Mapping[str, Any]) -> float:
     That is while frozen layers are run once on all rows, then the selection rows evaluated and a
     trained candidate finished.
     """
-    once = _WITHOUT_BACKWARD * sum(about["rows"]) * about["row_seconds"]
-    return float(once + 1.5 * finish_seconds(about))
+    return float(sum(about["rows"]) * scoring_seconds(about) + 1.5 * finish_seconds(about))
 
 
-def delivery_seconds(about: Mapping[str, Any], test_rows: int) -> float:
-    """Return the expected time of checking and scoring: a process start, some rows."""
-    rows = about["rows"][1] + 4 * test_rows
-    return float(about["ready_seconds"] + rows * about["row_seconds"] * _WITHOUT_BACKWARD)
+def delivery_rows(about: Mapping[str, Any], test_rows: int) -> int:
+    """Return how many rows a delivery scores: all of selection once, those of test four times."""
+    return int(about["rows"][1]) + 4 * test_rows
+
+
+def scoring_seconds(about: Mapping[str, Any]) -> float:
+    """Return the expected time of scoring a row."""
+    return float(_WITHOUT_BACKWARD * about["row_seconds"])

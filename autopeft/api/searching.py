@@ -15,11 +15,12 @@ import numpy as np
 from autopeft.api import tracking
 from autopeft.api.clock import Clock
 from autopeft.api.estimate import (
-    delivery_seconds,
+    delivery_rows,
     finish_seconds,
     fit_in_memory,
     memory_limit,
     most_memory,
+    scoring_seconds,
     usual_seconds,
 )
 from autopeft.api.finals import Finals
@@ -83,9 +84,8 @@ class Searching:
             raise
         with self._reporting():
             sitting = self._sitting(about, space)
-            self._search(about, space, sitting)
             judge = self._judge(space)
-            final = self._finals(sitting, judge)
+            final = self._search(about, space, sitting, judge)
             self._run.pool.close()
             shutil.rmtree(self._run.path / "frozen", ignore_errors=True)
             self._run.screen.phase("choice and delivery")
@@ -107,7 +107,9 @@ class Searching:
     def _sitting(self, about: dict[str, Any], space: Space) -> Sitting:
         """Return what trials and finals share, the clock told what is to come."""
         rows = len(self._run.prepared.test)
-        self._clock.delivery_seconds = delivery_seconds(about, rows) + PAGE_SECONDS
+        self._clock.delivery_seconds = about["ready_seconds"] + PAGE_SECONDS
+        self._clock.delivery_rows = delivery_rows(about, rows)
+        self._clock.scoring_seconds = scoring_seconds(about)
         self._clock.finish_seconds = finish_seconds(about)
         self._clock.expected_seconds = usual_seconds(space, about)
         self._warn_of_short_time()
@@ -133,8 +135,15 @@ class Searching:
                 f"{left:.0f} s beside opening and delivery: it will be cut short"
             )
 
-    def _search(self, about: dict[str, Any], space: Space, sitting: Sitting) -> None:
+    def _search(
+        self, about: dict[str, Any], space: Space, sitting: Sitting, judge: Judge
+    ) -> list[TrialRecord]:
         """Propose, train and record until there is no time or nothing to propose.
+
+        Then the finalists race; where that leaves time for further trials, both are done again.
+
+        Returns:
+            The finalists.
 
         Raises:
             NoCandidateError: no training came to its end.
@@ -157,16 +166,23 @@ class Searching:
             self._say(f"search  {taught} candidates of earlier runs come first")
         self._run.screen.phase("search", self._max_trials())
         until = self._config.until == "converged"
-        Trials(search, sitting, until_converged=until).run(self._run.pool)
+        trials = Trials(search, sitting, until_converged=until)
+        trials.run(self._run.pool)
+        if not any(record.state is TrialState.COMPLETE for record in self._trials.records()):
+            causes = "\n".join(f"  - {line}" for line in self._run.failures())
+            raise NoCandidateError(f"no training came to its end:\n{causes}\nSee {self._run.path}")
+        final = self._race(sitting, judge)
+        while trials.goes_on:
+            self._run.screen.phase("search in the time left", self._max_trials())
+            trials.run(self._run.pool)
+            final = self._race(sitting, judge)
         if search.ended:
             self._say(f"search  {search.ended}")
         for line in self._foresight():
             self._say(f"search  {line}")
-        if not any(record.state is TrialState.COMPLETE for record in self._trials.records()):
-            causes = "\n".join(f"  - {line}" for line in self._run.failures())
-            raise NoCandidateError(f"no training came to its end:\n{causes}\nSee {self._run.path}")
+        return final
 
-    def _finals(self, sitting: Sitting, judge: Judge) -> list[TrialRecord]:
+    def _race(self, sitting: Sitting, judge: Judge) -> list[TrialRecord]:
         """Train the finalists under further seeds; return them."""
         finals = Finals(sitting, judge)
         finals.run(self._run.pool)

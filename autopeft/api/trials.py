@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from autopeft.api.cohort import Cohorts
@@ -39,11 +39,20 @@ class Trials:
         self._clock, self._screen = sitting.clock, sitting.screen
         self._proposals: dict[int, Proposal] = {}
         self._cohorts = Cohorts(search, sitting.pack_key, sitting.pack_fits)
+        self._out_of_time = False
+        for record in sitting.trials.records():
+            self._learn(record)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it ended for want of time and now there is time for another trial."""
+        return self._out_of_time and not self._is_too_late(self._search_seconds())
 
     def run(self, pool: Pool) -> None:
-        """Train proposals until the budget is used or the space is exhausted."""
-        for record in self._sitting.trials.records():
-            self._learn(record)
+        """Train proposals until the budget is used or the space is exhausted.
+
+        After a race that took less time than was set aside for it, this may be done again.
+        """
         kept = {record.number for record in self._sitting.in_line()}
         remove_leftovers(self._sitting.folder, self._sitting.trials, kept)
         while pool.run(self._packs(), self):
@@ -52,7 +61,8 @@ class Trials:
     def _packs(self) -> Iterator[Pack]:
         while True:
             left = self._search_seconds()
-            if left is not None and left <= self._least_seconds():
+            self._out_of_time = self._is_too_late(left)
+            if self._out_of_time:
                 self._cohorts.give_up()
                 return
             if self._until_converged and self._converged():
@@ -101,28 +111,39 @@ class Trials:
         """
         if self._references_missing():
             return self._clock.left_seconds
-        return self._clock.search_seconds(self._wanted_aside())
+        return self._clock.search_seconds(self._aside())
 
-    def _wanted_aside(self) -> Sequence[float]:
-        """Return what the finalists so far want for further seeds, the best for them first.
+    def _aside(self) -> float:
+        """Return what is set aside for further seeds.
 
-        On folds a part of a round counts for nothing, so what is set aside is enough for whole
-        ones, of the two best and the references at least; elsewhere any share of it will do.
+        Before the first race it is what all finalists want, if they may have so much. On folds a
+        part of a round counts for nothing, so else it is whole ones, of the two best and the
+        references at least; elsewhere any share will do. Afterwards it is what one more finalist
+        needs to be compared with those that have raced.
         """
-        each = self._sitting.seconds(record.candidate for record in self._sitting.rivals())
-        whole = (REPLICATES - 1) * each
-        if self._sitting.folds == 1:
-            return whole, self._clock.most_aside
-        least = self._sitting.seconds(record.candidate for record in self._sitting.rivals(2))
-        return whole, each, least
+        sitting, rounds = self._sitting, REPLICATES - 1
+        rivals = sitting.rivals()
+        each = sitting.seconds(rival.candidate for rival in rivals)
+        raced = sitting.trials.all_replicates()
+        new = [rival for rival in rivals if rival.number not in raced]
+        if len(new) < len(rivals):
+            slowest = max(sitting.seconds([rival.candidate]) for rival in rivals)
+            needed = sitting.seconds(rival.candidate for rival in new) or slowest
+            return needed if sitting.folds == 1 else rounds * needed
+        wanted = [rounds * each]
+        if sitting.folds == 1:
+            wanted.append(self._clock.most_aside)
+        else:
+            wanted += each, sitting.seconds(rival.candidate for rival in sitting.rivals(2))
+        return next((seconds for seconds in wanted if seconds <= self._clock.most_aside), 0.0)
 
-    def _least_seconds(self) -> float:
-        """Return the time without which no further trial is begun.
+    def _is_too_late(self, left: float | None) -> bool:
+        """Return whether no further trial is begun in the time left for the search.
 
         A reference that is cut short is kept, so a part of the usual time will do for it.
         """
         part = _PART_OF_A_REFERENCE if self._references_missing() else 1.0
-        return self._clock.typical_seconds * part
+        return left is not None and left <= self._clock.typical_seconds * part
 
     def _references_missing(self) -> bool:
         """Return whether a reference has not ended, be it in training or still to be handed out."""
@@ -141,6 +162,8 @@ class Trials:
         return self._search.rung(points)
 
     def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
+        if "scoring_seconds" in outcome:
+            self._clock.scored(outcome["scoring_seconds"])
         if outcome.get("gates"):
             self._sitting.trials.note(job.number, "gates", outcome["gates"])
         self._keep(job, record_finished(job, outcome, self._proposals[job.number].origin))

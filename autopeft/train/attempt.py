@@ -205,9 +205,13 @@ class Attempt:
         else:
             scored = load_artifact(session.delivered, artifact).to(session.device)
             recycled = session.recycled_whole
-        runner = Runner(scored, **recycled.states(lowest_trained_layer(model)))
+        lowest = lowest_trained_layer(model)
+        runner = Runner(scored, **recycled.states(lowest))
+        started = time.monotonic()
         with reading_gates(scored) as gates:
             values = self._save_outputs(runner, "selection", artifact)
+        if lowest == 0:  # else a part of it was recycled
+            outcome["scoring_seconds"] = (time.monotonic() - started) / len(values)
         outcome["gates"] = _by_place(gates.means())
         for split in session.setting.also:
             self._save_outputs(runner, split, artifact)

@@ -222,7 +222,8 @@ class Session:
             ended: gets the place in `orders` and what came of it, as soon as one has ended: its
                 error, or plain values ``stopped``, ``message``, ``curve``, ``score``, ``metrics``,
                 ``costs``, and of a training that came to its end ``gates``: the means over the
-                selection rows.
+                selection rows; and ``scoring_seconds``, for a row through all layers, where none of
+                them was recycled.
             rungs: shares of the training at which `watch` is asked.
             watch: knows members by their place in `orders`.
 

@@ -115,19 +115,29 @@ def test_search_ends_however_short_its_trials_are(time: Time) -> None:
     clock = Clock(limit_seconds=100.0, now=time)
     clock.measured(candidate(), 0.1, 1.0)
     time.now += 99.0
-    left = clock.search_seconds([])
+    left = clock.search_seconds(0.0)
     assert left is not None
     assert left < clock.typical_seconds
     assert not clock.fits(candidate())
 
 
+def test_delivery_is_expected_to_score_as_fast_as_trials_were_scored(time: Time) -> None:
+    clock = Clock(limit_seconds=100.0, now=time)
+    clock.delivery_seconds, clock.delivery_rows, clock.scoring_seconds = 0.0, 1000, 0.05
+    guessed = clock.left_seconds
+    for seconds in (0.01, 0.5, 0.01):
+        clock.scored(seconds)
+    measured = clock.left_seconds
+    assert guessed is not None
+    assert measured is not None
+    assert 0.7 * 40.0 < measured - guessed < 40.0, "a little more than was measured"
+
+
 def test_replicates_get_at_most_the_share_that_the_search_does_not_have(time: Time) -> None:
     clock = Clock(limit_seconds=100.0, now=time)
     clock.delivery_seconds = 0.0
-    most = (1 - SEARCH_SHARE) * 100.0
-    assert clock.most_aside == pytest.approx(most)
-    whole = clock.search_seconds([])
+    assert clock.most_aside == pytest.approx((1 - SEARCH_SHARE) * 100.0)
+    whole = clock.search_seconds(0.0)
     assert whole is not None
-    for wanted, aside in (([10.0], 10.0), ([1e9, 20.0, 5.0], 20.0), ([1e9, most + 1], 0.0)):
-        assert clock.search_seconds(wanted) == pytest.approx(whole - aside)
-    assert Clock(limit_seconds=None).search_seconds([1.0]) is None
+    assert clock.search_seconds(10.0) == pytest.approx(whole - 10.0)
+    assert Clock(limit_seconds=None).search_seconds(1.0) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 
 from autopeft.api.clock import Clock
 from autopeft.api.pool import Job
@@ -74,6 +76,19 @@ def searched(
     folds: int = 1,
     finish: float = 0.0,
 ) -> tuple[MadeUpPool, TrialStore]:
+    trials, pool, sitting = prepared(folder, seconds, expected, until_converged, folds, finish)
+    trials.run(pool)  # type: ignore[arg-type]
+    return pool, sitting.trials
+
+
+def prepared(
+    folder: Path,
+    seconds: float,
+    expected: float = EACH,
+    until_converged: bool = False,
+    folds: int = 1,
+    finish: float = 0.0,
+) -> tuple[Trials, MadeUpPool, Sitting]:
     pool = MadeUpPool()
     store = TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
     clock = Clock(limit_seconds=seconds, now=lambda: pool.now)
@@ -93,9 +108,7 @@ def searched(
         pack_key=key,
         folds=folds,
     )
-    trials = Trials(search, sitting, until_converged=until_converged)
-    trials.run(pool)  # type: ignore[arg-type]
-    return pool, store
+    return Trials(search, sitting, until_converged=until_converged), pool, sitting
 
 
 def test_head_alone_comes_first_though_the_first_pack_takes_the_time(tmp_path: Path) -> None:
@@ -129,6 +142,36 @@ def test_on_folds_time_is_set_aside_for_a_whole_round_or_not_at_all(tmp_path: Pa
     assert searched(tmp_path, 62.0)[0].now < 40.0 < short, "no round of three fits in 24.8 seconds"
     assert short <= 62.0
     assert searched(tmp_path, 200.0, folds=4)[0].now <= 200.0 - 3 * EACH
+
+
+@pytest.mark.parametrize(("folds", "aside"), [(1, EACH), (4, 2 * EACH)])
+def test_what_a_race_leaves_of_its_time_is_searched_in(
+    tmp_path: Path, folds: int, aside: float
+) -> None:
+    """Up to what a newcomer needs to be compared: a further seed, on folds as many as others."""
+    limit = 150.0
+    trials, pool, sitting = prepared(tmp_path, limit, folds=folds)
+    assert not trials.goes_on, "nothing has ended yet"
+    trials.run(pool)  # type: ignore[arg-type]
+    begun = len(sitting.trials.records())
+    assert not trials.goes_on, "the race comes first"
+    for rival in sitting.rivals():
+        sitting.trials.replicate(dataclasses.replace(rival, seed=rival.seed + 1))
+    assert trials.goes_on
+    trials.run(pool)  # type: ignore[arg-type]
+    assert len(sitting.trials.records()) > begun
+    assert limit - aside - 3 * EACH <= pool.now <= limit - aside
+    pool.now = limit
+    assert not trials.goes_on
+
+
+def test_a_search_that_has_nothing_left_to_try_does_not_go_on(tmp_path: Path) -> None:
+    trials, pool, sitting = prepared(tmp_path, 500.0, until_converged=True)
+    trials.run(pool)  # type: ignore[arg-type]
+    for rival in sitting.rivals():
+        sitting.trials.replicate(dataclasses.replace(rival, seed=rival.seed + 1))
+    assert pool.now < 300.0
+    assert not trials.goes_on
 
 
 def test_the_gates_of_a_trial_are_kept_with_it(tmp_path: Path) -> None:

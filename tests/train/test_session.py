@@ -17,7 +17,7 @@ from datasets import load_from_disk
 from autopeft.backbone.share import checksum
 from autopeft.errors import TrialError
 from autopeft.methods.artifact import load_artifact
-from autopeft.records import BackboneShape, Candidate, Cause, RungPoint
+from autopeft.records import BackboneShape, Candidate, Cause, Placement, RungPoint
 from autopeft.train import attempt, batches
 from autopeft.train import evaluate as evaluate_module
 from autopeft.train.fit import Watch
@@ -70,6 +70,14 @@ def test_trial_returns_plain_json(made: Session, tmp_path: Path) -> None:
     assert costs["head_params"] == 32 * 2 + 2
     assert costs["artifact_bytes"] == sum(f.stat().st_size for f in tmp_path.glob("*.safetensors"))
     assert costs["latency_seconds"] > 0
+
+
+def test_what_a_row_takes_is_told_where_it_went_through_all_layers(
+    made: Session, tmp_path: Path
+) -> None:
+    assert 0 < run(made, tmp_path / "lora")["scoring_seconds"] < 1
+    top = dataclasses.replace(LORA, placement=Placement(sites=("attn.q",), layers="top:1"))
+    assert "scoring_seconds" not in run(made, tmp_path / "top", top)
 
 
 def test_score_is_of_the_artifact_as_it_will_be_delivered(made: Session, tmp_path: Path) -> None:
