@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -39,3 +40,8 @@ def now() -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.monotonic()
+
+
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """Return what tells the seconds of work on a device, whoever else is busy on a processor."""
+    return time.process_time if device.type == "cpu" else now

@@ -16,8 +16,7 @@ import contextlib
 import itertools
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ from autopeft.train.runner import Runner
 from autopeft.train.session import Order, Session
 from benchmarks import ledger
 from benchmarks.speed.contender import take_turns
-from benchmarks.speed.laps import now
+from benchmarks.speed.laps import clock_of
 from benchmarks.speed.material import default_lora, save_splits, with_rates
 from benchmarks.spread import spread
 
@@ -102,8 +101,7 @@ class _Steps:
         rows = options.examples
         setting = save_splits(options.data, model, rows, 0, folder / "rows", others=_OTHERS)
         self._session, self._folder = Session(setting), folder
-        on_processor = self._session.device.type == "cpu"
-        self._now: Callable[[], float] = time.process_time if on_processor else now
+        self._now = clock_of(self._session.device)
 
     def __call__(self, candidates: Sequence[Candidate]) -> float:
         """Return the median of a step, in milliseconds: of the processor's time, if it trains."""
