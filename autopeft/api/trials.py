@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from autopeft.api.cohort import Cohorts
@@ -114,28 +114,47 @@ class Trials:
         return self._clock.search_seconds(self._aside())
 
     def _aside(self) -> float:
-        """Return what is set aside for further seeds.
-
-        Before the first race it is what all finalists want, if they may have so much. On folds a
-        part of a round counts for nothing, so else it is whole ones, of the two best and the
-        references at least; elsewhere any share will do. Afterwards it is what one more finalist
-        needs to be compared with those that have raced.
-        """
-        sitting, rounds = self._sitting, REPLICATES - 1
-        rivals = sitting.rivals()
-        each = sitting.seconds(rival.candidate for rival in rivals)
-        raced = sitting.trials.all_replicates()
+        """Return what is set aside for further seeds."""
+        rivals = self._sitting.rivals()
+        raced = self._sitting.trials.all_replicates()
         new = [rival for rival in rivals if rival.number not in raced]
-        if len(new) < len(rivals):
-            slowest = max(sitting.seconds([rival.candidate]) for rival in rivals)
-            needed = sitting.seconds(rival.candidate for rival in new) or slowest
-            return needed if sitting.folds == 1 else rounds * needed
-        wanted = [rounds * each]
-        if sitting.folds == 1:
-            wanted.append(self._clock.most_aside)
+        if len(new) == len(rivals):
+            return self._aside_for_race(rivals)
+        return self._aside_for_newcomer(rivals, new)
+
+    def _aside_for_race(self, rivals: Sequence[TrialRecord]) -> float:
+        """Return what all finalists want, if they may have so much.
+
+        On folds a part of a round counts for nothing, so else it is whole ones, of the two best and
+        the references at least; elsewhere any share will do.
+        """
+        each, most = self._seconds(rivals), self._clock.most_aside
+        wanted = [(REPLICATES - 1) * each]
+        if self._sitting.folds == 1:
+            wanted.append(most)
         else:
-            wanted += each, sitting.seconds(rival.candidate for rival in sitting.rivals(2))
-        return next((seconds for seconds in wanted if seconds <= self._clock.most_aside), 0.0)
+            wanted += each, self._seconds(self._sitting.rivals(2))
+        return next((seconds for seconds in wanted if seconds <= most), 0.0)
+
+    def _aside_for_newcomer(
+        self, rivals: Sequence[TrialRecord], new: Sequence[TrialRecord]
+    ) -> float:
+        """Return what one more finalist needs to be compared with those that have raced.
+
+        On folds who has fewer seeds than the others costs them theirs, so there it is as many, and
+        for all newcomers.
+
+        Args:
+            rivals: the finalists, of which the slowest takes as long.
+            new: those of them that have not raced.
+        """
+        slowest = max(self._seconds([rival]) for rival in rivals)
+        if self._sitting.folds == 1:
+            return slowest
+        return (REPLICATES - 1) * (self._seconds(new) + slowest)
+
+    def _seconds(self, records: Sequence[TrialRecord]) -> float:
+        return self._sitting.seconds(record.candidate for record in records)
 
     def _is_too_late(self, left: float | None) -> bool:
         """Return whether no further trial is begun in the time left for the search.
