@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from autopeft.records import Candidate
@@ -139,6 +139,14 @@ class Clock:
         """
         left = self._left()
         return None if left is None else left - aside
+
+    def aside(self, wanted: Sequence[float]) -> float:
+        """Return the first time that is at most `most_aside`, 0 if none is.
+
+        Args:
+            wanted: times that may be set aside for further seeds of the finalists, the best first.
+        """
+        return next((seconds for seconds in wanted if seconds <= self.most_aside), 0.0)
 
     @property
     def most_aside(self) -> float:

@@ -128,13 +128,11 @@ class Trials:
         On folds a part of a round counts for nothing, so else it is whole ones, of the two best and
         the references at least; elsewhere any share will do.
         """
-        each, most = self._seconds(rivals), self._clock.most_aside
-        wanted = [(REPLICATES - 1) * each]
+        each = self._seconds(rivals)
+        whole = (REPLICATES - 1) * each
         if self._sitting.folds == 1:
-            wanted.append(most)
-        else:
-            wanted += each, self._seconds(self._sitting.rivals(2))
-        return next((seconds for seconds in wanted if seconds <= most), 0.0)
+            return self._clock.aside([whole, self._clock.most_aside])
+        return self._clock.aside([whole, each, self._seconds(self._sitting.rivals(2))])
 
     def _aside_for_newcomer(
         self, rivals: Sequence[TrialRecord], new: Sequence[TrialRecord]

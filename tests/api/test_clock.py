@@ -136,8 +136,10 @@ def test_delivery_is_expected_to_score_as_fast_as_trials_were_scored(time: Time)
 def test_replicates_get_at_most_the_share_that_the_search_does_not_have(time: Time) -> None:
     clock = Clock(limit_seconds=100.0, now=time)
     clock.delivery_seconds = 0.0
-    assert clock.most_aside == pytest.approx((1 - SEARCH_SHARE) * 100.0)
+    most = (1 - SEARCH_SHARE) * 100.0
+    assert clock.most_aside == pytest.approx(most)
     whole = clock.search_seconds(0.0)
     assert whole is not None
-    assert clock.search_seconds(10.0) == pytest.approx(whole - 10.0)
+    for wanted, aside in (([10.0], 10.0), ([1e9, 20.0, 5.0], 20.0), ([1e9, most + 1], 0.0)):
+        assert clock.search_seconds(clock.aside(wanted)) == pytest.approx(whole - aside)
     assert Clock(limit_seconds=None).search_seconds(1.0) is None

@@ -68,15 +68,10 @@ def key(candidate: Candidate) -> PackKey | None:
 
 
 def searched(
-    folder: Path,
-    seconds: float,
-    expected: float = EACH,
-    *,
-    until_converged: bool = False,
-    folds: int = 1,
-    finish: float = 0.0,
+    folder: Path, seconds: float, *args: float, **options: Any
 ) -> tuple[MadeUpPool, TrialStore]:
-    trials, pool, sitting = prepared(folder, seconds, expected, until_converged, folds, finish)
+    """Search once; the arguments are those of `prepared`."""
+    trials, pool, sitting = prepared(folder, seconds, *args, **options)
     trials.run(pool)  # type: ignore[arg-type]
     return pool, sitting.trials
 
@@ -85,6 +80,7 @@ def prepared(
     folder: Path,
     seconds: float,
     expected: float = EACH,
+    *,
     until_converged: bool = False,
     folds: int = 1,
     finish: float = 0.0,
@@ -109,6 +105,12 @@ def prepared(
         folds=folds,
     )
     return Trials(search, sitting, until_converged=until_converged), pool, sitting
+
+
+def race(sitting: Sitting) -> None:
+    """Give every finalist a further seed, in no time."""
+    for rival in sitting.rivals():
+        sitting.trials.replicate(dataclasses.replace(rival, seed=rival.seed + 1))
 
 
 def test_head_alone_comes_first_though_the_first_pack_takes_the_time(tmp_path: Path) -> None:
@@ -155,8 +157,7 @@ def test_what_a_race_leaves_of_its_time_is_searched_in(
     trials.run(pool)  # type: ignore[arg-type]
     begun = len(sitting.trials.records())
     assert not trials.goes_on, "the race comes first"
-    for rival in sitting.rivals():
-        sitting.trials.replicate(dataclasses.replace(rival, seed=rival.seed + 1))
+    race(sitting)
     assert trials.goes_on
     trials.run(pool)  # type: ignore[arg-type]
     assert len(sitting.trials.records()) > begun
@@ -168,8 +169,7 @@ def test_what_a_race_leaves_of_its_time_is_searched_in(
 def test_a_search_that_has_nothing_left_to_try_does_not_go_on(tmp_path: Path) -> None:
     trials, pool, sitting = prepared(tmp_path, 500.0, until_converged=True)
     trials.run(pool)  # type: ignore[arg-type]
-    for rival in sitting.rivals():
-        sitting.trials.replicate(dataclasses.replace(rival, seed=rival.seed + 1))
+    race(sitting)
     assert pool.now < 300.0
     assert not trials.goes_on
 
