@@ -269,6 +269,8 @@ class TrialRecord:
         cause: of a failure.
         message: of a failure.
         artifact: folder of the trained adapter, relative to the run folder; None once removed.
+        cut_share: share of the training steps after which the time limit ended it; None if it did
+            not.
     """
 
     number: int
@@ -283,6 +285,7 @@ class TrialRecord:
     cause: Cause | None = None
     message: str = ""
     artifact: str | None = None
+    cut_share: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

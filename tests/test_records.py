@@ -76,6 +76,7 @@ RECORDS = st.builds(
     cause=maybe(st.sampled_from(Cause)),
     message=st.text(max_size=20),
     artifact=maybe(NAMES),
+    cut_share=maybe(NUMBERS),
 )
 
 

@@ -134,6 +134,7 @@ class Judge:
         runs = [record, *self.trials.replicates(record.number)]
         if seeds is not None:
             runs = [run for run in runs if run.seed < record.seed + seeds]
+        usable = [run for run in runs if self._usable(run)]
         return Finalist(
             number=record.number,
             label=record.candidate.describe(),
@@ -147,9 +148,9 @@ class Judge:
             ),
             replicates=tuple(
                 self._replicate(run, fold_of(run.seed - record.seed, len(self.targets)))
-                for run in runs
-                if self._usable(run)
+                for run in usable
             ),
+            cut_short=any(run.cut_share is not None for run in usable),
         )
 
     def _usable(self, run: TrialRecord) -> bool:

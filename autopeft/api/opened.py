@@ -26,8 +26,9 @@ from autopeft.report.failures import failures
 from autopeft.report.leaderboard import leaderboard
 from autopeft.report.screen import LoggedScreen, Screen
 from autopeft.report.table import as_csv
+from autopeft.search.dimension import ends
 from autopeft.search.front import front_of
-from autopeft.search.narrow import shorten
+from autopeft.search.narrow import lengthen, shorten
 from autopeft.search.space import Space
 from autopeft.store import RunFolder, TrialStore
 from autopeft.supervisor import Supervisor
@@ -153,7 +154,23 @@ class Opened:
             excluded=excluded,
             max_params=self.config.max_params,
         )
-        return about, self._shortened(about, space)
+        return about, self._shortened(about, self._lengthened(space))
+
+    def _lengthened(self, space: Space) -> Space:
+        """Return the space without trainings of so few steps that they could learn nothing."""
+        rows = len(self.prepared.train)
+        longer = lengthen(space, rows)
+        if longer != space:
+            least = min(
+                int(end)
+                for method in longer.methods.values()
+                for end in ends(method.dimensions["epochs"])
+            )
+            self.screen.say(
+                f"search  trainings of at least {least} epochs: fewer would be less than "
+                f"{space.min_steps} steps on {rows:,} rows"
+            )
+        return longer
 
     def _shortened(self, about: dict[str, Any], space: Space) -> Space:
         """Return the space without trainings that are too long for a search in the time limit.

@@ -30,6 +30,7 @@ def record_finished(job: Job, outcome: Mapping[str, Any], origin: str) -> TrialR
         metrics=outcome["metrics"],
         message=outcome["message"],
         artifact=None if stopped else str(artifact_folder(job.number, job.seed)),
+        cut_share=outcome["cut_share"],
     )
 
 

@@ -21,6 +21,7 @@ class Finalist:
         failures: a phrase for each further seed under which its training failed of itself.
         artifact_bytes: size of its adapter; None if it was not measured.
         eligible: whether it may be chosen; False for a reference that was not asked for.
+        cut_short: whether the time limit ended one of its trainings early.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Finalist:
     failures: tuple[str, ...] = ()
     artifact_bytes: int | None = None
     eligible: bool = True
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

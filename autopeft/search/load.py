@@ -20,7 +20,7 @@ from autopeft.search.dimension import (
 )
 from autopeft.search.layers import MASK
 from autopeft.search.space import MethodSpace, Space
-from autopeft.search.space_check import TRAINING
+from autopeft.search.space_check import MIN_STEPS, TRAINING
 from autopeft.search.space_file import read_space
 from autopeft.search.spaces import find_space
 
@@ -37,6 +37,7 @@ def load_space(name_or_path: str | Path) -> Space:
     return Space(
         source=str(name_or_path),
         description=raw.get("description", ""),
+        min_steps=raw.get("min_steps", MIN_STEPS.default),
         methods={
             name: method_space(METHODS.get(name), given or {}, raw)
             for name, given in raw["methods"].items()

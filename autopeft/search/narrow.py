@@ -68,6 +68,32 @@ def restrict(
     )
 
 
+def lengthen(space: Space, rows: int) -> Space:
+    """Return the space without trainings of fewer than its `min_steps` optimizer steps.
+
+    They get as many more epochs as that takes, at the method's default batch size.
+
+    Args:
+        space: of any backbone.
+        rows: to train on.
+    """
+    methods = {}
+    for name, method in space.methods.items():
+        steps = math.ceil(rows / int(method.defaults["batch_size"]))
+        methods[name] = _longer(method, math.ceil(space.min_steps / steps))
+    return dataclasses.replace(space, methods=methods)
+
+
+def _longer(space: MethodSpace, least: int) -> MethodSpace:
+    epochs = space.dimensions["epochs"]
+    if isinstance(epochs, Choices):
+        longer = dict.fromkeys(max(int(value), least) for value in epochs.values)
+        return _replace(space, epochs=Choices(values=tuple(longer)))
+    assert isinstance(epochs, Range)
+    low, high = max(epochs.low, least), max(epochs.high, least)
+    return _replace(space, epochs=dataclasses.replace(epochs, low=low, high=high))
+
+
 def shorten(space: Space, most: int) -> Space:
     """Return the space without the longer trainings.
 

@@ -47,7 +47,7 @@ def reason(
     why = "it is the best" if chosen is best else "it trains the fewest parameters of those as good"
     return (
         f"Trial {_name(chosen)} was chosen because {why}: {'; '.join(parts)}. "
-        f"Score {_score(chosen.mean, percent)}{_beside(chosen, table, percent)}."
+        f"Score {_score(chosen.mean, percent)}{_cut(chosen)}{_beside(chosen, table, percent)}."
         f"{_sure(chosen, table, percent)}{_failures(chosen)}{_alike(chosen, table)}"
         f"{_promise(expected, percent)}"
     )
@@ -76,11 +76,16 @@ def _beside(chosen: Row, table: Sequence[Row], percent: bool) -> str:
         ("the head alone", [r for r in others if r.finalist.origin == "head"]),
     ]
     texts = [
-        f"{word} {_score(row.mean, percent)} with {_count(row)}"
+        f"{word} {_score(row.mean, percent)} with {_count(row)}{_cut(row)}"
         for word, rows in shown
         for row in rows
     ]
     return f"; beside it {', '.join(texts)}" if texts else ""
+
+
+def _cut(row: Row) -> str:
+    """Return that a score is not that of a whole training."""
+    return " (the time limit cut its training short)" if row.finalist.cut_short else ""
 
 
 def _sure(chosen: Row, table: Sequence[Row], percent: bool) -> str:

@@ -9,7 +9,7 @@ from autopeft.methods import METHODS, Knob, MethodInfo
 from autopeft.records import BLOCK_SITES, SITES
 from autopeft.search.dimension import whole
 from autopeft.search.layers import MASK
-from autopeft.search.space_check import TRAINING
+from autopeft.search.space_check import MIN_STEPS, TRAINING
 
 LAYER_RULE = r"^(all|(top|bottom):[1-9]\d*|\d+-\d+|mask:[01]*1[01]*)$"
 
@@ -36,6 +36,11 @@ def schema() -> dict[str, Any]:
             },
             "placement": _placement((*SITES, *BLOCK_SITES)),
             "epochs": _setting(TRAINING["epochs"]),
+            "min_steps": {
+                "description": MIN_STEPS.help,
+                "default": MIN_STEPS.default,
+                **_value(MIN_STEPS),
+            },
             "batch_size": _setting(TRAINING["batch_size"]),
         },
     }

@@ -98,6 +98,7 @@ class Space:
         shape: the backbone it was narrowed to; None as read from the file.
         max_params: the budget it was narrowed to.
         description: one sentence for people.
+        min_steps: optimizer steps that a training has at least, see `narrow.lengthen`.
     """
 
     source: str
@@ -106,6 +107,7 @@ class Space:
     shape: BackboneShape | None = None
     max_params: int | None = None
     description: str = ""
+    min_steps: int = 1
 
     def suggest(self, trial: optuna.Trial) -> Candidate:
         """Ask a trial for a candidate: first its method, then only what that method has.

@@ -21,7 +21,15 @@ TRAINING = {
 }
 """Settings that every method has; described like knobs, so that they are checked like knobs."""
 
-TOP_KEYS = ("description", "include", "methods", "placement", "epochs", "batch_size")
+MIN_STEPS = Knob(
+    default=1,
+    low=1,
+    high=100_000,
+    help="optimizer steps that a training has at least; with few rows it gets more epochs",
+)
+"""A setting of the whole file, one whole number."""
+
+TOP_KEYS = ("description", "include", "methods", "placement", "epochs", "min_steps", "batch_size")
 
 
 def check(raw: object) -> list[str]:
@@ -44,6 +52,8 @@ def _file(raw: object) -> Iterator[str]:
     for key in ("epochs", "batch_size"):
         if key in raw:
             yield from _setting(raw[key], key, TRAINING[key])
+    if "min_steps" in raw:
+        yield from value_faults(raw["min_steps"], "min_steps", MIN_STEPS)
     if "placement" in raw:
         yield from _placement(raw["placement"], "placement", (*SITES, *BLOCK_SITES))
     yield from _methods(raw.get("methods", {}), needed=not raw.get("include"))

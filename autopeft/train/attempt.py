@@ -177,6 +177,7 @@ class Attempt:
         outcome: dict[str, Any] = {
             "stopped": stopped,
             "message": "; ".join(notes),
+            "cut_share": cut,
             "curve": [dataclasses.asdict(session.shown(point)) for point in result.curve],
             "score": session.sign * result.score,
             "metrics": {},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-LEAST = 5
+LEAST = 3
 """Evaluations that a training of as many epochs always gets."""
 
 

@@ -220,10 +220,10 @@ class Session:
             orders: of candidates of one `autopeft.methods.pack_key`, or a single one.
             seed: of the order of the rows, and of every candidate's head, adapter and dropout.
             ended: gets the place in `orders` and what came of it, as soon as one has ended: its
-                error, or plain values ``stopped``, ``message``, ``curve``, ``score``, ``metrics``,
-                ``costs``, and of a training that came to its end ``gates``: the means over the
-                selection rows; and ``scoring_seconds``, for a row through all layers, where none of
-                them was recycled.
+                error, or plain values ``stopped``, ``message``, ``cut_share``, ``curve``,
+                ``score``, ``metrics``, ``costs``, and of a training that came to its end ``gates``:
+                the means over the selection rows; and ``scoring_seconds``, for a row through all
+                layers, where none of them was recycled.
             rungs: shares of the training at which `watch` is asked.
             watch: knows members by their place in `orders`.
 

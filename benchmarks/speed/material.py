@@ -117,7 +117,7 @@ def kept_searches(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def default_lora(epochs: int) -> Candidate:
     """Return the field's default, LoRA of rank 8 on queries and values, as searches try it."""
-    return _by_default("lora", epochs)
+    return by_default("lora", epochs)
 
 
 def serial_adapter(epochs: int, layers: str) -> Candidate:
@@ -127,7 +127,7 @@ def serial_adapter(epochs: int, layers: str) -> Candidate:
         epochs: passes over the training rows.
         layers: as `autopeft.records.Placement.layers` names them.
     """
-    candidate = _by_default("pfeiffer", epochs)
+    candidate = by_default("pfeiffer", epochs)
     assert candidate.placement is not None
     sites = candidate.placement.sites
     return dataclasses.replace(candidate, placement=Placement(sites=sites, layers=layers))
@@ -139,7 +139,8 @@ def with_rates(candidate: Candidate, size: int) -> list[Candidate]:
     return [dataclasses.replace(candidate, learning_rate=float(rate)) for rate in rates]
 
 
-def _by_default(name: str, epochs: int) -> Candidate:
+def by_default(name: str, epochs: int) -> Candidate:
+    """Return a method as its record has it, at the median of its learning rates."""
     method = METHODS.get(name)
     return Candidate(
         method=method.name,

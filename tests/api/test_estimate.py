@@ -129,7 +129,7 @@ def test_many_rows_to_select_by_are_not_evaluated_after_every_epoch() -> None:
     about = {"shape": backbone().to_json(), "rows": [100, 1000], "row_seconds": 0.01}
     info = METHODS.get("lora")
     plain = Candidate(method="lora", learning_rate=1e-3, epochs=20, placement=info.placement)
-    expected = (20 * 100 + 5 * 0.5 * 1000) * 0.01
+    expected = (20 * 100 + 4 * 0.5 * 1000) * 0.01
     assert expected_seconds(with_defaults(info, plain), about) == pytest.approx(expected)
 
 

@@ -50,6 +50,7 @@ class MadeUpPool:
     Args:
         fails: trials and seeds of the trainings that fail.
         dies: trials and seeds whose worker dies, once for each time that they are named.
+        cut: trials and seeds of the trainings that the time limit cuts short.
         further: wrong answers of trials with further seeds, in place of those of the first.
         cause: of what fails.
     """
@@ -59,12 +60,13 @@ class MadeUpPool:
         *,
         fails: tuple[tuple[int, int], ...] = (),
         dies: tuple[tuple[int, int], ...] = (),
+        cut: tuple[tuple[int, int], ...] = (),
         further: Mapping[int, Sequence[int]] | None = None,
         cause: Cause = Cause.OUT_OF_MEMORY,
     ) -> None:
         self.trained: list[tuple[int, int]] = []
         self.folds: dict[int, set[int]] = {}
-        self._fails, self._dies = fails, list(dies)
+        self._fails, self._dies, self._cut = fails, list(dies), cut
         self._further = further or {}
         self._cause = cause
 
@@ -83,7 +85,8 @@ class MadeUpPool:
             else:
                 shift = job.seed - 6
                 wrong = wrongs[shift] if 0 <= shift < len(wrongs) else None
-                watcher.finished(job, outcome(job.artifact, job.number, wrong))
+                cut_share = {"cut_share": 0.4 if key in self._cut else None}
+                watcher.finished(job, outcome(job.artifact, job.number, wrong) | cut_share)
         return len(self.trained)
 
 
@@ -100,6 +103,7 @@ def outcome(artifact: Path, number: int, wrong: int | None = None) -> dict[str, 
     return {
         "stopped": False,
         "message": "",
+        "cut_share": None,
         "curve": [],
         "score": score,
         "metrics": {"accuracy": score},
@@ -327,6 +331,14 @@ def test_a_choice_that_does_not_learn_under_every_seed_says_so(
     assert choice.number == 2
     assert ("Not every training" in choice.reason) is bool(said)
     assert said in choice.reason
+
+
+def test_a_choice_says_of_a_training_that_the_time_limit_cut_it_short(judge: Judge) -> None:
+    assert "short" not in judge.choose(finals(judge).finalists()).reason
+    raced(judge, cut=((1, 6),))
+    reason = judge.choose(finals(judge).finalists()).reason
+    assert "the head alone 60.0 % with 0 trained parameters (the time limit cut" in reason
+    assert reason.count("short") == 1
 
 
 def test_replicate_whose_worker_died_is_tried_once_more(judge: Judge) -> None:

@@ -56,6 +56,7 @@ def outcome(score: float) -> dict[str, Any]:
     return {
         "stopped": False,
         "message": "",
+        "cut_share": None,
         "curve": [point],
         "score": score,
         "metrics": {"accuracy": score},

@@ -143,6 +143,17 @@ def test_a_time_limit_shortens_trainings_once_and_for_all(
 
 
 @pytest.mark.slow
+def test_of_few_rows_trainings_get_the_steps_that_the_space_asks_for(
+    settings: Settings, tmp_path: Path
+) -> None:
+    space = str(write_space(tmp_path, "epochs: 1\nmin_steps: 12\nmethods:\n  lora:\n"))
+    result, heard = run(settings, trials=2, space=space)
+    (epochs,) = {record.candidate.epochs for record in result.records}
+    assert epochs > 1
+    assert f"trainings of at least {epochs} epochs: fewer would be less than 12" in heard.text
+
+
+@pytest.mark.slow
 def test_without_a_time_limit_trainings_stay_as_long_as_the_space_has_them(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

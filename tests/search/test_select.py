@@ -240,6 +240,15 @@ def test_best_or_tied_is_no_less_than_best() -> None:
     )
 
 
+def test_a_score_of_a_training_that_was_cut_short_is_told_as_one() -> None:
+    cut = "(the time limit cut its training short)"
+    head = finalist(1, 0, 0.3, origin="head")
+    table = [finalist(0, 70_000, 0.9, origin="default"), dataclasses.replace(head, cut_short=True)]
+    assert f"the head alone 30.0 % with 0 trained parameters {cut}" in pick(table).reason
+    assert f"Score 30.0 % {cut}" in pick(table[1:]).reason
+    assert cut not in pick(table[:1]).reason
+
+
 def test_one_finalist_alone_is_not_compared() -> None:
     reason = pick([finalist(1, 10, 0.8)]).reason
     assert "The chance" not in reason

@@ -22,7 +22,7 @@ from autopeft.records import Placement, layer_indices
 from autopeft.search.dimension import Choices, Mask, ends, fixed
 from autopeft.search.layers import canonical
 from autopeft.search.load import load_space
-from autopeft.search.narrow import shorten
+from autopeft.search.narrow import lengthen, shorten
 from autopeft.search.schema import LAYER_RULE, schema
 from autopeft.search.space import PLACES, SETTINGS
 from autopeft.search.spaces import find_space, shipped_spaces
@@ -167,6 +167,7 @@ def test_an_include_lies_beneath_and_its_methods_come_after(write: Write) -> Non
 EVERYTHING_WRONG = """
 epoch: 3
 batch_size: 0
+min_steps: [50, 100]
 placement:
   sites: [[attn.q, attn.vv]]
   layers: [all, upper:3]
@@ -189,6 +190,7 @@ def test_all_faults_come_together_each_with_its_place_and_a_suggestion(write: Wr
     expected = [
         r"epoch: unknown key 'epoch'; did you mean 'epochs'\?",
         r"batch_size: 0; allowed: an integer from 1 to 4096",
+        r"min_steps: \[50, 100\]; allowed: an integer from 1 to 100000",
         r"placement.sites\[0\]: unknown site 'attn.vv'; did you mean 'attn.v'\?",
         r"placement.layers: 'upper:3'; allowed: all, top:K, bottom:K, A-B",
         r"methods.lorra: unknown method 'lorra'; did you mean 'lora'\?",
@@ -264,7 +266,8 @@ PIECES = st.recursive(
         st.dictionaries(
             st.sampled_from(
                 ["methods", "lora", "ia3", "r", "placement", "sites", "layers", "epochs", "low",
-                 "high", "log", "include", "learning_rate", "batch_size", "description"]
+                 "high", "log", "include", "learning_rate", "batch_size", "min_steps",
+                 "description"]
             ),
             inner,
             max_size=4,
@@ -432,6 +435,35 @@ def test_longer_trainings_are_taken_out_but_for_the_shortest(
     assert space.default_of("lora").epochs == longest
     assert space.default_of("ia3") in space
     assert (space == whole) == (most == 10)
+
+
+@pytest.mark.parametrize(
+    ("rows", "lists", "ranges", "longest"),
+    [(900, (3, 5, 10), (2, 9), 10), (400, (4, 5, 10), (4, 9), 10), (100, (15,), (15, 15), 15)],
+)
+def test_of_few_rows_trainings_get_more_epochs(
+    write: Write, rows: int, lists: tuple[int, ...], ranges: tuple[int, int], longest: int
+) -> None:
+    epochs = "epochs: [3, 5, 10]\nmin_steps: 100\n"
+    text = epochs + "methods:\n  lora:\n  ia3: {epochs: {low: 2, high: 9}}\n"
+    whole = load_space(write(text)).restrict(shape=backbone())
+    space = lengthen(whole, rows)
+    assert ends(space.methods["lora"].dimensions["epochs"]) == lists
+    assert ends(space.methods["ia3"].dimensions["epochs"]) == ranges
+    assert space.default_of("lora").epochs == longest
+    assert space.default_of("ia3") in space
+    assert space.least_steps(rows) >= 100
+    assert shorten(space, 1).least_steps(rows) >= 100, "a time limit does not go below"
+
+
+def test_without_a_least_number_of_steps_epochs_are_as_written(write: Write) -> None:
+    whole = load_space(write("epochs: [1, 2]\nmethods:\n  lora:\n")).restrict(shape=backbone())
+    assert lengthen(whole, 5) == whole
+
+
+def test_a_least_number_of_steps_is_included_too(write: Write) -> None:
+    write("min_steps: 40\nmethods:\n  bitfit:\n", "base.yaml")
+    assert load_space(write("include: base.yaml\nepochs: 2\n")).min_steps == 40
 
 
 def test_methods_may_be_chosen_that_the_file_does_not_name() -> None:

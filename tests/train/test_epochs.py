@@ -16,7 +16,8 @@ def test_every_epoch_where_more_is_trained_on(epochs: int) -> None:
 @pytest.mark.parametrize(
     ("epochs", "train_rows", "expected"),
     [
-        (20, 100, [4, 8, 12, 16, 20]),
+        (20, 100, [2, 8, 14, 20]),
+        (15, 100, [5, 10, 15]),
         (10, 500, [2, 4, 6, 8, 10]),
         (11, 500, [1, 3, 5, 7, 9, 11]),
         (20, 999, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]),

@@ -153,6 +153,7 @@ def test_trial_cut_by_the_clock_is_kept_only_on_request(
     outcome = run(made, tmp_path / "artifact", deadline=0.0, keep=keep)
     assert outcome["stopped"] is not keep
     assert outcome["message"] == "cut at 6% by the time limit"
+    assert outcome["cut_share"] == pytest.approx(1 / 18, abs=0.01)
     assert (tmp_path / "artifact" / "adapter_model.safetensors").is_file() is keep
 
 
