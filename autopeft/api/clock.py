@@ -50,7 +50,7 @@ class Clock:
     _started: float = field(init=False)
     _rates: dict[str, list[float]] = field(init=False, default_factory=dict)
     _full: dict[str, list[float]] = field(init=False, default_factory=dict)
-    _durations: list[float] = field(init=False, default_factory=list)
+    _durations: dict[str, list[float]] = field(init=False, default_factory=dict)
     _scorings: list[float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,11 +77,15 @@ class Clock:
         """Return what is left, the delivery set aside; below 0 when it is used up."""
         if self.limit_seconds is None:
             return None
+        return self.limit_seconds - self._reserve - self.elapsed_seconds
+
+    @property
+    def _reserve(self) -> float:
+        """What is set aside for the delivery."""
         row = self.scoring_seconds
         if self._scorings:
             row = _MARGIN_OF_SCORING * statistics.median(self._scorings)
-        reserve = self.delivery_seconds + self.delivery_rows * row + _MARGIN_SECONDS
-        return self.limit_seconds - reserve - self.elapsed_seconds
+        return self.delivery_seconds + self.delivery_rows * row + _MARGIN_SECONDS
 
     def scored(self, row_seconds: float) -> None:
         """Learn from the scoring of a model what a row takes."""
@@ -90,7 +94,7 @@ class Clock:
     def measured(self, candidate: Candidate, seconds: float, share: float) -> None:
         """Learn from a training that did `share` of its steps in `seconds`."""
         if share > 0:
-            self._durations.append(seconds)
+            self._durations.setdefault(candidate.method, []).append(seconds)
             rate = seconds / (share * candidate.epochs)
             self._rates.setdefault(candidate.method, []).append(rate)
             self._full.setdefault(candidate.method, []).append(seconds / share)
@@ -150,10 +154,18 @@ class Clock:
 
     @property
     def most_aside(self) -> float:
-        """Return the share of the limit that the search does not have, in seconds."""
-        return math.inf if self.limit_seconds is None else (1 - SEARCH_SHARE) * self.limit_seconds
+        """Return the share of what the delivery leaves that the search does not have, in seconds."""
+        if self.limit_seconds is None:
+            return math.inf
+        return (1 - SEARCH_SHARE) * (self.limit_seconds - self._reserve)
 
     @property
     def typical_seconds(self) -> float:
-        """How long a trial took so far, stopped ones included; 0 before the first."""
-        return statistics.median(self._durations) if self._durations else 0.0
+        """How long a trial took so far until it was saved, stopped ones included.
+
+        0 before the first; the head alone counts only while there is no other.
+        """
+        heads = self._durations.get(HEAD_METHOD, [])
+        adapted = [v for own in self._durations.values() if own is not heads for v in own]
+        known = adapted or heads
+        return statistics.median(known) + self.finish_seconds / 2 if known else 0.0

@@ -9,7 +9,7 @@ from typing import Any
 from autopeft.api.cohort import Cohorts
 from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
-from autopeft.api.sitting import REPLICATES, Sitting
+from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
 from autopeft.api.weights import remove_leftovers
 from autopeft.records import Cause, RungPoint, TrialRecord, TrialState
 from autopeft.report.screen import Screen
@@ -114,7 +114,15 @@ class Trials:
         return self._clock.search_seconds(self._aside())
 
     def _aside(self) -> float:
-        """Return what is set aside for further seeds."""
+        """Return what is set aside for further seeds.
+
+        That is nothing before so many trials as there are places among the finalists, the head
+        alone not counted: until then another method is worth more than another seed of those. On
+        folds further seeds are further rows to be compared on, too.
+        """
+        begun = [one for one in self._sitting.trials.records() if one.origin != "head"]
+        if self._sitting.folds == 1 and len(begun) < FINALISTS:
+            return 0.0
         rivals = self._sitting.rivals()
         raced = self._sitting.trials.all_replicates()
         new = [rival for rival in rivals if rival.number not in raced]

@@ -121,6 +121,17 @@ def test_search_ends_however_short_its_trials_are(time: Time) -> None:
     assert not clock.fits(candidate())
 
 
+def test_what_a_trial_takes_is_told_without_the_head_and_until_it_is_saved(time: Time) -> None:
+    clock = Clock(limit_seconds=100.0, now=time)
+    clock.finish_seconds = 6.0
+    assert clock.typical_seconds == 0.0
+    clock.measured(candidate("head_only"), 1.0, 1.0)
+    assert clock.typical_seconds == 1.0 + 3.0
+    clock.measured(candidate(), 20.0, 1.0)
+    clock.measured(candidate(), 10.0, 0.3)
+    assert clock.typical_seconds == 15.0 + 3.0
+
+
 def test_delivery_is_expected_to_score_as_fast_as_trials_were_scored(time: Time) -> None:
     clock = Clock(limit_seconds=100.0, now=time)
     clock.delivery_seconds, clock.delivery_rows, clock.scoring_seconds = 0.0, 1000, 0.05
@@ -136,7 +147,7 @@ def test_delivery_is_expected_to_score_as_fast_as_trials_were_scored(time: Time)
 def test_replicates_get_at_most_the_share_that_the_search_does_not_have(time: Time) -> None:
     clock = Clock(limit_seconds=100.0, now=time)
     clock.delivery_seconds = 0.0
-    most = (1 - SEARCH_SHARE) * 100.0
+    most = (1 - SEARCH_SHARE) * clock.left_seconds
     assert clock.most_aside == pytest.approx(most)
     whole = clock.search_seconds(0.0)
     assert whole is not None

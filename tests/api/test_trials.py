@@ -12,7 +12,7 @@ import pytest
 
 from autopeft.api.clock import Clock
 from autopeft.api.pool import Job
-from autopeft.api.sitting import Sitting
+from autopeft.api.sitting import FINALISTS, Sitting
 from autopeft.api.trials import Trials
 from autopeft.methods.packing import PackKey, pack_key
 from autopeft.records import Candidate
@@ -141,10 +141,17 @@ def test_references_are_cut_in_time_for_what_keeps_them(tmp_path: Path) -> None:
 
 
 def test_on_folds_time_is_set_aside_for_a_whole_round_or_not_at_all(tmp_path: Path) -> None:
-    short = searched(tmp_path, 62.0, folds=4)[0].now
-    assert searched(tmp_path, 62.0)[0].now < 40.0 < short, "no round of three fits in 24.8 seconds"
-    assert short <= 62.0
+    short = searched(tmp_path, 72.0, folds=4)[0].now
+    assert searched(tmp_path, 72.0)[0].now == 60.0 < short, "no round of three fits in 28 seconds"
+    assert short <= 72.0
     assert searched(tmp_path, 200.0, folds=4)[0].now <= 200.0 - 3 * EACH
+
+
+def test_nothing_is_set_aside_before_there_are_enough_trials_to_race(tmp_path: Path) -> None:
+    _, store = searched(tmp_path, 62.0)
+    adapted = [record for record in store.records() if record.origin != "head"]
+    assert len(adapted) == FINALISTS
+    assert len(searched(tmp_path, 42.0)[1].records()) >= 4, "though there is no time for a race"
 
 
 @pytest.mark.parametrize(("folds", "aside"), [(1, EACH), (4, 2 * EACH)])
