@@ -154,7 +154,7 @@ class Clock:
 
     @property
     def most_aside(self) -> float:
-        """Return the share of what the delivery leaves that the search does not have, in seconds."""
+        """Return what further seeds may have of the time that the delivery leaves, in seconds."""
         if self.limit_seconds is None:
             return math.inf
         return (1 - SEARCH_SHARE) * (self.limit_seconds - self._reserve)
