@@ -63,7 +63,7 @@ def trainer(channel: Channel) -> None:
     if opening.get("starts") == "refused":
         channel.send({"kind": "refused", "error": "ModelError", "message": "no such model"})
         channel.receive()
-    about = {"rows": opening.get("rows", [0, 0]), "row_seconds": 1.0}
+    about = {"rows": opening.get("rows", [0, 0]), "row_seconds": 1.0, "scoring_seconds": 0.4}
     channel.send({"kind": "ready", "pid": os.getpid(), "order": opening, **about})
     while True:
         order = channel.receive()

@@ -17,7 +17,7 @@ TRAININGS = 8
 """Full trainings of a reference that a time limit is to hold; fewer would be no search."""
 
 _FLOAT_BYTES = 4
-_WITHOUT_BACKWARD = 0.5  # of a training step's time, on the safe side
+_MARGIN_OF_SCORING = 1.25  # what was measured had no adapter
 _TRAINED_COPIES = 5  # weight, gradient, AdamW's two moments, and the best weights so far
 
 
@@ -108,15 +108,17 @@ def expected_seconds(candidate: Candidate, about: Mapping[str, Any]) -> float:
     Args:
         candidate: what would be trained; for each layer, as fast as default LoRA.
         about: the worker's report: the backbone's shape, rows per split, and the time of a row in a
-            training step.
+            training step, and when it is scored.
     """
     shape, rows = BackboneShape.from_json(about["shape"]), about["rows"]
     replayed = lowest_layer(candidate, shape) / shape.layers
-    once = replayed * _WITHOUT_BACKWARD * sum(rows)
     epochs = evaluated_epochs(candidate.epochs, train_rows=rows[0], selection_rows=rows[1])
     products = 1.0 if METHODS.get(candidate.method).low_precision else 1.5
-    often = candidate.epochs * rows[0] + len(epochs) * _WITHOUT_BACKWARD * rows[1]
-    return float((once + (1 - replayed) * products * often) * about["row_seconds"])
+    scoring = scoring_seconds(about)
+    once = replayed * scoring * sum(rows)
+    often = products * candidate.epochs * rows[0] * about["row_seconds"]
+    often += len(epochs) * rows[1] * scoring
+    return float(once + (1 - replayed) * often)
 
 
 def usual_seconds(space: Space, about: Mapping[str, Any], epochs: int | None = None) -> float:
@@ -174,4 +176,4 @@ def delivery_rows(about: Mapping[str, Any], test_rows: int) -> int:
 
 def scoring_seconds(about: Mapping[str, Any]) -> float:
     """Return the expected time of scoring a row."""
-    return float(_WITHOUT_BACKWARD * about["row_seconds"])
+    return float(_MARGIN_OF_SCORING * about["scoring_seconds"])

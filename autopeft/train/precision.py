@@ -31,6 +31,7 @@ class Plan:
             optimizer are always float32.
         attention: transformers' attention implementation.
         seconds_per_step: measured time of one step of 16 rows.
+        seconds_per_token: measured time of scoring, per padded token.
         pack: how many candidates train in one pass, where they can.
         threads: of the processor, where fewer than there are cores are faster.
         bytes_per_token: most memory of training steps, per token of the longest rows' batch.
@@ -40,6 +41,7 @@ class Plan:
     dtype: str
     attention: str
     seconds_per_step: float | None = None
+    seconds_per_token: float | None = None
     pack: int = 1
     threads: int | None = None
     bytes_per_token: float = 0.0

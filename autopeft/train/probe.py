@@ -81,6 +81,7 @@ class Probe:
             plan,
             bytes_per_token=self._bytes_per_token(backbone),
             evaluation_bytes=self._evaluation_bytes(),
+            seconds_per_token=self._seconds_per_token(),
         )
         plan = self._with_pack(plan, backbone)
         self.seconds = time.monotonic() - started
@@ -210,6 +211,20 @@ class Probe:
         model, batch = self._delivered.model, inputs_of(self._longest(most_tokens(self._device)))
         with torch.inference_mode():
             return self._most(lambda: model(**batch))
+
+    def _seconds_per_token(self) -> float:
+        """Return what scoring takes on rows of middling length, which are alike in a batch."""
+        tokens = _TOKENS if self._device.type == "cpu" else most_tokens(self._device)
+        batches = evaluation_rows(self._train.lengths, max_tokens=tokens)
+        model, batch = self._delivered.model, self._batch(batches[len(batches) // 2])
+
+        def score() -> None:
+            model(**inputs_of(batch))
+            if self._device.type == "cuda":
+                torch.cuda.synchronize()
+
+        with torch.inference_mode():
+            return step_seconds(score) / batch["input_ids"].numel()
 
     def _most(self, *work: Callable[[], Any]) -> int:
         """Return the most memory that some work takes."""

@@ -153,18 +153,26 @@ class Session:
 
     @property
     def pace(self) -> dict[str, Any]:
-        """What the time of a training is expected from: backbone, rows, seconds of a row's step."""
+        """What the time of a training is expected from.
+
+        That is the backbone, the rows, and the seconds that a row takes: in a training step, and
+        when it is scored.
+        """
         return {
             "shape": self.delivered.shape.to_json(),
             "rows": [len(self.train.targets), len(self.selection.targets)],
             "row_seconds": (self.plan.seconds_per_step or 0.1) / PROBE_ROWS,
+            "scoring_seconds": self._scoring_seconds,
         }
+
+    @property
+    def _scoring_seconds(self) -> float:
+        """What scoring a row of the selection split is expected to take."""
+        return (self.plan.seconds_per_token or 0.0) * float(self.selection.lengths.mean())
 
     def forward_seconds(self, rows: int, layers: int) -> float:
         """Return the expected time of so many rows in the lowest layers, nothing being trained."""
-        step_seconds = self.plan.seconds_per_step or 0.0
-        share = layers / self.delivered.shape.layers
-        return 0.5 * share * rows / PROBE_ROWS * step_seconds
+        return layers / self.delivered.shape.layers * rows * self._scoring_seconds
 
     def evaluated_epochs(self, epochs: int) -> range:
         """Return the epochs, from 1, after which a training of so many is evaluated."""

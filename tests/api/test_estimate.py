@@ -41,6 +41,9 @@ LORA = Candidate(
     placement=Placement(sites=("attn.q",)),
 )
 
+PACE = {"row_seconds": 0.01, "scoring_seconds": 0.004}
+"""With its margin, scoring a row takes half of a training step."""
+
 
 @pytest.fixture
 def space(tmp_path: Path) -> Space:
@@ -108,7 +111,7 @@ def test_packs_are_bounded_on_a_processor_and_by_the_limit_everywhere(space: Spa
 
 def test_replayed_layers_cost_one_pass_and_the_backbones_own_weights_half_as_much_again() -> None:
     shape = backbone()
-    about = {"shape": shape.to_json(), "rows": [100, 40], "row_seconds": 0.01}
+    about = {"shape": shape.to_json(), "rows": [100, 40], **PACE}
 
     def seconds(method: str, placement: Placement | None = None) -> float:
         info = METHODS.get(method)
@@ -118,7 +121,7 @@ def test_replayed_layers_cost_one_pass_and_the_backbones_own_weights_half_as_muc
         return expected_seconds(with_defaults(info, plain), about)
 
     assert seconds("lora") == pytest.approx(3 * 120 * 0.01)
-    assert seconds("full") == pytest.approx(1.5 * 3 * 120 * 0.01)
+    assert seconds("full") == pytest.approx(3 * (1.5 * 100 + 20) * 0.01)
     assert seconds("head_only") == pytest.approx(0.5 * 140 * 0.01)
     top = Placement(sites=("attn.q",), layers="top:1")
     replayed = (shape.layers - 1) / shape.layers
@@ -126,7 +129,7 @@ def test_replayed_layers_cost_one_pass_and_the_backbones_own_weights_half_as_muc
 
 
 def test_many_rows_to_select_by_are_not_evaluated_after_every_epoch() -> None:
-    about = {"shape": backbone().to_json(), "rows": [100, 1000], "row_seconds": 0.01}
+    about = {"shape": backbone().to_json(), "rows": [100, 1000], **PACE}
     info = METHODS.get("lora")
     plain = Candidate(method="lora", learning_rate=1e-3, epochs=20, placement=info.placement)
     expected = (20 * 100 + 4 * 0.5 * 1000) * 0.01
@@ -134,7 +137,7 @@ def test_many_rows_to_select_by_are_not_evaluated_after_every_epoch() -> None:
 
 
 def test_time_of_the_default_counts_though_the_head_alone_is_a_reference_too(space: Space) -> None:
-    about = {"shape": backbone().to_json(), "rows": [100, 40], "row_seconds": 0.01}
+    about = {"shape": backbone().to_json(), "rows": [100, 40], **PACE}
     assert usual_seconds(space, about) == pytest.approx(120 * 0.01)
 
 
@@ -145,14 +148,14 @@ def test_a_time_limit_holds_eight_trainings_of_the_default_if_it_can(
     file = tmp_path / "space.yaml"
     file.write_text("epochs: [3, 10]\nmethods:\n  bitfit:\n")
     space = load_space(str(file)).restrict(shape=backbone())
-    about = {"shape": backbone().to_json(), "rows": [100, 40], "row_seconds": 0.01}
+    about = {"shape": backbone().to_json(), "rows": [100, 40], **PACE}
     assert affordable_epochs(space, about, trainings * 10 * 120 * 0.01) == epochs
 
 
 def test_silence_is_all_rows_once_and_the_selection_rows_three_times() -> None:
-    about = {"rows": [100, 40], "row_seconds": 0.01}
+    about = {"rows": [100, 40], **PACE}
     assert silent_seconds(about) == pytest.approx(0.5 * (140 + 3 * 40) * 0.01)
 
 
 def test_training_that_was_cut_evaluates_twice() -> None:
-    assert finish_seconds({"rows": [100, 40], "row_seconds": 0.01}) == pytest.approx(40 * 0.01)
+    assert finish_seconds({"rows": [100, 40], **PACE}) == pytest.approx(40 * 0.01)

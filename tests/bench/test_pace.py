@@ -13,7 +13,12 @@ from autopeft.records import Candidate
 from tests.search.made_up import backbone
 
 HERE = {"processor": "Some CPU", "instructions": "AVX2", "gpu": None, "cores": 2}
-ABOUT = {"shape": backbone().to_json(), "rows": [100, 40], "row_seconds": 0.01}
+ABOUT = {
+    "shape": backbone().to_json(),
+    "rows": [100, 40],
+    "row_seconds": 0.01,
+    "scoring_seconds": 0.004,
+}
 PACE = Pace(hardware=HERE, about=ABOUT)
 LORA = with_defaults(METHODS.get("lora"), Candidate(method="lora", learning_rate=1e-3, epochs=3))
 

@@ -15,7 +15,12 @@ from typing import Any
 from autopeft.records import Candidate
 from autopeft.supervisor import Channel, Message
 
-PLAN = {"dtype": "float32", "attention": "eager", "seconds_per_step": 0.01}
+PLAN = {
+    "dtype": "float32",
+    "attention": "eager",
+    "seconds_per_step": 0.01,
+    "seconds_per_token": 1e-4,
+}
 
 
 class FixedPlan:

@@ -185,3 +185,5 @@ def test_what_trains_alone_is_timed_alone(tmp_path: Path) -> None:
     plan = made(deberta).fastest()
     assert plan.pack == 1
     assert plan.seconds_per_step is not None and plan.seconds_per_step > 0
+    assert plan.seconds_per_token is not None
+    assert 0 < plan.seconds_per_token < plan.seconds_per_step

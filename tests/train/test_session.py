@@ -307,7 +307,9 @@ def test_states_for_which_there_is_no_time_are_not_computed(
     tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """A pass over all rows cannot be interrupted; without it, the head alone trains as others."""
-    plan = dataclasses.asdict(Plan(dtype="float32", attention="eager", seconds_per_step=1000.0))
+    plan = dataclasses.asdict(
+        Plan(dtype="float32", attention="eager", seconds_per_step=1.0, seconds_per_token=1000.0)
+    )
     data = save_splits(tmp_path / "data")
     setting = order(data, tiny_folder("bert")) | {"plan": plan}
     made, _ = open_session(setting)

@@ -11,7 +11,12 @@ from datasets import Dataset
 from autopeft.tasks.encode import Encoded, encode
 from tests.tiny import WORDS, tiny_tokenizer
 
-PLAN = {"dtype": "float32", "attention": "eager", "seconds_per_step": 0.01}
+PLAN = {
+    "dtype": "float32",
+    "attention": "eager",
+    "seconds_per_step": 0.01,
+    "seconds_per_token": 1e-4,
+}
 
 
 def texts(rows: int, *, seed: int = 0, longest: int = 8) -> tuple[list[str], list[int]]:
