@@ -210,7 +210,7 @@ def _write_front(
 def _beside(choice: Choice) -> dict[str, tuple[int, int]]:
     """Return the trial and seed of what is reported beside the choice, by name.
 
-    That is the runner-up, the default and the head alone, each with the seed of median score.
+    That is the runner-up, the default and the head alone, each with the seed that stands for it.
     """
     others = [row for row in choice.table if row.finalist.number != choice.number]
     wanted = {

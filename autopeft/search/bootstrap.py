@@ -73,6 +73,11 @@ def usable(replicates: Sequence[Replicate]) -> tuple[Replicate, ...]:
     return tuple(r for r in replicates if math.isfinite(r.score))
 
 
+def on_folds(replicates: Sequence[Replicate]) -> bool:
+    """Return whether replicates were measured on rows of their own."""
+    return any(r.seen is not None for r in replicates)
+
+
 def bootstrap(
     replicates: Sequence[Sequence[Replicate]],
     resampled: Resampled,
@@ -100,7 +105,7 @@ def bootstrap(
     ]
     observed = [np.array([r.score for r in group]) for group in replicates]
     own, resampled_own = observed, scores
-    if any(r.seen is not None for group in replicates for r in group):
+    if any(on_folds(group) for group in replicates):
         own, resampled_own = _own(observed), _own(scores)
     between = np.array([_variance(of) for of in own])
     by_rows = np.array([_of_rows(of) for of in resampled_own])

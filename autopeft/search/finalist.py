@@ -52,8 +52,7 @@ class Row:
         chance: how often chance alone makes a difference as large as that from the chosen one, by a
             paired test, corrected for the number of finalists; 1 for the chosen.
         admissible: whether it is within the tolerance.
-        seed: of its replicate of median score, the lower of the two in the middle where their
-            count is even.
+        seed: of the replicate that stands for it, see `standing.to_deliver`.
     """
 
     finalist: Finalist

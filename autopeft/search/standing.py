@@ -11,6 +11,7 @@ import numpy as np
 from autopeft.search.bootstrap import (
     Replicate,
     best_shares,
+    on_folds,
     standard_error,
     tied_shares,
     usable,
@@ -82,7 +83,7 @@ def ranked(
             tied_share=float(ties[i]),
             chance=1.0,
             admissible=admissible(i),
-            seed=_median(measured[i], higher_is_better).seed,
+            seed=to_deliver(measured[i], higher_is_better).seed,
         )
         for i in ranking
     )
@@ -131,8 +132,13 @@ def order(finalist: Finalist) -> tuple[float, float, str]:
     )
 
 
-def _median(finalist: Finalist, higher_is_better: bool) -> Replicate:
+def to_deliver(finalist: Finalist, higher_is_better: bool) -> Replicate:
+    """Return the replicate of the best score; of equal ones that of the lowest seed.
+
+    On folds it is the one of median score, the lower of the two in the middle: there scores differ
+    because their rows do.
+    """
     ordered = sorted(
-        usable(finalist.replicates), key=lambda r: (gain(r.score, higher_is_better), r.seed)
+        usable(finalist.replicates), key=lambda r: (gain(r.score, higher_is_better), -r.seed)
     )
-    return ordered[(len(ordered) - 1) // 2]
+    return ordered[(len(ordered) - 1) // 2 if on_folds(ordered) else -1]

@@ -147,7 +147,7 @@ def promised(made: World, choices: Mapping[str, Choice]) -> dict[str, Any]:
         "said": row.tied_share,
         "kept": bool(made.true[row.finalist.number] >= made.true[finalists].max() - row.margin),
         "curse": picked.mean - made.true[best_rule.number],
-        "corrected": best_rule.expected.score - made.true[best_rule.number],
+        "corrected": best_rule.expected.score - delivered,
         "inside": bool(best_rule.expected.low <= delivered <= best_rule.expected.high),
         "rules": {rule: _against_oracle(made, choice) for rule, choice in choices.items()},
     }

@@ -1,16 +1,19 @@
-"""Whether a short search should train many candidates once or few under several seeds.
+"""What further seeds are worth: against further candidates, and to pick what is delivered.
 
     python -m benchmarks.search.seeds
 
 From the cells of the boards: every method at its best learning rate under three seeds, without
 the head alone. So many of them are drawn, and so many seeds of each; chosen is the highest mean
 score on selection. What that loses is told on test, over all three seeds, against the best of all;
-a training that failed counts as 0.
+a training that failed counts as 0. And of each candidate: how the test score of the training that
+is the best on selection, or the median, compares with the mean of its seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             }
             for candidates, seeds in plans
         ],
+        "ahead_of_mean_points": {
+            name: {
+                place: round(100 * ahead(*both, seeds), 2)
+                for place, seeds in {"higher of two": 2, "best of three": 3}.items()
+            }
+            | {"median of three": round(100 * ahead(*both, 3, place=1), 2)}
+            for name, both in scores.items()
+        },
     }
     ledger.append(options.result, result)
     show(result)
@@ -109,6 +120,22 @@ def lost(selection: np.ndarray, test: np.ndarray, candidates: int, seeds: int) -
     return float(known.max() - np.mean(found))
 
 
+def ahead(selection: np.ndarray, test: np.ndarray, seeds: int, place: int = -1) -> float:
+    """Return how far the training of a place by selection is ahead on test, in units of the metric.
+
+    Args:
+        selection: gains (M, S) of M candidates under S seeds.
+        test: the same on test; ahead of the mean of all seeds.
+        seeds: of each, that it is picked from: every choice of so many counts alike.
+        place: in ascending order of their selection scores.
+    """
+    found = []
+    for some in itertools.combinations(range(selection.shape[1]), seeds):
+        picked = selection[:, some].argsort(axis=1, kind="stable")[:, [place]]
+        found.append(np.take_along_axis(test[:, some], picked, axis=1)[:, 0] - test.mean(axis=1))
+    return float(np.mean(found))
+
+
 def show(result: Mapping[str, Any]) -> None:
     """Print the means over the tasks."""
     rows = [
@@ -121,6 +148,10 @@ def show(result: Mapping[str, Any]) -> None:
         for plan in result["lost_points"]
     ]
     table.show(rows, "table", Console())
+    found = list(result["ahead_of_mean_points"].values())
+    for place in found[0]:
+        points = statistics.fmean(task[place] for task in found)
+        Console().print(f"{place}: {points:+.2f} points ahead of the mean of the seeds on test")
 
 
 if __name__ == "__main__":

@@ -276,11 +276,34 @@ def test_the_default_can_be_the_choice() -> None:
     assert "the default LoRA itself" in pick(table).reason
 
 
-def test_the_replicate_of_median_score_is_delivered_the_lower_of_two() -> None:
+def test_the_best_seed_is_delivered_of_equal_ones_the_lowest() -> None:
     three = finalist(1, 10, 0.7, 0.9, 0.8)
-    assert pick([three]).seed == three.replicates[2].seed
-    two = finalist(1, 10, 0.9, 0.7)
-    assert pick([two]).seed == two.replicates[1].seed
+    assert pick([three]).seed == three.replicates[1].seed
+    equal = finalist(1, 10, 0.7, 0.9, 0.9)
+    assert pick([equal]).seed == equal.replicates[1].seed
+
+
+def test_on_folds_the_seed_of_median_score_is_delivered() -> None:
+    """There a higher score may be that of easier rows."""
+    three = finalist(1, 10, 0.7, 0.9, 0.8)
+    seen = np.ones(ROWS, np.bool_)
+    folded = tuple(dataclasses.replace(one, seen=seen) for one in three.replicates)
+    assert pick([dataclasses.replace(three, replicates=folded)]).seed == folded[2].seed
+
+
+def test_a_part_of_what_the_best_seed_is_ahead_is_promised() -> None:
+    """More of it where seeds differ by more than luck on the rows explains."""
+    near, far = (
+        [finalist(1, 10, 0.8 - apart, 0.8, 0.8 + apart), finalist(2, 10_000, 0.5, 0.5, 0.5)]
+        for apart in (0.01, 0.2)
+    )
+    for table, least, most in ((near, 0.0, 0.5), (far, 0.5, 1.0)):
+        choice = pick(table)
+        ahead = choice.expected.score + choice.expected.optimism - 0.8
+        best = max(one.score for one in table[0].replicates) - 0.8
+        assert least <= ahead / best < most
+    single = pick([finalist(1, 10, 0.8)])
+    assert single.expected.score == pytest.approx(0.8)
 
 
 def test_a_lower_error_is_better() -> None:
