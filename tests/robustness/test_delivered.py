@@ -83,7 +83,7 @@ def test_a_training_of_another_fold_is_checked_on_its_own_rows(
     def last(finalist: Finalist, _: bool) -> Replicate:
         return finalist.replicates[-1]
 
-    monkeypatch.setattr(standing, "_median", last)
+    monkeypatch.setattr(standing, "to_deliver", last)
     result, heard = run(settings, trials=3)
     data, seed = result.folder / "data", result.choice.seed
     assert seed == 2, "of the third fold, counted from 0"
