@@ -17,7 +17,7 @@ TRAININGS = 8
 """Full trainings of a reference that a time limit is to hold; fewer would be no search."""
 
 _FLOAT_BYTES = 4
-_MARGIN_OF_SCORING = 1.25  # what was measured had no adapter
+_MARGIN_OF_AN_ADAPTER = 1.25  # what was measured had none
 _TRAINED_COPIES = 5  # weight, gradient, AdamW's two moments, and the best weights so far
 
 
@@ -176,4 +176,4 @@ def delivery_rows(about: Mapping[str, Any], test_rows: int) -> int:
 
 def scoring_seconds(about: Mapping[str, Any]) -> float:
     """Return the expected time of scoring a row."""
-    return float(_MARGIN_OF_SCORING * about["scoring_seconds"])
+    return float(_MARGIN_OF_AN_ADAPTER * about["scoring_seconds"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autopeft.search.bootstrap import Evidence, on_folds, usable
+from autopeft.search.bootstrap import Evidence, usable
 from autopeft.search.finalist import Expected, Finalist, Row
 from autopeft.search.front import Point, gain
 from autopeft.search.optimism import luck, optimism
@@ -46,9 +46,12 @@ def expected(
         margin=chosen.margin,
         seed=seed,
     )
-    ahead, variance = _of_its_seed(chosen, evidence, index, higher_is_better)
+    lead = gain(chosen.score, higher_is_better) - gain(chosen.mean, higher_is_better)
+    by_seed, by_rows = evidence.seed_variances[index], evidence.row_variances[index]
+    share = by_seed / (by_seed + by_rows) if lead and by_seed else 0.0
     noise = np.random.default_rng([seed, 3]).standard_normal(evidence.draws.shape[1])
-    single = evidence.draws[index] + ahead + np.sqrt(variance) * noise - lucky
+    ahead, rest = share * lead, np.sqrt((1 - share) * by_seed)
+    single = evidence.draws[index] + ahead + rest * noise - lucky
     low, high = np.nanquantile(single, [0.025, 0.975])
     sign = 1.0 if higher_is_better else -1.0
     ends = sorted([sign * float(low), sign * float(high)])
@@ -56,23 +59,6 @@ def expected(
         score=chosen.mean + sign * (ahead - lucky),
         low=ends[0],
         high=ends[1],
-        optimism=lucky,
+        optimism=lucky + lead - ahead,
         tried=len(tried),
     )
-
-
-def _of_its_seed(
-    chosen: Row, evidence: Evidence, index: int, higher_is_better: bool
-) -> tuple[float, float]:
-    """Return how far the delivered training is truly ahead of its candidate's mean, its variance.
-
-    Of a single seed, and on folds, nothing is known of that.
-    """
-    replicates = usable(chosen.finalist.replicates)
-    variance, of_rows = evidence.seed_variances[index], evidence.row_variances[index]
-    if len(replicates) < 2 or on_folds(replicates) or variance == 0:
-        return 0.0, variance
-    share = variance / (variance + of_rows)
-    score = next(one.score for one in replicates if one.seed == chosen.seed)
-    ahead = gain(score, higher_is_better) - gain(chosen.mean, higher_is_better)
-    return share * ahead, (1 - share) * variance

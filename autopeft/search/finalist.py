@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autopeft.search.bootstrap import Replicate
+from autopeft.search.bootstrap import Replicate, on_folds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,14 @@ class Row:
     admissible: bool
     seed: int
 
+    @property
+    def score(self) -> float:
+        """On selection, of the replicate that stands for it; on folds, whose rows differ, the mean."""
+        replicates = self.finalist.replicates
+        if on_folds(replicates):
+            return self.mean
+        return next(one.score for one in replicates if one.seed == self.seed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
@@ -76,8 +84,8 @@ class Expected:
         score: in the middle.
         low: of an interval that holds the true score in 95 of 100 cases.
         high: of that interval.
-        optimism: by how much the mean of the selection scores is too good for having been picked;
-            positive whatever the metric's direction.
+        optimism: by how much `Row.score` is too good for having been picked; positive whatever the
+            metric's direction.
         tried: among how many.
     """
 

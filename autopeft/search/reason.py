@@ -47,7 +47,8 @@ def reason(
     why = "it is the best" if chosen is best else "it trains the fewest parameters of those as good"
     return (
         f"Trial {_name(chosen)} was chosen because {why}: {'; '.join(parts)}. "
-        f"Score {_score(chosen.mean, percent)}{_cut(chosen)}{_beside(chosen, table, percent)}."
+        f"Score {_score(chosen.mean, percent)}{_delivered(chosen, percent)}{_cut(chosen)}"
+        f"{_beside(chosen, table, percent)}."
         f"{_sure(chosen, table, percent)}{_failures(chosen)}{_alike(chosen, table)}"
         f"{_promise(expected, percent)}"
     )
@@ -81,6 +82,12 @@ def _beside(chosen: Row, table: Sequence[Row], percent: bool) -> str:
         for row in rows
     ]
     return f"; beside it {', '.join(texts)}" if texts else ""
+
+
+def _delivered(chosen: Row, percent: bool) -> str:
+    """Return the score of the seed that is delivered, where that is not the mean."""
+    own = _score(chosen.score, percent)
+    return "" if own == _score(chosen.mean, percent) else f", {own} of the seed that is delivered"
 
 
 def _cut(row: Row) -> str:

@@ -266,8 +266,8 @@ def test_expected_score_of_an_error_is_higher_than_measured() -> None:
         table, error, rows=ROWS, higher_is_better=False, percent=False, tried=tried, resamples=200
     )
     assert choice.expected.optimism > 0
-    mean = next(row.mean for row in choice.table if row.finalist.number == choice.number)
-    assert choice.expected.score == pytest.approx(mean + choice.expected.optimism)
+    score = next(row.score for row in choice.table if row.finalist.number == choice.number)
+    assert choice.expected.score == pytest.approx(score + choice.expected.optimism)
     assert choice.expected.low < choice.expected.score < choice.expected.high
 
 
@@ -299,11 +299,14 @@ def test_a_part_of_what_the_best_seed_is_ahead_is_promised() -> None:
     )
     for table, least, most in ((near, 0.0, 0.5), (far, 0.5, 1.0)):
         choice = pick(table)
-        ahead = choice.expected.score + choice.expected.optimism - 0.8
-        best = max(one.score for one in table[0].replicates) - 0.8
-        assert least <= ahead / best < most
+        (row,) = (row for row in choice.table if row.finalist.number == choice.number)
+        assert row.score == max(one.score for one in row.finalist.replicates)
+        assert row.score - choice.expected.optimism == pytest.approx(choice.expected.score)
+        assert least <= (choice.expected.score - row.mean) / (row.score - row.mean) < most
+        assert f"{row.score:.1%} of the seed that is delivered".replace("%", " %") in choice.reason
     single = pick([finalist(1, 10, 0.8)])
     assert single.expected.score == pytest.approx(0.8)
+    assert "of the seed" not in single.reason
 
 
 def test_a_lower_error_is_better() -> None:
