@@ -69,7 +69,7 @@ class Row:
 
     @property
     def score(self) -> float:
-        """On selection, of the replicate that stands for it; on folds, whose rows differ, the mean."""
+        """On selection, of the replicate that stands for it; on folds the mean, as rows differ."""
         replicates = self.finalist.replicates
         if on_folds(replicates):
             return self.mean
