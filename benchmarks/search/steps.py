@@ -32,7 +32,8 @@ FILE = ledger.RESULTS / "search-steps.json"
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark, keep the result and return it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", type=Path, default=os.environ.get("AUTOPEFT_DATA"))
+    data_root = os.environ.get("AUTOPEFT_DATA")
+    parser.add_argument("--data-root", type=Path, default=data_root, required=not data_root)
     parser.add_argument("--model", help="default: the demo's MiniLM")
     parser.add_argument("--tasks", nargs="+", default=["subj", "tweet_emotion", "sts15"])
     parser.add_argument("--methods", nargs="+", default=["lora", "ia3"])
