@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from autopeft.records import Candidate
 from autopeft.search.portfolio import HEAD_METHOD
@@ -118,8 +119,7 @@ class Clock:
 
         The head alone, which replays the whole backbone, says nothing of the others.
         """
-        adapted = (values for method, values in self._full.items() if method != HEAD_METHOD)
-        known = [statistics.median(values) for values in adapted]
+        known = [statistics.median(values) for values in _of_adapted(self._full)]
         return statistics.median(known) if known else self.expected_seconds
 
     def fits(self, *candidates: Candidate, margin: float = 1.0) -> bool:
@@ -165,7 +165,11 @@ class Clock:
 
         0 before the first; the head alone counts only while there is no other.
         """
-        heads = self._durations.get(HEAD_METHOD, [])
-        adapted = [v for own in self._durations.values() if own is not heads for v in own]
-        known = adapted or heads
+        known = list(chain.from_iterable(_of_adapted(self._durations)))
+        known = known or self._durations.get(HEAD_METHOD, [])
         return statistics.median(known) + self.finish_seconds / 2 if known else 0.0
+
+
+def _of_adapted(times: Mapping[str, list[float]]) -> list[list[float]]:
+    """Return the times of each method but the head alone."""
+    return [values for method, values in times.items() if method != HEAD_METHOD]

@@ -178,10 +178,14 @@ class Probe:
         def step() -> None:
             losses: Any = [self._loss(own.float(), targets) for own in runner(batch)]
             sum(losses).backward()
-            if self._device.type == "cuda":
-                torch.cuda.synchronize()
+            self._wait()
 
         return step
+
+    def _wait(self) -> None:
+        """Wait for a GPU, which works on while the program goes on."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
 
     def _batch(self, rows: np.ndarray) -> Batch:
         return on_device(collate(self._train, rows, self._pad_token), self._device)
@@ -220,8 +224,7 @@ class Probe:
 
         def score() -> None:
             model(**inputs_of(batch))
-            if self._device.type == "cuda":
-                torch.cuda.synchronize()
+            self._wait()
 
         with torch.inference_mode():
             return step_seconds(score) / batch["input_ids"].numel()

@@ -38,6 +38,9 @@ BOARDS = {  # a file of cells: epochs
 SEEDS = 3
 DRAWS = 2_000
 
+PLACES = {"higher of two": (2, -1), "best of three": (3, -1), "median of three": (3, 1)}
+"""How many seeds, and which of them in ascending order of their selection scores."""
+
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the simulation, keep the result and return it."""
@@ -74,10 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         ],
         "ahead_of_mean_points": {
             name: {
-                place: round(100 * ahead(*both, seeds), 2)
-                for place, seeds in {"higher of two": 2, "best of three": 3}.items()
+                name_of: round(100 * ahead(*both, seeds, place), 2)
+                for name_of, (seeds, place) in PLACES.items()
             }
-            | {"median of three": round(100 * ahead(*both, 3, place=1), 2)}
             for name, both in scores.items()
         },
     }
@@ -89,16 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 def scores_of(task: Table) -> tuple[np.ndarray, np.ndarray]:
     """Return the gains on selection and on test, each (M, `SEEDS`), of M candidates."""
     rows = [row for row in task.rows if row.candidate.method != HEAD_METHOD]
-    selection, test = (
-        np.array(
-            [
-                [0.0 if score is None else task.gain(score) for score in scores[:SEEDS]]
-                for scores in ([getattr(one, split) for one in row.trainings] for row in rows)
-            ]
-        )
-        for split in ("score", "test")
-    )
-    return selection, test
+
+    def gains(scores: Sequence[float | None]) -> list[float]:
+        return [0.0 if score is None else task.gain(score) for score in scores[:SEEDS]]
+
+    selection = [gains([one.score for one in row.trainings]) for row in rows]
+    test = [gains([one.test for one in row.trainings]) for row in rows]
+    return np.array(selection), np.array(test)
 
 
 def lost(selection: np.ndarray, test: np.ndarray, candidates: int, seeds: int) -> float:

@@ -1,6 +1,6 @@
 """How many optimizer steps a training needs where there are few rows to train on.
 
-    python -m benchmarks.search.steps --data-root FOLDER
+    python -m benchmarks.search.steps --assets FOLDER
 
 The same rows, candidates and seeds, trained for so many epochs that they have so many steps, each
 with its own schedule; the score is that on selection, the best of its evaluations, as a search
@@ -10,7 +10,7 @@ takes it. Nothing is tested.
 from __future__ import annotations
 
 import argparse
-import os
+import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +32,7 @@ FILE = ledger.RESULTS / "search-steps.json"
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark, keep the result and return it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    data_root = os.environ.get("AUTOPEFT_DATA")
-    parser.add_argument("--data-root", type=Path, default=data_root, required=not data_root)
+    parser.add_argument("--assets", type=Path, required=True, help="folder with a folder per task")
     parser.add_argument("--model", help="default: the demo's MiniLM")
     parser.add_argument("--tasks", nargs="+", default=["subj", "tweet_emotion", "sts15"])
     parser.add_argument("--methods", nargs="+", default=["lora", "ia3"])
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     lines = []
     for task in options.tasks:
         with tempfile.TemporaryDirectory() as folder:
-            data = str(options.data_root / task)
+            data = str(options.assets / task)
             setting = save_splits(
                 data, model, options.rows, 0, Path(folder), others=options.selection
             )
@@ -75,22 +74,19 @@ def _trained(
 ) -> list[dict[str, Any]]:
     found = []
     per_epoch = -(-options.rows // BATCH_SIZE)
-    for method in options.methods:
-        for steps in options.steps:
-            for seed in options.seeds:
-                epochs = -(-steps // per_epoch)
-                line = {"task": task, "method": method, "steps": epochs * per_epoch, "seed": seed}
-                try:
-                    outcome = session.trial(
-                        by_default(method, epochs), seed=seed, artifact=artifact
-                    )
-                except TrialError as error:
-                    line |= {"failed": error.cause}
-                else:
-                    seconds = outcome["costs"]["train_seconds"]
-                    line |= {"score": outcome["score"], "seconds": round(seconds, 1)}
-                Console().print(line)
-                found.append(line)
+    every = itertools.product(options.methods, options.steps, options.seeds)
+    for method, steps, seed in every:
+        epochs = -(-steps // per_epoch)
+        line = {"task": task, "method": method, "steps": epochs * per_epoch, "seed": seed}
+        try:
+            outcome = session.trial(by_default(method, epochs), seed=seed, artifact=artifact)
+        except TrialError as error:
+            line |= {"failed": error.cause}
+        else:
+            seconds = outcome["costs"]["train_seconds"]
+            line |= {"score": outcome["score"], "seconds": round(seconds, 1)}
+        Console().print(line)
+        found.append(line)
     return found
 
 

@@ -24,7 +24,7 @@ from autopeft.search.layers import canonical
 from autopeft.search.load import load_space
 from autopeft.search.narrow import lengthen, shorten
 from autopeft.search.schema import LAYER_RULE, schema
-from autopeft.search.space import PLACES, SETTINGS
+from autopeft.search.space import PLACES, SETTINGS, Space
 from autopeft.search.spaces import find_space, shipped_spaces
 from tests.search.made_up import backbone, begin, evaluate
 
@@ -420,6 +420,16 @@ def test_nothing_feasible_names_the_limit_and_the_nearest_point() -> None:
         space.restrict(shape=backbone(), methods=("bitfit",), excluded={"bitfit": "no biases here"})
 
 
+def assert_epochs(
+    space: Space, lists: tuple[int, ...], ranges: tuple[int, int], longest: int
+) -> None:
+    """Check what LoRA may choose from, the range of IA³, and that their defaults follow."""
+    assert ends(space.methods["lora"].dimensions["epochs"]) == lists
+    assert ends(space.methods["ia3"].dimensions["epochs"]) == ranges
+    assert space.default_of("lora").epochs == longest
+    assert space.default_of("ia3") in space
+
+
 @pytest.mark.parametrize(
     ("most", "lists", "ranges", "longest"),
     [(10, (3, 5, 10), (4, 9), 10), (6, (3, 5), (4, 6), 5), (1, (3,), (4, 4), 3)],
@@ -430,10 +440,7 @@ def test_longer_trainings_are_taken_out_but_for_the_shortest(
     text = "epochs: [3, 5, 10]\nmethods:\n  lora:\n  ia3:\n    epochs: {low: 4, high: 9}\n"
     whole = load_space(write(text)).restrict(shape=backbone())
     space = shorten(whole, most)
-    assert ends(space.methods["lora"].dimensions["epochs"]) == lists
-    assert ends(space.methods["ia3"].dimensions["epochs"]) == ranges
-    assert space.default_of("lora").epochs == longest
-    assert space.default_of("ia3") in space
+    assert_epochs(space, lists, ranges, longest)
     assert (space == whole) == (most == 10)
 
 
@@ -448,10 +455,7 @@ def test_of_few_rows_trainings_get_more_epochs(
     text = epochs + "methods:\n  lora:\n  ia3: {epochs: {low: 2, high: 9}}\n"
     whole = load_space(write(text)).restrict(shape=backbone())
     space = lengthen(whole, rows)
-    assert ends(space.methods["lora"].dimensions["epochs"]) == lists
-    assert ends(space.methods["ia3"].dimensions["epochs"]) == ranges
-    assert space.default_of("lora").epochs == longest
-    assert space.default_of("ia3") in space
+    assert_epochs(space, lists, ranges, longest)
     assert space.least_steps(rows) >= 100
     assert shorten(space, 1).least_steps(rows) >= 100, "a time limit does not go below"
 
