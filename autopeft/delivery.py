@@ -85,11 +85,12 @@ class TunedModel:
         """Return the logits (N, C) for rows with the canonical columns text and text_pair."""
         from autopeft.tasks.encode import encode
         from autopeft.train.evaluate import outputs
+        from autopeft.train.padding import Padding
 
         encoded = encode(rows, self.tokenizer, max_length=self.about.max_length)
         device = next(self.model.parameters()).device
         return outputs(
-            self.model, encoded, pad_token=int(self.tokenizer.pad_token_id), device=device
+            self.model, encoded, padding=Padding.of(self.tokenizer, self.model), device=device
         )
 
     def predict(
@@ -234,6 +235,7 @@ def _test(order: Mapping[str, Any]) -> dict[str, Any]:
     from autopeft.tasks.encode import encode
     from autopeft.train.device import default_device
     from autopeft.train.evaluate import outputs
+    from autopeft.train.padding import Padding
 
     tuned = TunedModel(Path(order["best"]))
     task = TASKS.get(tuned.about.task)
@@ -255,9 +257,9 @@ def _test(order: Mapping[str, Any]) -> dict[str, Any]:
     backbone.model.to(default_device())
     for name, artifact in order["others"].items():
         model = load_artifact(backbone, Path(artifact))
-        pad_token = int(tuned.tokenizer.pad_token_id)
+        padding = Padding.of(tuned.tokenizer, model)
         device = next(model.parameters()).device
-        result[name] = scores(outputs(model, encoded, pad_token=pad_token, device=device))
+        result[name] = scores(outputs(model, encoded, padding=padding, device=device))
     return {"scores": result}
 
 

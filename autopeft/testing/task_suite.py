@@ -274,6 +274,7 @@ class TaskContract:
         """Return what a model with a fresh head gives for all rows."""
         from autopeft.backbone.load import load_backbone
         from autopeft.train.evaluate import outputs
+        from autopeft.train.padding import Padding
 
         backbone: Backbone = load_backbone(
             self.folder,
@@ -285,9 +286,9 @@ class TaskContract:
             encoded = encode(part, backbone.tokenizer, max_length=LONGEST)
             wanted = np.int64 if self.info.categorical else np.float32
             assert encoded.targets.dtype == wanted, encoded.targets.dtype
-            pad_token = int(backbone.tokenizer.pad_token_id)
             model: torch.nn.Module = backbone.model
-            found.append(outputs(model, encoded, pad_token=pad_token, device=backbone.model.device))
+            padding = Padding.of(backbone.tokenizer, model)
+            found.append(outputs(model, encoded, padding=padding, device=backbone.model.device))
         return np.concatenate(found)
 
     def _outputs_for(self, targets: np.ndarray) -> np.ndarray:

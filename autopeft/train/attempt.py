@@ -81,7 +81,7 @@ class Attempt:
         batches = TrainingBatches(
             session.train,
             batch_size=first.batch_size,
-            pad_token=session.pad_token,
+            padding=session.padding,
             seed=self._seed,
             parts=self._parts,
         )
@@ -113,7 +113,7 @@ class Attempt:
                     score=session.goodness,
                     loss=session.task.loss,
                     device=session.device,
-                    pad_token=session.pad_token,
+                    padding=session.padding,
                     autocast=autocast,
                     watch=session.shown_by(self._watch),
                     left=left,
@@ -222,7 +222,7 @@ class Attempt:
         outcome["metrics"] = session.scores(values, session.selection.targets)
         outcome["score"] = outcome["metrics"][session.setting.metric]
         batch = collate(
-            session.selection, np.arange(min(LATENCY_ROWS, len(values))), session.pad_token
+            session.selection, np.arange(min(LATENCY_ROWS, len(values))), session.padding
         )
         moved = on_device(batch, session.device)
         outcome["costs"]["latency_seconds"] = latency_seconds(scored, moved)
@@ -233,7 +233,7 @@ class Attempt:
         (values,) = pack_outputs(
             runner,
             session.evaluated[split],
-            pad_token=session.pad_token,
+            padding=session.padding,
             device=session.device,
             split=split,
         )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from autopeft.train.padding import Padding
+
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
 
@@ -21,15 +23,15 @@ Batch = dict[str, torch.Tensor]
 _BLOCK = 25
 
 
-def collate(encoded: Encoded, rows: np.ndarray, pad_token: int) -> Batch:
-    """Return the rows as tensors (B, T), T being the longest of them, padded on the right.
+def collate(encoded: Encoded, rows: np.ndarray, padding: Padding) -> Batch:
+    """Return the rows as tensors (B, T), padded on the right.
 
     The batch has ``input_ids``, ``attention_mask``, ``token_type_ids`` where the tokenizer gives
     them, ``targets`` (B,), and ``rows`` (B,), the row numbers.
     """
-    length = int(encoded.lengths[rows].max())
+    length = padding.length(int(encoded.lengths[rows].max()), int(encoded.lengths.max()))
     shape = (len(rows), length)
-    ids = np.full(shape, pad_token, dtype=np.int64)
+    ids = np.full(shape, padding.token, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)
     types = np.zeros(shape, dtype=np.int64) if encoded.token_type_ids is not None else None
     for place, row in enumerate(rows):
@@ -68,16 +70,16 @@ class TrainingBatches:
     Args:
         encoded: the training split.
         batch_size: examples per optimizer step.
-        pad_token: fills the padding.
+        padding: makes rows equally long.
         seed: of the order.
         parts: how many parts a batch is cut into, for gradient accumulation; a short batch may
             have fewer.
     """
 
     def __init__(
-        self, encoded: Encoded, *, batch_size: int, pad_token: int, seed: int, parts: int = 1
+        self, encoded: Encoded, *, batch_size: int, padding: Padding, seed: int, parts: int = 1
     ) -> None:
-        self._encoded, self._pad_token = encoded, pad_token
+        self._encoded, self._padding = encoded, padding
         self._batch_size, self._seed, self._parts = batch_size, seed, parts
         self._epoch = 0
 
@@ -94,7 +96,7 @@ class TrainingBatches:
         self._epoch += 1
         for rows in order:
             parts = [part for part in np.array_split(rows, self._parts) if len(part)]
-            yield [collate(self._encoded, part, self._pad_token) for part in parts]
+            yield [collate(self._encoded, part, self._padding) for part in parts]
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         generator = np.random.default_rng((self._seed, epoch))

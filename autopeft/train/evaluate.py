@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from autopeft.train.batches import collate, evaluation_rows, on_device
+from autopeft.train.padding import Padding
 from autopeft.train.runner import Runner
 from autopeft.train.shortage import is_out_of_memory, release
 
@@ -27,7 +28,7 @@ def outputs(
     model: torch.nn.Module,
     encoded: Encoded,
     *,
-    pad_token: int,
+    padding: Padding,
     device: torch.device,
     max_tokens: int | None = None,
 ) -> np.ndarray:
@@ -36,13 +37,13 @@ def outputs(
     Args:
         model: its mode is restored afterwards.
         encoded: N tokenised rows.
-        pad_token: fills the padding.
+        padding: makes rows equally long.
         device: where the model lives.
         max_tokens: padded tokens per batch, None for `most_tokens`; halved for as long as memory
             runs out.
     """
     alone: np.ndarray = pack_outputs(
-        Runner(model), encoded, pad_token=pad_token, device=device, max_tokens=max_tokens
+        Runner(model), encoded, padding=padding, device=device, max_tokens=max_tokens
     )[0]
     return alone
 
@@ -51,7 +52,7 @@ def pack_outputs(
     runner: Runner,
     encoded: Encoded,
     *,
-    pad_token: int,
+    padding: Padding,
     device: torch.device,
     split: str = "selection",
     max_tokens: int | None = None,
@@ -61,7 +62,7 @@ def pack_outputs(
     Args:
         runner: of the candidates; their mode is restored afterwards.
         encoded: N tokenised rows.
-        pad_token: fills the padding.
+        padding: makes rows equally long.
         device: where the models live.
         split: the name under which its states are recycled.
         max_tokens: as `outputs`, of all candidates together.
@@ -72,7 +73,7 @@ def pack_outputs(
     try:
         while True:
             try:
-                return _outputs(runner, encoded, pad_token, device, split, at_once)
+                return _outputs(runner, encoded, padding, device, split, at_once)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or at_once <= int(encoded.lengths.max()):
                     raise
@@ -87,14 +88,14 @@ def pack_outputs(
 def _outputs(
     runner: Runner,
     encoded: Encoded,
-    pad_token: int,
+    padding: Padding,
     device: torch.device,
     split: str,
     max_tokens: int,
 ) -> np.ndarray:
     pieces, order = [], []
     for rows in evaluation_rows(encoded.lengths, max_tokens=max(1, max_tokens // runner.size)):
-        batch = on_device(collate(encoded, rows, pad_token), device)
+        batch = on_device(collate(encoded, rows, padding), device)
         pieces.append(runner(batch, split).float())
         order.append(rows)
     result = torch.cat(pieces, dim=1).cpu().numpy()

@@ -19,6 +19,7 @@ from autopeft.train.batches import TrainingBatches
 from autopeft.train.evaluate import pack_outputs
 from autopeft.train.member import Member
 from autopeft.train.module import PackModule
+from autopeft.train.padding import Padding
 from autopeft.train.runner import Runner
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def fit(
     score: Score,
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     device: torch.device,
-    pad_token: int,
+    padding: Padding,
     autocast: torch.dtype | None,
     watch: Watch,
     left: Callable[[Member], None] = lambda _: None,
@@ -67,7 +68,7 @@ def fit(
         score: of the outputs on it.
         loss: from logits (B, C) and targets (B,), the mean loss.
         device: where the models live.
-        pad_token: fills the padding.
+        padding: makes rows equally long.
         autocast: dtype of `torch.autocast`, or None.
         watch: who is told, and asked at rungs.
         left: gets each member as soon as it trains no further.
@@ -78,7 +79,7 @@ def fit(
         training = list(some) == module.active
         runner = module.runner() if training else join(some)
         try:
-            return pack_outputs(runner, selection, pad_token=pad_token, device=device)
+            return pack_outputs(runner, selection, padding=padding, device=device)
         finally:
             if not training:
                 runner.close()

@@ -19,6 +19,7 @@ from autopeft.train.batches import Batch, collate, evaluation_rows, inputs_of, o
 from autopeft.train.costs import PeakMemory, free_bytes
 from autopeft.train.evaluate import most_tokens
 from autopeft.train.module import training_mode
+from autopeft.train.padding import Padding
 from autopeft.train.precision import Plan, clearly_faster, fastest, plans, step_seconds
 from autopeft.train.runner import Runner
 from autopeft.train.shortage import release
@@ -48,7 +49,7 @@ class Probe:
         backbone_for: from a plan, the backbone that it trains on.
         train: the rows to take the batch from.
         loss: of the task.
-        pad_token: fills the padding.
+        padding: makes rows equally long.
         device: where the model lives.
 
     Attributes:
@@ -62,11 +63,11 @@ class Probe:
         train: Encoded,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
         *,
-        pad_token: int,
+        padding: Padding,
         device: torch.device,
     ) -> None:
         self._delivered, self._backbone_for, self._loss = delivered, backbone_for, loss
-        self._train, self._pad_token, self._device = train, pad_token, device
+        self._train, self._padding, self._device = train, padding, device
         self._usual = self._batch(np.linspace(0, len(train.targets) - 1, PROBE_ROWS).astype(int))
         self._most_threads = torch.get_num_threads()
         self.seconds = 0.0
@@ -188,7 +189,7 @@ class Probe:
             torch.cuda.synchronize()
 
     def _batch(self, rows: np.ndarray) -> Batch:
-        return on_device(collate(self._train, rows, self._pad_token), self._device)
+        return on_device(collate(self._train, rows, self._padding), self._device)
 
     def _longest(self, tokens: int) -> Batch:
         """Return as many of the longest rows as have so many tokens, at least one."""

@@ -37,6 +37,7 @@ from autopeft.backbone.replay import record
 from autopeft.store.write import FREE_BYTES
 from autopeft.train.batches import collate, evaluation_rows, inputs_of
 from autopeft.train.frozen import FrozenStates, Layout, read, write
+from autopeft.train.padding import Padding
 from autopeft.train.shortage import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def digest(encoded: Encoded) -> str:
 
 
 def computing(
-    model: nn.Module, layers: int, encoded: Encoded, *, pad_token: int, device: torch.device
+    model: nn.Module, layers: int, encoded: Encoded, *, padding: Padding, device: torch.device
 ) -> Compute:
     """Return what computes the states that leave the lowest layers, for `Recycled.states`.
 
@@ -99,12 +100,12 @@ def computing(
         model: in eval mode, on `device`; nothing trains below layer `layers`.
         layers: how many layers to run.
         encoded: the split.
-        pad_token: fills the padding.
+        padding: makes rows equally long.
         device: where the model lives.
     """
 
     def compute(rows: np.ndarray) -> Tensor:
-        batch = inputs_of(collate(encoded, rows, pad_token))
+        batch = inputs_of(collate(encoded, rows, padding))
         inputs: Mapping[str, Tensor] = {name: value.to(device) for name, value in batch.items()}
         return record(model, layers, inputs)
 

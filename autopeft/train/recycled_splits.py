@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autopeft.backbone.load import Backbone
 from autopeft.backbone.replayable import replayable
 from autopeft.backbone.share import checksum
+from autopeft.train.padding import Padding
 from autopeft.train.recycle import FrozenStates, Key, Recycled, computing, digest
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class RecycledSplits:
         backbone: that candidates are trained on.
         splits: by name.
         kept: where the states are kept.
-        pad_token: fills the padding.
+        padding: makes rows equally long.
     """
 
     def __init__(
@@ -31,10 +32,10 @@ class RecycledSplits:
         splits: Mapping[str, Encoded],
         kept: Recycled,
         *,
-        pad_token: int,
+        padding: Padding,
     ) -> None:
         self._backbone, self._splits, self._kept = backbone, splits, kept
-        self._pad_token, self._device = pad_token, backbone.model.device
+        self._padding, self._device = padding, backbone.model.device
 
     def states(
         self, layers: int, affordable: Callable[[int], bool] = lambda _: True
@@ -68,7 +69,7 @@ class RecycledSplits:
     def _split(self, split: str, layers: int) -> FrozenStates | None:
         backbone, encoded = self._backbone, self._splits[split]
         compute = computing(
-            backbone.model, layers, encoded, pad_token=self._pad_token, device=self._device
+            backbone.model, layers, encoded, padding=self._padding, device=self._device
         )
         return self._kept.states(self._key(split, layers), encoded.lengths, compute)
 

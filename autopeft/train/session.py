@@ -31,6 +31,7 @@ from autopeft.train.device import default_device
 from autopeft.train.epochs import evaluated_epochs
 from autopeft.train.evaluate import outputs
 from autopeft.train.fit import Watch
+from autopeft.train.padding import Padding
 from autopeft.train.precision import Plan
 from autopeft.train.probe import PROBE_ROWS, Probe
 from autopeft.train.recycle import Recycled
@@ -110,26 +111,26 @@ class Session:
         self.scale, self.tuned_head = Scale(), False
         if not self.task.categorical:
             self._standardise()
-        self.pad_token = int(tokenizer.pad_token_id)
         self.probe = Probe(
             self.delivered,
             self._backbone_for,
             self.train,
             self.task.loss,
-            pad_token=self.pad_token,
+            padding=Padding(int(tokenizer.pad_token_id)),
             device=self.device,
         )
         self.plan = self.probe.fastest() if setting.plan is None else Plan(**setting.plan)
         if self.plan.threads is not None:
             torch.set_num_threads(min(self.plan.threads, torch.get_num_threads()))
         self.backbone: Backbone = beside.backbone if beside else self._backbone_for(self.plan)
+        self.padding = Padding.of(tokenizer, self.backbone.model)
         self._other: tuple[int, Session] | None = None
         frozen = Recycled(Path(setting.frozen or Path(setting.data) / "frozen"))
         splits = {"train": self.train, "selection": self.selection}
         splits |= self.evaluated if setting.as_trained else {}
-        self.recycled = RecycledSplits(self.backbone, splits, frozen, pad_token=self.pad_token)
+        self.recycled = RecycledSplits(self.backbone, splits, frozen, padding=self.padding)
         self.recycled_whole = RecycledSplits(
-            self.delivered, self.evaluated, frozen, pad_token=self.pad_token
+            self.delivered, self.evaluated, frozen, padding=self.padding
         )
 
     def on_fold(self, number: int) -> Session:
@@ -267,7 +268,7 @@ class Session:
 
     def outputs(self, model: torch.nn.Module, encoded: Encoded) -> np.ndarray:
         """Return the logits (N, C) of a model on a split."""
-        return outputs(model, encoded, pad_token=self.pad_token, device=self.device)
+        return outputs(model, encoded, padding=self.padding, device=self.device)
 
     def scores(self, values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Return every metric of the task for outputs (N, C) and targets (N,)."""

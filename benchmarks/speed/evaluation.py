@@ -100,7 +100,7 @@ def _milliseconds(session: Session, runner: Runner, tokens: int, _: int) -> floa
     pack_outputs(
         runner,
         session.selection,
-        pad_token=session.pad_token,
+        padding=session.padding,
         device=session.device,
         max_tokens=tokens,
     )

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autopeft.train.batches import Batch, TrainingBatches, collate, evaluation_rows
+from autopeft.train.padding import Padding
 from tests.train.toy import encoded
 
 ROWS = encoded(70)
 
 
 def batches(**changes: int) -> TrainingBatches:
-    return TrainingBatches(ROWS, **{"batch_size": 16, "pad_token": 0, "seed": 3, **changes})
+    return TrainingBatches(ROWS, **{"batch_size": 16, "padding": Padding(0), "seed": 3, **changes})
 
 
 def texts_in(batch: Batch) -> list[tuple[int, ...]]:
@@ -66,7 +67,7 @@ def test_length_is_the_number_of_optimizer_steps() -> None:
 
 def test_batches_of_similar_length_pad_less_than_random_ones() -> None:
     rows = encoded(400)
-    made = TrainingBatches(rows, batch_size=16, pad_token=0, seed=0)
+    made = TrainingBatches(rows, batch_size=16, padding=Padding(0), seed=0)
     padded = sum(part["input_ids"].numel() for parts in made for part in parts)
     shuffled = np.random.default_rng(0).permutation(400).reshape(25, 16)
     randomly = sum(16 * int(rows.lengths[batch].max()) for batch in shuffled)
@@ -75,7 +76,7 @@ def test_batches_of_similar_length_pad_less_than_random_ones() -> None:
 
 def test_collate_pads_on_the_right_and_masks_the_padding() -> None:
     short, long = int(ROWS.lengths.argmin()), int(ROWS.lengths.argmax())
-    batch = collate(ROWS, np.array([short, long]), 7)
+    batch = collate(ROWS, np.array([short, long]), Padding(7))
     length = int(ROWS.lengths[short])
     assert batch["input_ids"].shape == (2, ROWS.lengths.max())
     assert batch["input_ids"][0, :length].tolist() == ROWS.input_ids[short].tolist()
@@ -95,5 +96,5 @@ def test_evaluation_covers_every_row_within_the_token_limit(lengths: list[int], 
 
 @pytest.mark.parametrize("parts", [1, 3])
 def test_last_batch_of_one_row_is_kept(parts: int) -> None:
-    made = TrainingBatches(encoded(17), batch_size=16, pad_token=0, seed=0, parts=parts)
+    made = TrainingBatches(encoded(17), batch_size=16, padding=Padding(0), seed=0, parts=parts)
     assert sorted(len(batch) for batch in epoch(made)) == [1, 16]

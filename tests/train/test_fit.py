@@ -28,6 +28,7 @@ from autopeft.train.batches import TrainingBatches, inputs_of
 from autopeft.train.evaluate import outputs
 from autopeft.train.fit import Watch, fit
 from autopeft.train.member import Fit, Member
+from autopeft.train.padding import Padding
 from autopeft.train.runner import Runner
 from autopeft.tuner import Pack, draw_from
 from tests.train.toy import encoded
@@ -72,7 +73,7 @@ def train_together(
     left: Callable[[Member], None] = lambda _: None,
 ) -> list[Member]:
     batches = TrainingBatches(
-        rows, batch_size=candidates[0].batch_size, pad_token=0, seed=5, parts=parts
+        rows, batch_size=candidates[0].batch_size, padding=Padding(0), seed=5, parts=parts
     )
     members = [
         Member(
@@ -106,7 +107,7 @@ def train_together(
         score=score,
         loss=loss,
         device=CPU,
-        pad_token=0,
+        padding=Padding(0),
         autocast=None,
         watch=watch,
         left=left,
@@ -116,7 +117,7 @@ def train_together(
 
 def plain_loop(bert: Backbone, candidate: Candidate, rows: Encoded) -> torch.nn.Module:
     """Train as a textbook would, without Lightning."""
-    batches = TrainingBatches(rows, batch_size=candidate.batch_size, pad_token=0, seed=5)
+    batches = TrainingBatches(rows, batch_size=candidate.batch_size, padding=Padding(0), seed=5)
     total = batches.steps * candidate.epochs
     warmup = max(1, round(candidate.warmup_ratio * total))
     model = adapt(bert, candidate, seed=5, total_steps=total).eval()
@@ -184,7 +185,7 @@ def test_score_is_of_the_weights_returned(bert: Backbone) -> None:
     model, result = train(bert, candidate)
     assert result.weights is not None
     load_trainable_state(model, result.weights)
-    assert accuracy(outputs(model, SELECTION, pad_token=0, device=CPU)) == result.score
+    assert accuracy(outputs(model, SELECTION, padding=Padding(0), device=CPU)) == result.score
 
 
 def test_weights_of_the_best_epoch_are_kept_though_later_ones_are_worse(bert: Backbone) -> None:
@@ -199,7 +200,7 @@ def test_weights_of_the_best_epoch_are_kept_though_later_ones_are_worse(bert: Ba
     assert result.score == 0.9
     assert result.weights is not None
     load_trainable_state(model, result.weights)
-    again = outputs(model, SELECTION, pad_token=0, device=CPU)
+    again = outputs(model, SELECTION, padding=Padding(0), device=CPU)
     distances = [float(np.abs(again - values).max()) for values in seen]
     assert distances[1] < 1e-6
     assert min(distances[0], distances[2], distances[3]) > 1e-4
@@ -269,7 +270,7 @@ def test_deadline_cuts_the_training_with_the_weights_so_far(bert: Backbone) -> N
     assert result.cut_share == 0.1
     assert result.weights is not None
     load_trainable_state(model, result.weights)
-    assert accuracy(outputs(model, SELECTION, pad_token=0, device=CPU)) == result.score
+    assert accuracy(outputs(model, SELECTION, padding=Padding(0), device=CPU)) == result.score
 
 
 def nan_at(step: int, seen: list[int]) -> Loss:
@@ -362,7 +363,7 @@ def test_after_fifty_steps_a_pack_gives_what_each_gives_alone(bert: Backbone) ->
     long = [dataclasses.replace(one, epochs=10) for one in TOGETHER_WITH_DEFAULTS]
 
     def logits(model: torch.nn.Module) -> np.ndarray:
-        return outputs(model, SELECTION, pad_token=0, device=CPU)
+        return outputs(model, SELECTION, padding=Padding(0), device=CPU)
 
     for member in train_together(bert, long):
         alone, fit = train(bert, member.candidate)

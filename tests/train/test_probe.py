@@ -15,6 +15,7 @@ from autopeft.backbone.load import Backbone, load_backbone
 from autopeft.methods.packing import PACK_BYTES
 from autopeft.tasks import TASKS
 from autopeft.train import probe as probe_module
+from autopeft.train.padding import Padding
 from autopeft.train.precision import Plan
 from autopeft.train.probe import Probe
 from autopeft.train.runner import Runner
@@ -62,7 +63,7 @@ def made(bert: Backbone) -> Probe:
         lambda _: bert,
         encoded(ROWS),
         TASKS.get("text-classification").loss,
-        pad_token=0,
+        padding=Padding(0),
         device=torch.device("cpu"),
     )
 

@@ -21,6 +21,7 @@ from autopeft.backbone.share import checksum
 from autopeft.train import recycle
 from autopeft.train.batches import collate
 from autopeft.train.frozen import FrozenStates
+from autopeft.train.padding import Padding
 from autopeft.train.recycle import Compute, Key, Recycled, computing, digest
 from tests.train.toy import encoded
 
@@ -376,12 +377,12 @@ def test_replayed_from_disk_in_other_batches_is_nearly_the_model(
     which = Key(
         backbone=checksum(bert.model), data=digest(rows), layers=1, dtype="f", attention="eager"
     )
-    compute = computing(bert.model, 1, rows, pad_token=0, device=device)
+    compute = computing(bert.model, 1, rows, padding=Padding(0), device=device)
     found = Recycled(tmp_path).states(which, rows.lengths, compute)
     assert found is not None
     with Replay(bert.model, 1) as replay, torch.no_grad():
         for some in np.array_split(np.random.default_rng(0).permutation(60), 7):
-            batch = collate(rows, some, 0)
+            batch = collate(rows, some, Padding(0))
             del batch["targets"]
             plain = bert.model(**batch).logits
             replay.states = found.batch(some, batch["input_ids"].shape[1])

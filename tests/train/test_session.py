@@ -21,6 +21,7 @@ from autopeft.records import BackboneShape, Candidate, Cause, Placement, RungPoi
 from autopeft.train import attempt, batches
 from autopeft.train import evaluate as evaluate_module
 from autopeft.train.fit import Watch
+from autopeft.train.padding import Padding
 from autopeft.train.precision import Plan
 from autopeft.train.session import Session, open_session
 from tests.train.toy import order, save_splits
@@ -178,11 +179,11 @@ def limit_rows(
     tried: list[int] = []
     real = batches.collate
 
-    def limited(encoded: Any, rows: np.ndarray, pad_token: int) -> Any:
+    def limited(encoded: Any, rows: np.ndarray, padding: Padding) -> Any:
         tried.append(len(rows))
         if len(rows) > most:
             raise error
-        return real(encoded, rows, pad_token)
+        return real(encoded, rows, padding)
 
     monkeypatch.setattr(module, "collate", limited)
     return tried
