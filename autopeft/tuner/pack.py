@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from autopeft.deltas import Part
 from autopeft.tuner import attention
-from autopeft.tuner.actor import Actor, drawn
+from autopeft.tuner.actor import Actor
 from autopeft.tuner.call import Call
 from autopeft.tuner.change import changed
 from autopeft.tuner.layer import ActingLayer, DeltaLayer
@@ -205,7 +205,7 @@ class Group:
             return None
         shape = torch.Size((len(h) // self._runs.size, *h.shape[1:]))
         own = (generators[member] if generators else None for member in self.members)
-        factors = [drawn(shape, self.part.dropout, h.device, generator) for generator in own]
+        factors = [self._actors[0].drawn(shape, h, generator) for generator in own]
         return torch.stack([f for f in factors if f is not None])
 
 

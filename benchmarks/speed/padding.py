@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--data", default="demo", help="as of `autopeft search`")
     parser.add_argument("--model", help="default: the demo's MiniLM")
     parser.add_argument("--methods", type=listed, default=METHODS)
-    parser.add_argument("--examples", type=int, default=400, help="training rows")
+    parser.add_argument("--examples", type=int, default=300, help="training rows")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)

@@ -69,6 +69,7 @@ def speed(results: Path = ledger.RESULTS) -> Iterator[str]:
         yield from _packs(run)
     yield from _alone(_read(results, "single-candidate"))
     yield from _memory(_read(results, "memory"))
+    yield from _padding(_read(results, "padding"))
     yield from _race(_read(results, "race"))
     yield from _growth(_of(packs, "growth"))
     yield from _blanks(results)
@@ -231,6 +232,35 @@ def _memory(runs: Sequence[Run]) -> Iterator[str]:
             ),
         )
         yield from _command("memory")
+
+
+def _padding(runs: Sequence[Run]) -> Iterator[str]:
+    for run in runs[-1:]:
+        settings = run["settings"]
+        least, most = settings["lengths"]
+        yield from ("## Rounded lengths in bfloat16", "")
+        yield from wrapped(
+            f"A pack of {', '.join(settings['methods'])} with their defaults on "
+            f"{_data(settings['data'])}, {settings['examples']} rows of {least} to {most} tokens, "
+            f"{settings['epochs']} epochs, in a fresh process with {settings['threads']} thread "
+            "each time: batches as long as their longest text; lengths rounded up to multiples of "
+            "eight; and besides a larger store of generated code, as workers have. "
+            f"{_measured(run)}"
+        )
+        yield ""
+        yield from table(
+            ("lengths", "seconds", "times as fast", "MB at most"),
+            (
+                (
+                    name,
+                    f"{run['seconds'][name]['median']:.1f}",
+                    f"{run['speed'][name]['median']:.2f}",
+                    f"{max(one['peak_bytes'] for one in done) / 1e6:,.0f}",
+                )
+                for name, done in run["runs"].items()
+            ),
+        )
+        yield from _command("padding")
 
 
 def _race(runs: Sequence[Run]) -> Iterator[str]:
