@@ -25,14 +25,11 @@ if TYPE_CHECKING:
     from autopeft.train.session import Session
 
 _PROGRESS_SECONDS = 0.25
-COMPILED_SHAPES = 20_000
-"""Products that oneDNN keeps compiled code of; its 1,024 are fewer than a pack has."""
 
 
 def work(channel: Channel) -> None:
     """Serve orders until the supervisor closes the channel."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(COMPILED_SHAPES))
     from autopeft.train.session import open_session
 
     import_seconds = time.time() - psutil.Process().create_time()

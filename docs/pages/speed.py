@@ -244,7 +244,7 @@ def _padding(runs: Sequence[Run]) -> Iterator[str]:
             f"{_data(settings['data'])}, {settings['examples']} rows of {least} to {most} tokens, "
             f"{settings['epochs']} epochs, in a fresh process with {settings['threads']} thread "
             "each time: batches as long as their longest text; lengths rounded up to multiples of "
-            "eight; and besides a larger store of generated code, as workers have. "
+            "eight; and besides a larger store of generated code. "
             f"{_measured(run)}"
         )
         yield ""
