@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import multiprocessing
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from autopeft.report import table
 from autopeft.train.costs import PeakMemory
 from autopeft.train.session import Session, Setting
 from benchmarks import ledger
+from benchmarks.speed.alone import alone
 from benchmarks.speed.material import (
     BATCH_SIZE,
     default_lora,
@@ -56,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         short = save_splits(options.data, model, rows, 0, Path(folder) / "short", others=BATCH_SIZE)
         long = lengthened(short, TOKENS, Path(folder) / "long")
         setting = dataclasses.replace(long, max_length=TOKENS)
-        plan = _alone(_plan, setting)
+        plan = alone(_plan, setting)
         setting = dataclasses.replace(setting, plan=plan)
         found = [
-            {"pack": size, "bytes": [_alone(_peak, setting, size) for _ in range(options.repeats)]}
+            {"pack": size, "bytes": [alone(_peak, setting, size) for _ in range(options.repeats)]}
             for size in options.sizes
         ]
     result = {
@@ -79,12 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     table.show([_row(one) for one in result["found"]], "table", Console(width=120))
     print(f"kept in {options.result}")
     return result
-
-
-def _alone(function: Any, *arguments: Any) -> Any:
-    """Return what a function gives in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
 
 
 def _plan(setting: Setting) -> dict[str, Any]:

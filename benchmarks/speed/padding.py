@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from autopeft.train.precision import Plan
 from autopeft.train.session import Session, Setting
 from benchmarks import ledger
 from benchmarks.protocol import listed
+from benchmarks.speed.alone import alone
 from benchmarks.speed.contender import take_turns
 from benchmarks.speed.material import by_default, save_splits
 from benchmarks.speed.ours import ours
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             options.data, model, options.examples, 0, Path(folder), others=_OTHERS
         )
         setting = dataclasses.replace(setting, plan=plan, threads=options.threads)
-        train = partial(_alone, setting, options.methods, options.epochs)
+        train = partial(alone, _train, setting, options.methods, options.epochs)
         runs = take_turns(
             {
                 _USUAL: partial(train, False, None),
@@ -95,13 +95,6 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     ledger.append(options.result, result)
     table.show(_rows(result), "table", Console(width=120))
     return result
-
-
-def _alone(*arguments: Any) -> dict[str, Any]:
-    """Return what `_train` gives in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        found: dict[str, Any] = pool.apply(_train, arguments)
-    return found
 
 
 def _train(
