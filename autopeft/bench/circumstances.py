@@ -13,6 +13,8 @@ from autopeft.api.opening import versions
 from autopeft.machine import cores, memory_bytes
 
 _ROOT = Path(__file__).parent.parent.parent
+_BF16 = {"BF16": "avx512_bf16", "AMX": "amx_bf16"}
+"""Units for bfloat16, by what torch calls them."""
 
 
 def circumstances() -> dict[str, Any]:
@@ -25,10 +27,11 @@ def hardware() -> dict[str, Any]:
     """Return processor, its vector instructions, usable cores, memory, and the GPU if any."""
     import torch
 
-    cuda = torch.cuda.is_available()
+    cuda, can = torch.cuda.is_available(), torch.cpu.get_capabilities()
+    low = [name for name, flag in _BF16.items() if can.get(flag)]
     return {
         "processor": processor(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": " ".join((torch.backends.cpu.get_cpu_capability(), *low)),
         "cores": cores(),
         "threads": torch.get_num_threads(),
         "memory_bytes": memory_bytes(),
