@@ -70,6 +70,20 @@ ENTRANTS: Mapping[str, Entrant] = {
         make=ours.with_portfolio,
         learns=True,
     ),
+    "ours+surrogate": Entrant(
+        about="ours, after the references what should add most area by a Gaussian process",
+        make=ours.with_surrogate,
+    ),
+    "ours+transfer": Entrant(
+        about="the same process started from the gains on the other tasks",
+        make=ours.with_transfer,
+        learns=True,
+    ),
+    "ours+portfolio+surrogate": Entrant(
+        about="the process after a portfolio learnt on the other tasks",
+        make=ours.with_portfolio_and_surrogate,
+        learns=True,
+    ),
     "ours+rates": Entrant(
         about="ours with learning-rate priors learnt on the other tasks",
         make=ours.with_rates_learnt,

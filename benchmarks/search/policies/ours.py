@@ -19,6 +19,7 @@ from benchmarks.search.policies.curves import both, likely
 from benchmarks.search.policies.earlier import best_of_earlier
 from benchmarks.search.policies.gates import Guide, with_mixture
 from benchmarks.search.policies.learned import Knowledge, with_rates, with_sizes
+from benchmarks.search.policies.surrogate import Surrogate, learn_trend
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
 
@@ -172,6 +173,24 @@ def with_rates_learnt(table: Table, knowledge: Knowledge, seed: int) -> SearchPo
 def with_sizes_learnt(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With learnt ranges of ranks, widths and tokens."""
     return _policy(table, seed, space=with_sizes(table.space, knowledge.sizes))
+
+
+def with_surrogate(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Guided by a surrogate from the references on."""
+    guide = Surrogate(table.space, table.higher_is_better, seed)
+    return _policy(table, seed, first=(), guide=guide)
+
+
+def with_portfolio_and_surrogate(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Guided by a surrogate after a learnt portfolio."""
+    guide = Surrogate(table.space, table.higher_is_better, seed)
+    return _policy(table, seed, first=knowledge.portfolio, guide=guide)
+
+
+def with_transfer(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Guided by a surrogate that starts from what other tasks say."""
+    guide = Surrogate(table.space, table.higher_is_better, seed, learn_trend(knowledge.tables))
+    return _policy(table, seed, first=(), guide=guide)
 
 
 def with_both(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
