@@ -111,7 +111,7 @@ class Actor(nn.Module):
     ) -> Tensor | None:
         """Return a factor of dropout for each number of a shape: 0, or what makes up for it.
 
-        Of 64 random bits four numbers get 16 each: they are dropped to 1/65,536 as often as asked.
+        Of 64 random bits four numbers get 16 each, so they are dropped in multiples of 1/65,536.
         A draw for each would take longer than the product that follows.
 
         Args:
