@@ -29,7 +29,7 @@ def collate(encoded: Encoded, rows: np.ndarray, padding: Padding) -> Batch:
     The batch has ``input_ids``, ``attention_mask``, ``token_type_ids`` where the tokenizer gives
     them, ``targets`` (B,), and ``rows`` (B,), the row numbers.
     """
-    length = padding.length(int(encoded.lengths[rows].max()), int(encoded.lengths.max()))
+    length = padding.length(encoded.lengths, rows)
     shape = (len(rows), length)
     ids = np.full(shape, padding.token, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)

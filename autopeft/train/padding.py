@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 _FEW = 16
@@ -41,16 +42,18 @@ class Padding:
         rounded = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
         return cls(int(tokenizer.pad_token_id), rounded)
 
-    def length(self, longest: int, most: int) -> int:
-        """Return the length of a batch in tokens.
+    def length(self, lengths: np.ndarray, rows: np.ndarray) -> int:
+        """Return the length of a batch in tokens, at most that of the longest row of the split.
 
         Args:
-            longest: of its rows.
-            most: the longest row of the split, which is never exceeded.
+            lengths: (N,), of all rows of the split.
+            rows: (B,), those of the batch.
 
-        >>> [Padding(0, rounded=True).length(longest, 62) for longest in (9, 17, 24, 60)]
+        >>> lengths = np.array([9, 17, 24, 60, 62])
+        >>> [Padding(0, rounded=True).length(lengths, row) for row in np.arange(4)[:, None]]
         [9, 24, 24, 62]
         """
+        longest = int(lengths[rows].max())
         if not self.rounded or longest <= _FEW:
             return longest
-        return min(-(-longest // _MULTIPLE) * _MULTIPLE, most)
+        return min(-(-longest // _MULTIPLE) * _MULTIPLE, int(lengths.max()))

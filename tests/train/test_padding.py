@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from autopeft.methods.adapt import adapt
 from autopeft.records import Candidate
+from autopeft.tasks.encode import encode
 from autopeft.train.batches import collate
 from autopeft.train.evaluate import outputs
 from autopeft.train.padding import Padding
 from autopeft.train.precision import Plan
 from autopeft.train.session import Session, open_session
 from tests.tiny import WORDS, tiny_tokenizer
-from tests.train.toy import encode, order, save_splits, table
+from tests.train.toy import order, save_splits, table
 
 CPU = torch.device("cpu")
 ROUNDED = Padding(0, rounded=True)
@@ -34,10 +35,11 @@ LONG = encode(
 @given(st.integers(1, 600), st.integers(0, 600))
 def test_few_lengths_none_too_short_none_above_the_longest(longest: int, more: int) -> None:
     most = longest + more
-    length = ROUNDED.length(longest, most)
+    lengths, rows = np.array([longest, most]), np.array([0])
+    length = ROUNDED.length(lengths, rows)
     assert longest <= length <= min(most, longest + 7)
     assert length <= 16 or length % 8 == 0 or length == most
-    assert Padding(0).length(longest, most) == longest
+    assert Padding(0).length(lengths, rows) == longest
 
 
 def test_a_batch_is_padded_to_the_rounded_length() -> None:
@@ -50,9 +52,7 @@ def test_a_batch_is_padded_to_the_rounded_length() -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "prefix", "unipelt", "prompt_tuning"])
-def test_outputs_are_those_without_rounding(
-    method: str, tiny_folder: Callable[[str], Path], opened: Session
-) -> None:
+def test_outputs_are_those_without_rounding(method: str, opened: Session) -> None:
     candidate = Candidate(method=method, learning_rate=1e-2, epochs=1)
     model = adapt(opened.delivered, candidate, seed=0)
     exact = outputs(model, LONG, padding=Padding(0), device=CPU, max_tokens=60)

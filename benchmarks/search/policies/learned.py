@@ -21,6 +21,7 @@ from autopeft.search.dimension import Dimension, Range, nearest
 from autopeft.search.portfolio import references
 from autopeft.search.space import Space
 from benchmarks.search.hypervolume import Scale
+from benchmarks.search.policies.surrogate import Trend, learn_trend
 from benchmarks.search.recorded import Row, Table
 
 PLACES = 16
@@ -43,12 +44,14 @@ class Knowledge:
         portfolio: in order of trial.
         rates: the prior of each method's learning rate.
         sizes: for each method, the ranges of its rank, width or tokens.
+        trend: the gains that a surrogate starts from.
         tables: that it was learnt on.
     """
 
     portfolio: tuple[Candidate, ...] = ()
     rates: Mapping[str, LearningRatePrior] = field(default_factory=dict)
     sizes: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
+    trend: Trend | None = None
     tables: tuple[Table, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -69,6 +72,7 @@ def learn(tables: Sequence[Table], places: int = PLACES) -> Knowledge:
         portfolio=learn_portfolio(tables, places),
         rates=learn_rates(tables),
         sizes=learn_sizes(tables),
+        trend=learn_trend(tables),
         tables=tuple(tables),
     )
 

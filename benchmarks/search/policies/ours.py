@@ -19,7 +19,7 @@ from benchmarks.search.policies.curves import both, likely
 from benchmarks.search.policies.earlier import best_of_earlier
 from benchmarks.search.policies.gates import Guide, with_mixture
 from benchmarks.search.policies.learned import Knowledge, with_rates, with_sizes
-from benchmarks.search.policies.surrogate import Surrogate, learn_trend
+from benchmarks.search.policies.surrogate import Surrogate
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
 
@@ -189,7 +189,7 @@ def with_portfolio_and_surrogate(table: Table, knowledge: Knowledge, seed: int) 
 
 def with_transfer(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """Guided by a surrogate that starts from what other tasks say."""
-    guide = Surrogate(table.space, table.higher_is_better, seed, learn_trend(knowledge.tables))
+    guide = Surrogate(table.space, table.higher_is_better, seed, knowledge.trend)
     return _policy(table, seed, first=(), guide=guide)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -24,9 +23,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
 from autopeft.methods import METHODS
-from autopeft.records import BackboneShape, Candidate, TrialRecord, layer_indices
+from autopeft.records import Candidate, TrialRecord, layer_indices
 from autopeft.search.dimension import Mask, fixed
-from autopeft.search.front import Point, gain, size
+from autopeft.search.front import Point, gain, pareto, size
 from autopeft.search.portfolio import HEAD_METHOD
 from autopeft.search.space import MethodSpace, Space
 from benchmarks.search.hypervolume import Scale
@@ -58,7 +57,6 @@ Trend = Callable[[np.ndarray], np.ndarray]
 """From features (n, F), expected gains (n,) as shares of the range."""
 
 
-@dataclass(frozen=True, slots=True)
 class Features:
     """Candidates as numbers whose sum of absolute differences says how far two are apart.
 
@@ -69,7 +67,11 @@ class Features:
         space: gives the methods and the backbone.
     """
 
-    space: Space
+    def __init__(self, space: Space) -> None:
+        assert space.shape is not None
+        self._space, self._shape, self._names = space, space.shape, METHODS.names()
+        self._families = sorted({METHODS.get(name).family for name in self._names})
+        self._sites = sorted({module.site for module in self._shape.modules})
 
     def of(self, candidates: Sequence[Candidate]) -> np.ndarray:
         """Return the features (n, F) of candidates."""
@@ -80,25 +82,12 @@ class Features:
         layers = layer_indices(where.layers, shape.layers) if where else ()
         return [
             math.log(candidate.learning_rate / info.learning_rate.median, 4),
-            math.log(1 + self.space.count(candidate), 4),
-            *(_OTHER_METHOD * (info.name == name) for name in METHODS.names()),
+            math.log(1 + self._space.count(candidate), 4),
+            *(_OTHER_METHOD * (info.name == name) for name in self._names),
             *(_OTHER_FAMILY * (info.family == family) for family in self._families),
             *((layer in layers) / shape.layers for layer in range(shape.layers)),
             *(_OTHER_SITE * bool(where and site in where.sites) for site in self._sites),
         ]
-
-    @property
-    def _shape(self) -> BackboneShape:
-        assert self.space.shape is not None
-        return self.space.shape
-
-    @property
-    def _families(self) -> list[str]:
-        return sorted({METHODS.get(name).family for name in METHODS.names()})
-
-    @property
-    def _sites(self) -> list[str]:
-        return sorted({module.site for module in self._shape.modules})
 
 
 class Process:
@@ -201,15 +190,15 @@ class Surrogate:
         self, records: Sequence[TrialRecord], gains: Sequence[float | None], floor: float
     ) -> list[Point]:
         """Return the front for `expected_area`, up to the size of full fine-tuning."""
-        found = [Point(gain=floor, size=0.0)]
-        points = (
-            Point(gain=g, size=size(record.costs.trainable_params))
-            for g, record in zip(gains, records, strict=True)
-            if g is not None
-        )
-        for point in sorted(points, key=lambda p: (p.size, -p.gain)):
-            if point.gain > found[-1].gain:
-                found.append(point)
+        points = [
+            Point(gain=floor, size=0.0),
+            *(
+                Point(gain=g, size=size(record.costs.trainable_params))
+                for g, record in zip(gains, records, strict=True)
+                if g is not None
+            ),
+        ]
+        found = sorted((points[i] for i in pareto(points)), key=lambda point: point.size)
         assert self._space.shape is not None
         return [*found, Point(gain=found[-1].gain, size=size(self._space.shape.total_params))]
 
