@@ -51,6 +51,7 @@ class Clock:
     _started: float = field(init=False)
     _rates: dict[str, list[float]] = field(init=False, default_factory=dict)
     _full: dict[str, list[float]] = field(init=False, default_factory=dict)
+    _whole: dict[str, list[float]] = field(init=False, default_factory=dict)
     _durations: dict[str, list[float]] = field(init=False, default_factory=dict)
     _scorings: list[float] = field(init=False, default_factory=list)
 
@@ -99,13 +100,18 @@ class Clock:
             rate = seconds / (share * candidate.epochs)
             self._rates.setdefault(candidate.method, []).append(rate)
             self._full.setdefault(candidate.method, []).append(seconds / share)
+        if share == 1.0:
+            self._whole.setdefault(candidate.fingerprint, []).append(seconds)
 
     def estimate_seconds(self, candidate: Candidate) -> float | None:
         """Return the expected time of a full training, until it is saved and measured.
 
-        A method that was not measured yet is taken to be as slow as the slowest that was. None
-        while nothing was measured.
+        What was trained to its end takes as long again. A method that was not measured yet is taken
+        to be as slow as the slowest that was. None while nothing was measured.
         """
+        whole = self._whole.get(candidate.fingerprint)
+        if whole:
+            return statistics.median(whole) + self.finish_seconds / 2
         rates = self._rates.get(candidate.method)
         known = [statistics.median(values) for values in self._rates.values()]
         if not known:

@@ -29,7 +29,8 @@ class Finals:
     time limit costs all of them alike. The first round is for every finalist; who cannot change the
     choice any more drops out for good, and those that can share what is left: as many trainings as
     all finalists with `REPLICATES` seeds each would take. Where not even one further seed of each
-    fits, the best of them get it, and where it does not fit for one, all are left as they are.
+    fits, the best of them get it, if they hold all that could be chosen as things stand; else it
+    would decide by who was tried again, and all are left as they are.
 
     Where selection is small, each further seed is trained and scored on another fold
     (`autopeft.data.folds`). Then nobody drops out, and the head alone joins: means over different
@@ -114,10 +115,18 @@ class Finals:
         return self._sitting.finalists(self._size)
 
     def _affordable(self) -> int:
-        """Return of how many finalists all can have a further seed in the time left."""
+        """Return of how many finalists all can have a further seed in the time left.
+
+        0 if others could be chosen, too; but a race that was run already stays as it is.
+        """
         for count in range(FINALISTS, 0, -1):
-            if self._all_fit(self._lacking(self._sitting.rivals(count), 1)):
-                return count
+            rivals = self._sitting.rivals(count)
+            lacking = self._lacking(rivals, 1)
+            if self._all_fit(lacking):
+                left_out = [one for one in self._sitting.rivals() if one not in rivals]
+                reach = self._judge.within_reach(self._sitting.finalists())
+                fair = reach.isdisjoint(one.number for one in left_out)
+                return count if fair or not lacking else 0
         return 0
 
     def _all_fit(self, jobs: Sequence[Job]) -> bool:

@@ -17,7 +17,7 @@ from autopeft.search.bootstrap import Replicate, Resampled
 from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, gain, size
 from autopeft.search.racing import undecided
-from autopeft.search.select import POINT, choose, tolerance
+from autopeft.search.select import POINT, choose, tolerance, within_reach
 from autopeft.search.space import Space
 from autopeft.store import TrialStore
 from autopeft.tasks import TASKS
@@ -70,6 +70,19 @@ class Judge:
             floor=self._untrained,
             percent=self.problem.metric in PERCENT,
             tried=self._tried(),
+            seed=self.seed,
+        )
+
+    def within_reach(self, final: Sequence[TrialRecord]) -> set[int]:
+        """Return the numbers of those that the rule accepts by what all were first trained on."""
+        return within_reach(
+            self._measured(final, seeds=1),
+            self._resampled(),
+            rows=len(self._rows),
+            higher_is_better=self._higher_is_better,
+            within=self.within,
+            point=self._point,
+            floor=self._untrained,
             seed=self.seed,
         )
 

@@ -39,7 +39,7 @@ def reason(
     if chosen is best:
         smaller = any(_params(row) < _params(chosen) and row.finalist.eligible for row in table)
         as_good = f"{near('')} of it" if limits else "as good"
-        parts.append("the best score" + f", and nothing smaller is {as_good}" * smaller)
+        parts.append("the best score" + f", and no smaller finalist is {as_good}" * smaller)
     else:
         error = f" ({_points(chosen.standard_error, percent)})"
         behind = _points(chosen.behind, percent)

@@ -18,8 +18,8 @@ class Time:
         return self.now
 
 
-def candidate(method: str = "lora", epochs: int = 4) -> Candidate:
-    return Candidate(method=method, learning_rate=1e-3, epochs=epochs)
+def candidate(method: str = "lora", epochs: int = 4, learning_rate: float = 1e-3) -> Candidate:
+    return Candidate(method=method, learning_rate=learning_rate, epochs=epochs)
 
 
 @pytest.fixture
@@ -75,9 +75,19 @@ def test_estimates_come_from_what_was_measured(time: Time) -> None:
     assert clock.fits(candidate())
     clock.measured(candidate(epochs=4), 2.0, 0.25)  # a quarter of four epochs: 2 s an epoch
     assert clock.estimate_seconds(candidate(epochs=3)) == pytest.approx(6.0)
-    clock.measured(candidate(epochs=1), 4.0, 1.0)
-    clock.measured(candidate(epochs=1), 100.0, 1.0)
+    clock.measured(candidate(epochs=1, learning_rate=0.1), 4.0, 1.0)
+    clock.measured(candidate(epochs=1, learning_rate=0.2), 100.0, 1.0)
     assert clock.estimate_seconds(candidate(epochs=1)) == pytest.approx(4.0)
+
+
+def test_what_was_trained_takes_as_long_again(time: Time) -> None:
+    """Trials that were stopped early say of an epoch that it takes longer than it does."""
+    clock = Clock(limit_seconds=1_000.0, now=time)
+    clock.measured(candidate(epochs=3), 14.0, 1.0)
+    for rate in (0.1, 0.2, 0.3):
+        clock.measured(candidate(epochs=3, learning_rate=rate), 8.0, 1 / 3)
+    assert clock.estimate_seconds(candidate(epochs=3)) == pytest.approx(14.0)
+    assert clock.estimate_seconds(candidate(epochs=3, learning_rate=0.4)) == pytest.approx(24.0)
 
 
 def test_estimate_has_the_time_to_finish_a_training(time: Time) -> None:

@@ -278,6 +278,31 @@ def test_on_folds_no_round_begins_that_the_time_would_cut(
     assert bool(trained) == bool(each)
 
 
+@pytest.mark.parametrize(("folds", "seconds"), [(1, 22.0), (2, 32.0)])
+@pytest.mark.parametrize(("within", "chosen"), [("1pt", 2), ("10pt", 3)])
+def test_who_might_be_chosen_as_things_stand_is_not_left_out_of_the_race(
+    judge: Judge,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folds: int,
+    seconds: float,
+    within: str,
+    chosen: int,
+) -> None:
+    """Trial 3 has half of the size of the best and one more wrong answer; ten seconds each."""
+    monkeypatch.setitem(TRIALS, 3, ("bitfit", 100, 5, "tpe"))
+    with finished_run(tmp_path / "other") as (folder, store):
+        other = dataclasses.replace(
+            judge, trials=store, folder=folder, within=within, targets=[TARGETS] * folds
+        )
+        made, pool = finals(other, seconds=seconds), MadeUpPool()
+        made.run(pool)  # type: ignore[arg-type]
+        left_out = {number for number, _ in pool.trained} == {0, 2, *([1] if folds > 1 else [])}
+        assert left_out == (within == "1pt"), "there is no time for trial 3 beside these"
+        assert bool(pool.trained) == left_out
+        assert other.choose(made.finalists()).number == chosen
+
+
 def test_what_is_done_is_not_done_again(judge: Judge) -> None:
     assert (3, 6) in raced(judge, fails=((3, 6),))
     assert raced(judge) == []

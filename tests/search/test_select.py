@@ -178,7 +178,7 @@ def test_the_narrowest_of_several_limits_holds_and_each_is_said() -> None:
     table = [finalist(0, 9_000, 0.9, 0.9), finalist(1, 1_000, 0.895, 0.895)]
     assert pick(table).number == 1
     assert pick(table, "1se,0.4pt").number == 0
-    near = "nothing smaller is within one standard error and within 0.4 points of it"
+    near = "no smaller finalist is within one standard error and within 0.4 points of it"
     assert near in pick(table, "1se,0.4pt").reason
     smaller = pick(table, "1se,0.6pt")
     assert smaller.number == 1
