@@ -158,6 +158,14 @@ class SearchConfig:
         parse=path_list,
         metavar="RUN,RUN",
     )
+    leave_out: tuple[str, ...] = _setting(
+        (),
+        "Recorded tasks that say nothing of what to try first, separated by commas: those that the "
+        "data comes from, where results are compared.",
+        parse=name_list,
+        identity=True,
+        metavar="TASK,TASK",
+    )
     time_limit: float | None = _setting(
         None,
         "Wall-clock limit for everything, such as 90s, 30m or 2h.",

@@ -11,6 +11,7 @@ from autopeft.api.opened import Opened
 from autopeft.config import SearchConfig
 from autopeft.records import Candidate
 from autopeft.report.screen import Screen
+from autopeft.search.other_tasks import read
 from autopeft.search.portfolio import fitted, portfolio, references
 from autopeft.search.space import Space
 from autopeft.temporary import TemporaryFolder
@@ -40,7 +41,8 @@ def dry_run(
     found = {**references(space)}
     taught = list(fitted(earlier, space))
     found |= {f"earlier {number}": one for number, one in enumerate(taught)}
-    found |= {f"{one.method} default": one for one in portfolio(space)}
+    first = portfolio(space, seen=read(left_out=config.leave_out))
+    found |= {f"portfolio {number}": one for number, one in enumerate(first)}
     found |= {f"sample {number}": c for number, c in enumerate(_samples(space, config.seed))}
     rows = [_row(name, candidate, space, about) for name, candidate in found.items()]
     return settings, rows

@@ -17,6 +17,7 @@ from autopeft.bench.rows import Rows
 from autopeft.data.cache import quiet
 from autopeft.errors import AutoPeftError, RunFolderError
 from autopeft.records import TrialRecord
+from autopeft.search.other_tasks import tasks_of
 from autopeft.store import RunFolder
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def run_search(
             seed=cell.seed,
             time_limit=limit_seconds,
             max_length=max_length,
+            leave_out=tuple({rows.task} & set(tasks_of())) or None,
             output=folder,
         )
         values |= _line(result, _trained(result))

@@ -74,6 +74,23 @@ def front_of(records: Iterable[TrialRecord], higher_is_better: bool) -> list[Tri
     return sorted((done[index] for index in pareto(points)), key=lambda r: r.costs.trainable_params)
 
 
+def area(points: Iterable[Point], *, floor: float, most: float) -> float:
+    """Return the area between a front and the reference point (gain `floor`, size `most`).
+
+    >>> area([Point(gain=0.7, size=1.0), Point(gain=0.8, size=2.0)], floor=0.5, most=4.0)
+    0.8
+    """
+    inside = sorted(
+        (p for p in points if p.size <= most and p.gain > floor), key=lambda p: (p.size, -p.gain)
+    )
+    total, best = 0.0, floor
+    for point in inside:
+        if point.gain > best:
+            total += (point.gain - best) * (most - point.size)
+            best = point.gain
+    return total
+
+
 def contribution(point: Point, front: Iterable[Point], *, floor: float) -> float:
     """Return the area that `point` alone adds to its front.
 

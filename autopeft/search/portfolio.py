@@ -1,28 +1,24 @@
 """What is tried before anything is learnt of the task: the two references, then a portfolio.
 
-A portfolio is a short list of candidates that did well together on other tasks. One that was learnt
-is shipped as data, ``portfolio.json`` beside this file; without it the portfolio is one default per
-family.
-
-Paper: Feurer et al. (2022), Auto-Sklearn 2.0, for portfolios learnt greedily on other tasks.
+A portfolio is a short list of candidates. What covers most on other tasks takes turns with one
+default per family: the first are the better guesses, the second are what tasks unlike those need.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 from autopeft.methods import METHODS
-from autopeft.records import Candidate
+from autopeft.records import Candidate, layer_indices
 from autopeft.search.dimension import nearest
+from autopeft.search.front import size
 from autopeft.search.load import method_space
+from autopeft.search.other_tasks import Seen, covering, read
 from autopeft.search.space import Space
 
 DEFAULT_METHOD, HEAD_METHOD = "lora", "head_only"
-
-LEARNT = Path(__file__).with_name("portfolio.json")
-"""Made by ``python -m benchmarks.search.learn`` from a complete table."""
 
 
 def references(space: Space) -> dict[str, Candidate]:
@@ -45,24 +41,53 @@ def references(space: Space) -> dict[str, Candidate]:
 
 
 def portfolio(
-    space: Space, earlier: Iterable[Candidate] = (), *, learnt: Path = LEARNT
+    space: Space, earlier: Iterable[Candidate] = (), *, seen: Sequence[Seen] | None = None
 ) -> list[Candidate]:
-    """Return the shipped portfolio as far as the space has its methods, else `hand_made`.
+    """Return what did best in earlier runs, then `learnt` and `hand_made` in turns.
 
     Args:
         space: narrowed to the backbone and the budget.
-        earlier: what did best in runs on other data; it comes first.
-        learnt: file of the shipped portfolio; there need not be one.
+        earlier: what did best in runs on other data.
+        seen: what was recorded on other tasks; by default what is shipped.
     """
-    found = list(fitted(shipped(learnt), space)) if learnt.is_file() else []
-    own = {one.fingerprint: one for one in (*fitted(earlier, space), *(found or hand_made(space)))}
-    return list(own.values())
+    others = learnt(read() if seen is None else seen, space)
+    turns = itertools.chain.from_iterable(itertools.zip_longest(others, hand_made(space)))
+    candidates = (*fitted(earlier, space), *turns)
+    return list({one.fingerprint: one for one in candidates if one is not None}.values())
 
 
-def shipped(file: Path) -> list[Candidate]:
-    """Return the candidates of a portfolio's file, in order of trial."""
-    values = json.loads(file.read_text(encoding="utf-8"))
-    return [Candidate.from_json(one) for one in values["portfolio"]]
+def learnt(seen: Sequence[Seen], space: Space) -> list[Candidate]:
+    """Return what of a space covers most on other tasks, see `other_tasks.covering`.
+
+    What was seen is fitted to the space; what would sit elsewhere then does not count.
+    """
+    found: dict[str, tuple[Candidate, Seen]] = {}
+    for one in seen:
+        for own in fitted([one.candidate], space):
+            if _place(own, space) == _place(one.candidate, space):
+                found.setdefault(own.fingerprint, (own, one))
+    candidates = [own for own, _ in found.values()]
+    known = {_untimed(one) for one in references(space).values()}
+    begun = [i for i, (_, one) in enumerate(found.values()) if _untimed(one.candidate) in known]
+    sizes = [size(space.count(one)) for one in candidates]
+    gains = [one.gains for _, one in found.values()]
+    assert space.shape is not None
+    chosen = covering(gains, sizes, most=size(space.shape.total_params), begun=begun)
+    return [candidates[i] for i in chosen]
+
+
+def _place(candidate: Candidate, space: Space) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """Return the sites of a candidate and its layers on the backbone."""
+    where = candidate.placement
+    if where is None:
+        return None
+    assert space.shape is not None
+    return where.sites, layer_indices(where.layers, space.shape.layers)
+
+
+def _untimed(candidate: Candidate) -> str:
+    """Return what names a candidate whatever the length of its training."""
+    return dataclasses.replace(candidate, epochs=1, batch_size=1).fingerprint
 
 
 def hand_made(space: Space) -> Iterator[Candidate]:

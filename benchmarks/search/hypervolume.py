@@ -15,29 +15,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autopeft.records import TrialState
-from autopeft.search.front import Point
+from autopeft.search.front import Point, area
 from autopeft.search.portfolio import HEAD_METHOD
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Step
 
 NEARLY_ALL = 0.99
-
-
-def area(points: Iterable[Point], *, floor: float, most: float) -> float:
-    """Return the area between a front and the reference point (gain `floor`, size `most`).
-
-    >>> area([Point(gain=0.7, size=1.0), Point(gain=0.8, size=2.0)], floor=0.5, most=4.0)
-    0.8
-    """
-    inside = sorted(
-        (p for p in points if p.size <= most and p.gain > floor), key=lambda p: (p.size, -p.gain)
-    )
-    total, best = 0.0, floor
-    for point in inside:
-        if point.gain > best:
-            total += (point.gain - best) * (most - point.size)
-            best = point.gain
-    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +30,14 @@ class Scale:
     Args:
         table: of the task.
         floor: mean gain of the head alone.
+        best: that of the best row.
         most: size of the largest row.
         whole: area of the front of all rows.
     """
 
     table: Table
     floor: float
+    best: float
     most: float
     whole: float
 
@@ -71,7 +56,14 @@ class Scale:
         whole = area(_points(table, table.rows), floor=floor, most=most)
         if whole <= 0:
             raise ValueError("no row is better than the head alone")
-        return cls(table=table, floor=floor, most=most, whole=whole)
+        best = max(table.gain(row.score) for row in table.rows if row.score is not None)
+        return cls(table=table, floor=floor, best=best, most=most, whole=whole)
+
+    def share(self, row: Row) -> float | None:
+        """Return how far a row is on the way from the head alone to the best; None if it failed."""
+        if row.score is None:
+            return None
+        return (self.table.gain(row.score) - self.floor) / (self.best - self.floor)
 
     def share_of(self, rows: Sequence[Row]) -> float:
         """Return the normalised hypervolume of some rows."""

@@ -1,12 +1,11 @@
-"""Learn from the whole table what is shipped: a portfolio, and priors of learning rates.
+"""Learn from the whole table what is shipped: what its candidates gained on every task.
 
     python -m benchmarks.search.learn
 
-Writes ``autopeft/search/portfolio.json`` with the tasks that it was learnt on and their features,
-the digest of each task's table, and the commit. No feature is used yet: every task counts alike. A
-table that lacks a training is refused: a portfolio learnt from what happens to be there would
-favour what is cheap. How well this does on a task that it was not learnt on is what
-`benchmarks.search.compare` measures, learning anew for each.
+Writes ``autopeft/search/other_tasks.json``, with the digest of each task's table and the commit; a
+search makes its portfolio from it. A table that lacks a candidate is refused: a portfolio learnt
+from what happens to be there would favour what is cheap. How well this does on a task that it was
+not learnt on is what `benchmarks.search.compare` measures, learning anew for each.
 """
 
 from __future__ import annotations
@@ -18,60 +17,65 @@ from pathlib import Path
 from typing import Any
 
 from autopeft.bench.circumstances import circumstances
-from autopeft.search.portfolio import LEARNT
+from autopeft.search.other_tasks import FILE
 from benchmarks.protocol import CELLS, EPOCHS, file_of, listed
-from benchmarks.search.policies.learned import PLACES, learn
+from benchmarks.search.policies.learned import learn_gains
 from benchmarks.search.recorded import Table, read_table
-from benchmarks.table.candidates import SEEDS, TASKS
+from benchmarks.table.candidates import SEEDS, TASKS, candidates
+
+ALSO = {"mr": ("movie_sentences",)}
+"""Other names of a task's data in suites."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Learn and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", type=listed, default=TASKS)
-    parser.add_argument("--places", type=int, default=PLACES, help="most candidates")
+    parser.add_argument("--recorded", type=int, default=len(SEEDS), help="least seeds of a row")
     parser.add_argument("--backbone", default="minilm-l6")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the recorded trainings")
     parser.add_argument("--cells", type=Path, default=CELLS)
-    parser.add_argument("--output", type=Path, default=LEARNT)
+    parser.add_argument("--output", type=Path, default=FILE)
     options = parser.parse_args(arguments)
     tables = [
-        read_table(file_of(options, task), seeds=len(SEEDS), epochs=options.epochs, drawn=True)
+        read_table(
+            file_of(options, task), seeds=options.recorded, epochs=options.epochs, drawn=True
+        )
         for task in options.tasks
     ]
-    values = shipped(tables, options.backbone, options.places)
+    values = learnt(tables, options.backbone)
     options.output.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    print(f"{options.output}: {len(values['portfolio'])} candidates from {len(tables)} tasks")
+    print(f"{options.output}: {len(values['candidates'])} candidates on {len(tables)} tasks")
 
 
-def shipped(tables: Sequence[Table], backbone: str, places: int = PLACES) -> dict[str, Any]:
+def learnt(tables: Sequence[Table], backbone: str) -> dict[str, Any]:
     """Return what is written.
 
     Raises:
-        SystemExit: a table is not complete.
+        SystemExit: a table lacks a candidate.
     """
-    lacking = [table.task for table in tables if not table.complete]
+    lacking = [t.task for t in tables if len(t.rows) < len(candidates(t.backbone, t.epochs))]
     if lacking:
         raise SystemExit(
             f"not all trainings of {', '.join(lacking)} are recorded; go on with: "
             "python -m benchmarks.table.record --assets FOLDER"
         )
-    learnt = learn(tables, places).to_json()
     return {
         "backbone": backbone,
-        "tasks": {table.task: features(table) for table in tables},
-        "portfolio": learnt["portfolio"],
-        "learning_rates": learnt["learning_rates"],
+        "tasks": {table.task: about(table) for table in tables},
+        "candidates": [one.to_json() for one in learn_gains(tables)],
         "commit": circumstances()["commit"],
     }
 
 
-def features(table: Table) -> dict[str, Any]:
-    """Return what tells a task from others before anything is trained, and its table's digest."""
+def about(table: Table) -> dict[str, Any]:
+    """Return what tells a task from others before anything is trained, and its table."""
     return {
+        "also": ALSO.get(table.task, ()),
         "metric": table.metric,
         "classes": len(table.labels),
         "rows": {split: len(targets) for split, targets in table.targets.items()},
+        "seeds": min(len(row.trainings) for row in table.rows),
         "table": table.digest,
     }
 

@@ -44,16 +44,16 @@ candidates for everybody, thirty replays of each search in the time of one train
 Six tasks: {_tasks()}.
 
 On each the same candidates, trained for five epochs under two seeds. They are every method with
-its defaults, and {DRAWN} more drawn from [the wide space](spaces.md), spread over methods, sizes,
-places and learning rates. What is kept of each training: the score on the selection split after
-every epoch, scores on selection and test, what was predicted for every row, six costs, and failures
-as failures.
+its defaults, and {DRAWN} more drawn from a space of every method and knob in its full range
+(`benchmarks/table/space.yaml`), spread over methods, sizes, places and learning rates. What is kept
+of each training: the score on the selection split after every epoch, scores on selection and test,
+what was predicted for every row, six costs, and failures as failures.
 `python -m benchmarks.table.record --assets FOLDER` records it, and goes on where it was stopped;
 `benchmarks/table/candidates.py` says how the candidates are drawn.
 
 ## A replay
 
-A search proposes what it likes from the wide space. The answer is the nearest candidate of the
+A search proposes what it likes from that space. The answer is the nearest candidate of the
 table that this search was not given yet; `benchmarks/search/distance.py` defines near, for every
 search alike. It is told the trained parameters and, epoch by epoch, the score, as if its proposal
 had them, and pays for each epoch it is told; what it stops early costs only that. A failure costs

@@ -1,6 +1,6 @@
 """The candidates of the table: the same for every task, drawn once and for all.
 
-First every method of the wide space with its defaults at the median of its learning-rate prior;
+First every method of ``space.yaml`` with its defaults at the median of its learning-rate prior;
 those trainings are shared with the suite ``methods``. Then `DRAWN` more, in rounds over the
 methods: a Latin hypercube for each method, so that its learning rates and its sizes are spread
 whatever their number. Methods with a placement sit in the layers of `ROUNDS`: two thirds of all
@@ -17,6 +17,7 @@ import itertools
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import qmc
@@ -36,6 +37,7 @@ TASKS = ("subj", "tweet_emotion", "clinc150_small", "mpqa", "mr", "sts15")
 SEEDS = (0, 1)
 """Under which every candidate is trained on every task."""
 
+SPACE = Path(__file__).with_name("space.yaml")
 DRAW_SEED = 0
 DRAWN = 120
 ROUNDS = ("top:3", "all", "top:1", "top:3")
@@ -45,10 +47,16 @@ BATCH_SIZE = 16
 _TRIES = 100
 
 
-def table_space(backbone: Backbone, epochs: int = EPOCHS) -> Space:
-    """Return the wide space with the training settings that the table has."""
+def table_space(backbone: Backbone, epochs: int = EPOCHS, *, name: str | Path = SPACE) -> Space:
+    """Return a space with the training settings that the table has.
+
+    Args:
+        backbone: what is trained, and which methods cannot be.
+        epochs: of every training.
+        name: of a shipped space; by default the one that candidates are drawn from.
+    """
     settings = {"epochs": epochs, "batch_size": BATCH_SIZE}
-    space = load_space("wide").restrict(shape=backbone.shape, excluded=backbone.excluded)
+    space = load_space(name).restrict(shape=backbone.shape, excluded=backbone.excluded)
     methods = {
         name: dataclasses.replace(
             method,

@@ -14,11 +14,13 @@ import pytest
 
 from autopeft.bench.cells import Cell, Cells
 from autopeft.records import Candidate
+from autopeft.search.other_tasks import read, tasks_of
+from autopeft.search.portfolio import learnt
 from benchmarks.search import compare, learn, page, plot
 from benchmarks.search.page import INCOMPLETE, NONE_YET, PAGE
 from benchmarks.search.policies.learned import (
     LEAST_SPREAD,
-    learn_portfolio,
+    learn_gains,
     learn_rates,
     learn_sizes,
 )
@@ -253,21 +255,30 @@ def test_the_committed_page_follows_from_the_committed_results() -> None:
     assert (NONE_YET in page.page(lines)) == (not lines)
 
 
-def test_a_portfolio_covers_what_tasks_need_together() -> None:
+def test_a_gain_is_the_way_from_the_head_alone_to_the_best() -> None:
+    def scored(one: Candidate, params: int, seed: int) -> float | None:
+        if one.fingerprint == EVERY[5].fingerprint:
+            return None
+        return {"head_only": 0.4, "lora": 0.5}.get(one.method, 0.6)
+
+    tables = [table(scored, task="a"), table(scored, task="b", found=EVERY[:9])]
+    found = {one.candidate.fingerprint: one.gains for one in learn_gains(tables)}
+    assert set(found) == {one.fingerprint for one in EVERY[:9]}
+    assert found[EVERY[0].fingerprint] == pytest.approx({"a": 0.5, "b": 0.5})
+    assert found[EVERY[1].fingerprint] == {"a": 0.0, "b": 0.0}
+    assert found[EVERY[5].fingerprint] == {}
+    assert list(learn_gains([])) == []
+
+
+def test_what_is_learnt_covers_what_tasks_need_together_without_the_references() -> None:
     best = {"a": EVERY[20].fingerprint, "b": EVERY[30].fingerprint}
 
     def scored(task: str) -> Score:
-        return lambda one, params, seed: 0.9 if one.fingerprint == best[task] else 0.6
+        return lambda one, params, seed: 0.9 if one.fingerprint == best[task] else 0.6 + seed / 9
 
     tables = [table(scored(task), task=task) for task in best]
-    found = learn_portfolio(tables, places=5)
-    assert {one.fingerprint for one in found} == set(best.values())
-    assert learn_portfolio(tables, places=1)[0] in found
-    assert learn_portfolio([]) == ()
-
-
-def test_a_portfolio_has_no_reference() -> None:
-    found = learn_portfolio([table()], places=8)
+    found = learnt(list(learn_gains(tables)), tables[0].space)
+    assert set(best.values()) <= {one.fingerprint for one in found}
     assert not {one.fingerprint for one in found} & {one.fingerprint for one in EVERY[:2]}
 
 
@@ -304,19 +315,23 @@ def test_a_size_s_range_moves_to_what_is_on_the_front_of_its_method() -> None:
 def test_nothing_is_shipped_from_an_incomplete_table(folder: Path) -> None:
     shared = ["--backbone", "tiny", "--cells", str(folder / "cells"), "--tasks", "one,two"]
     with pytest.raises(SystemExit, match="not all trainings of one, two"):
-        learn.main([*shared, "--output", str(folder / "portfolio.json")])
-    assert not (folder / "portfolio.json").exists()
+        learn.main([*shared, "--output", str(folder / "other_tasks.json")])
+    assert not (folder / "other_tasks.json").exists()
 
 
-def test_what_is_shipped_is_what_a_search_reads(tmp_path: Path) -> None:
-    from autopeft.search.portfolio import portfolio
-
+def test_what_is_shipped_is_what_a_search_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(learn.ALSO, "one", ("eins",))
     write(table(_shifted("one"), task="one"), tmp_path / "tiny")
-    shared = ["--backbone", "tiny", "--cells", str(tmp_path), "--tasks", "one", "--places", "3"]
-    learn.main([*shared, "--output", str(tmp_path / "portfolio.json")])
-    written = json.loads((tmp_path / "portfolio.json").read_text(encoding="utf-8"))
+    file = tmp_path / "other_tasks.json"
+    shared = ["--backbone", "tiny", "--cells", str(tmp_path), "--tasks", "one"]
+    learn.main([*shared, "--output", str(file)])
     made = read_table(tmp_path / "tiny" / "one.jsonl")
-    assert made.complete
-    found = portfolio(made.space, learnt=tmp_path / "portfolio.json")
-    assert [one.to_json() for one in found] == written["portfolio"]
-    assert written["tasks"]["one"]["table"] == made.digest
+    found = read(file)
+    assert [one.candidate for one in found] == [row.candidate for row in made.rows]
+    assert learnt(found, made.space) == learnt(list(learn_gains([made])), made.space)
+    assert tasks_of(file) == {"one": "one", "eins": "one"}
+    assert not any(one.gains for one in read(file, ["eins"]))
+    about = json.loads(file.read_text(encoding="utf-8"))["tasks"]["one"]
+    assert (about["table"], about["seeds"]) == (made.digest, 2)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from autopeft.bench.cells import Cells
 from autopeft.bench.suite import Entry
 from autopeft.methods import METHODS
-from autopeft.records import Candidate
+from autopeft.records import Candidate, fingerprint
 from autopeft.search.dimension import Choices, Dimension, Range, contains
 from autopeft.search.portfolio import references
+from benchmarks.protocol import CELLS
 from benchmarks.table import record
 from benchmarks.table.backbone import Backbone
 from benchmarks.table.candidates import DRAWN, candidates, stages, table_space, value_at
@@ -32,6 +33,12 @@ def found() -> list[Candidate]:
 
 def test_the_same_candidates_every_time(found: list[Candidate]) -> None:
     assert candidates(BACKBONE) == found
+
+
+def test_the_recorded_candidates_stay_what_they_are() -> None:
+    """Whatever becomes of the shipped spaces: other candidates would have to be trained anew."""
+    recorded = candidates(Backbone.read(CELLS / "minilm-l6"))
+    assert fingerprint([one.fingerprint for one in recorded]) == "459f7d81d514"
 
 
 def test_every_candidate_is_in_the_space_and_none_is_there_twice(found: list[Candidate]) -> None:

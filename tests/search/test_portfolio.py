@@ -1,25 +1,25 @@
-"""A shipped portfolio is fitted to the space; without one, each family gives a default."""
+"""What was seen on other tasks and the defaults of families take turns, fitted to the space."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 
 import pytest
 
 from autopeft.records import Candidate, Placement
 from autopeft.search.load import load_space
-from autopeft.search.portfolio import fitted, hand_made, portfolio
+from autopeft.search.other_tasks import Seen
+from autopeft.search.portfolio import fitted, hand_made, learnt, portfolio, references
 from autopeft.search.space import Space
 from tests.search.made_up import backbone
 
+SITES = ("attn.q", "attn.v")
 LORA = Candidate(
     method="lora",
     learning_rate=0.004,
     epochs=20,
     knobs={"r": 3, "alpha": 16, "dropout": 0.0, "rslora": False},
-    placement=Placement(sites=("attn.q", "attn.v"), layers="top:2"),
+    placement=Placement(sites=SITES, layers="top:2"),
 )
 BITFIT = Candidate(method="bitfit", learning_rate=0.004, epochs=3)
 
@@ -29,29 +29,50 @@ def space() -> Space:
     return load_space("default").restrict(shape=backbone())
 
 
-def file_of(folder: Path, *candidates: Candidate) -> Path:
-    file = folder / "portfolio.json"
-    file.write_text(json.dumps({"portfolio": [one.to_json() for one in candidates]}))
-    return file
+def seen(*candidates: Candidate) -> list[Seen]:
+    """Return that each candidate is the best on a task of its own."""
+    return [Seen(candidate=one, gains={f"task {n}": 1.0}) for n, one in enumerate(candidates)]
 
 
-def test_a_shipped_portfolio_is_tried_in_its_order(space: Space, tmp_path: Path) -> None:
-    found = portfolio(space, learnt=file_of(tmp_path, BITFIT, LORA))
-    assert [one.method for one in found] == ["bitfit", "lora"]
+IN_SPACE = dataclasses.replace(LORA, placement=Placement(sites=SITES, layers="top:3"))
 
 
-def test_without_one_every_family_gives_its_first_default(space: Space, tmp_path: Path) -> None:
-    found = portfolio(space, learnt=tmp_path / "none.json")
+def test_what_covers_most_on_other_tasks_and_defaults_take_turns(space: Space) -> None:
+    found = portfolio(space, seen=seen(IN_SPACE, BITFIT))
+    defaults = list(hand_made(space))
+    assert {one.method for one in found[:4:2]} == {"bitfit", "lora"}
+    assert found[1:4:2] == defaults[:2]
+    assert {one.fingerprint for one in defaults} <= {one.fingerprint for one in found}
+    assert len({one.fingerprint for one in found}) == len(found)
+
+
+def test_without_other_tasks_every_family_gives_its_first_default(space: Space) -> None:
+    found = portfolio(space, seen=[])
     families = [space.methods[one.method].info.family for one in found]
     assert found == list(hand_made(space))
     assert len(set(families)) == len(families) > 5
 
 
-def test_what_earlier_runs_taught_comes_first_and_once(space: Space, tmp_path: Path) -> None:
-    found = portfolio(space, [LORA, BITFIT], learnt=file_of(tmp_path, BITFIT))
-    assert [one.method for one in found] == ["lora", "bitfit"]
-    rest = portfolio(space, [LORA], learnt=tmp_path / "none.json")[1:]
+def test_what_earlier_runs_taught_comes_first_and_once(space: Space) -> None:
+    found = portfolio(space, [LORA, BITFIT], seen=seen(BITFIT))
+    assert [one.method for one in found[:2]] == ["lora", "bitfit"]
+    assert sum(one.method == "bitfit" for one in found) == 1, "what was seen is its default, too"
+    rest = portfolio(space, [LORA], seen=[])[1:]
     assert rest == list(hand_made(space))
+
+
+def test_what_would_sit_elsewhere_in_the_space_says_nothing_of_it(space: Space) -> None:
+    assert [one.placement for one in learnt(seen(IN_SPACE), space)] == [IN_SPACE.placement]
+    assert learnt(seen(LORA), space) == []
+
+
+def test_what_is_trained_anyway_is_not_in_a_portfolio(space: Space) -> None:
+    default = dataclasses.replace(references(space)["default"], epochs=7)
+    assert learnt(seen(default), space) == []
+    better = [Seen(candidate=default, gains={"a": 0.9}), Seen(candidate=BITFIT, gains={"a": 0.8})]
+    worse = [better[0], dataclasses.replace(better[1], gains={"a": 0.0})]
+    assert [one.method for one in learnt(better, space)] == ["bitfit"]
+    assert learnt(worse, space) == []
 
 
 def test_what_is_not_in_the_space_becomes_what_is_nearest(space: Space) -> None:
@@ -69,7 +90,7 @@ def test_nothing_is_tried_twice_or_over_the_budget(space: Space) -> None:
     assert "bitfit" not in {one.method for one in fitted([LORA, BITFIT], small)}
 
 
-def test_methods_that_the_space_lacks_are_left_out(space: Space, tmp_path: Path) -> None:
+def test_methods_that_the_space_lacks_are_left_out(space: Space) -> None:
     narrow = space.restrict(shape=backbone(), methods=("ia3", "lora"))
     assert [one.method for one in fitted([BITFIT, LORA], narrow)] == ["lora"]
-    assert portfolio(narrow, learnt=file_of(tmp_path, BITFIT)) == list(hand_made(narrow))
+    assert portfolio(narrow, seen=seen(BITFIT)) == list(hand_made(narrow))

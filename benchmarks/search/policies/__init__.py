@@ -70,6 +70,14 @@ ENTRANTS: Mapping[str, Entrant] = {
         make=ours.with_portfolio,
         learns=True,
     ),
+    "ours:default": Entrant(
+        about="ours, proposing only what the default space has", make=ours.in_default_space
+    ),
+    "ours:shipped": Entrant(
+        about="the same with the portfolio: what the program does unless told otherwise",
+        make=ours.as_shipped,
+        learns=True,
+    ),
     "ours+surrogate": Entrant(
         about="ours, after the references what should add most area by a Gaussian process",
         make=ours.with_surrogate,

@@ -1,4 +1,4 @@
-"""What is learnt on some tasks for another: a portfolio, priors of learning rates and of sizes.
+"""What is learnt on some tasks for another: gains, priors of learning rates and of sizes.
 
 Nothing of the task that is searched goes in: the comparison learns anew for each of its tasks from
 all the others.
@@ -9,23 +9,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from autopeft.methods import METHODS, LearningRatePrior
-from autopeft.records import Candidate, Scalar
+from autopeft.records import Scalar
 from autopeft.search.dimension import Dimension, Range, nearest
-from autopeft.search.portfolio import references
+from autopeft.search.other_tasks import Seen
 from autopeft.search.space import Space
 from benchmarks.search.hypervolume import Scale
 from benchmarks.search.policies.surrogate import Trend, learn_trend
 from benchmarks.search.recorded import Row, Table
-
-PLACES = 16
-"""Candidates in a portfolio."""
 
 SOFTNESS = 0.01
 """A learning rate that is this much of the metric behind its method's best counts 1/e of it."""
@@ -41,35 +37,24 @@ class Knowledge:
     """What was learnt.
 
     Args:
-        portfolio: in order of trial.
+        seen: what candidates gained, from which a search makes its portfolio.
         rates: the prior of each method's learning rate.
         sizes: for each method, the ranges of its rank, width or tokens.
         trend: the gains that a surrogate starts from.
         tables: that it was learnt on.
     """
 
-    portfolio: tuple[Candidate, ...] = ()
+    seen: tuple[Seen, ...] = ()
     rates: Mapping[str, LearningRatePrior] = field(default_factory=dict)
     sizes: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
     trend: Trend | None = None
     tables: tuple[Table, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "tasks": [table.task for table in self.tables],
-            "portfolio": [one.to_json() for one in self.portfolio],
-            "learning_rates": {
-                name: {"median": prior.median, "spread": prior.spread}
-                for name, prior in sorted(self.rates.items())
-            },
-        }
 
-
-def learn(tables: Sequence[Table], places: int = PLACES) -> Knowledge:
+def learn(tables: Sequence[Table]) -> Knowledge:
     """Learn from the tables of some tasks."""
     return Knowledge(
-        portfolio=learn_portfolio(tables, places),
+        seen=tuple(learn_gains(tables)),
         rates=learn_rates(tables),
         sizes=learn_sizes(tables),
         trend=learn_trend(tables),
@@ -77,40 +62,18 @@ def learn(tables: Sequence[Table], places: int = PLACES) -> Knowledge:
     )
 
 
-def learn_portfolio(tables: Sequence[Table], places: int = PLACES) -> tuple[Candidate, ...]:
-    """Return the candidates that together cover most of the hypervolume, greedily.
-
-    Each next one adds most to the mean, over the tasks, of the normalised hypervolume of all so
-    far and the references. Only candidates that every task has are looked at; it ends early where
-    none adds anything.
-
-    Paper: Feurer et al. (2022), Auto-Sklearn 2.0; for hypervolume, Guerreiro et al. (2021).
-    """
+def learn_gains(tables: Sequence[Table]) -> Iterator[Seen]:
+    """Yield what every candidate that all tables have gained on each task."""
     if not tables:
-        return ()
+        return
     scales = [Scale.of(table) for table in tables]
     shared = set.intersection(*(set(table.by_fingerprint) for table in tables))
-    first = references(tables[0].space).values()
-    chosen = [one.fingerprint for one in first if one.fingerprint in shared]
-    rest = sorted(shared - set(chosen))
-    found: list[str] = []
-
-    def covered(names: list[str]) -> float:
-        parts = zip(tables, scales, strict=True)
-        return float(
-            np.mean([s.share_of([t.by_fingerprint[name] for name in names]) for t, s in parts])
-        )
-
-    best = covered(chosen)
-    while rest and len(found) < places:
-        value, name = max((covered([*chosen, name]), name) for name in rest)
-        if value <= best:
-            break
-        best = value
-        chosen.append(name)
-        found.append(name)
-        rest.remove(name)
-    return tuple(tables[0].by_fingerprint[name].candidate for name in found)
+    for row in tables[0].rows:
+        name = row.candidate.fingerprint
+        if name in shared:
+            own = {s.table.task: s.share(s.table.by_fingerprint[name]) for s in scales}
+            gains = {task: share for task, share in own.items() if share is not None}
+            yield Seen(candidate=row.candidate, gains=gains)
 
 
 def learn_rates(tables: Sequence[Table]) -> dict[str, LearningRatePrior]:

@@ -9,7 +9,7 @@ import optuna
 
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
 from autopeft.search.compare import Compare, SecondChances, goes_on, second_chances
-from autopeft.search.portfolio import fitted, hand_made
+from autopeft.search.portfolio import fitted, hand_made, portfolio
 from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.search.study import Guided, Proposal, Search, unguided
@@ -22,6 +22,7 @@ from benchmarks.search.policies.learned import Knowledge, with_rates, with_sizes
 from benchmarks.search.policies.surrogate import Surrogate
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
+from benchmarks.table.candidates import table_space
 
 
 class SearchPolicy:
@@ -162,7 +163,7 @@ def with_shuffled_gates(table: Table, _knowledge: Knowledge, seed: int) -> Searc
 
 def with_portfolio(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With a learnt portfolio."""
-    return _policy(table, seed, first=knowledge.portfolio)
+    return _policy(table, seed, first=portfolio(table.space, seen=knowledge.seen))
 
 
 def with_rates_learnt(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
@@ -184,7 +185,7 @@ def with_surrogate(table: Table, _knowledge: Knowledge, seed: int) -> SearchPoli
 def with_portfolio_and_surrogate(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """Guided by a surrogate after a learnt portfolio."""
     guide = Surrogate(table.space, table.higher_is_better, seed)
-    return _policy(table, seed, first=knowledge.portfolio, guide=guide)
+    return _policy(table, seed, first=portfolio(table.space, seen=knowledge.seen), guide=guide)
 
 
 def with_transfer(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
@@ -193,16 +194,32 @@ def with_transfer(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy
     return _policy(table, seed, first=(), guide=guide)
 
 
+def in_default_space(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Propose only what the default space has."""
+    space = _default_space(table)
+    return _policy(table, seed, space=space, first=list(hand_made(space)))
+
+
+def as_shipped(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """The same with the portfolio that follows from other tasks."""
+    space = _default_space(table)
+    return _policy(table, seed, space=space, first=portfolio(space, seen=knowledge.seen))
+
+
 def with_both(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With both."""
     space = with_rates(table.space, knowledge.rates)
-    return _policy(table, seed, space=space, first=knowledge.portfolio)
+    return _policy(table, seed, space=space, first=portfolio(space, seen=knowledge.seen))
 
 
 def with_earlier_runs(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """With what did best in earlier runs, one on each other task."""
     first = [*best_of_earlier(knowledge.tables, seed), *hand_made(table.space)]
     return _policy(table, seed, first=first)
+
+
+def _default_space(table: Table) -> Space:
+    return table_space(table.backbone, table.epochs, name="default")
 
 
 def _guided(table: Table, seed: int, guide: Guide) -> SearchPolicy:

@@ -261,14 +261,10 @@ def learn_trend(tables: Sequence[Table]) -> Trend | None:
 
 
 def _shares(table: Table) -> Mapping[str, float]:
-    """Return the gain of every row as a share of the way from the head alone to the best."""
-    floor = Scale.of(table).floor
-    gains = {
-        name: -math.inf if row.score is None else table.gain(row.score) - floor
-        for name, row in table.by_fingerprint.items()
-    }
-    best = max(gains.values())
-    return {name: max(one / best, -BELOW) for name, one in gains.items()}
+    """Return how far every row is on the way from the head alone to the best, see `BELOW`."""
+    scale = Scale.of(table)
+    shares = {name: scale.share(row) for name, row in table.by_fingerprint.items()}
+    return {name: -BELOW if one is None else max(one, -BELOW) for name, one in shares.items()}
 
 
 def _drawn(method: MethodSpace, generator: np.random.Generator) -> Candidate:
