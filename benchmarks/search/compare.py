@@ -124,7 +124,7 @@ def _cell(name: str, table: Table, seed: int, others: Sequence[Table]) -> dict[s
         "rows": len(table.rows),
         "epochs_of_all": table.epochs * len(table.rows),
         "compute_of_all": table.compute,
-        "complete": table.complete,
+        "seeds": table.seeds,
     }
 
 

@@ -21,7 +21,7 @@ from autopeft.search.other_tasks import FILE
 from benchmarks.protocol import CELLS, EPOCHS, file_of, listed
 from benchmarks.search.policies.learned import learn_gains
 from benchmarks.search.recorded import Table, read_table
-from benchmarks.table.candidates import SEEDS, TASKS, candidates
+from benchmarks.table.candidates import SEEDS, TASKS
 
 ALSO = {"mr": ("movie_sentences",)}
 """Other names of a task's data in suites."""
@@ -43,18 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         for task in options.tasks
     ]
-    values = learnt(tables, options.backbone)
+    values = learnt(tables, options.backbone, options.recorded)
     options.output.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     print(f"{options.output}: {len(values['candidates'])} candidates on {len(tables)} tasks")
 
 
-def learnt(tables: Sequence[Table], backbone: str) -> dict[str, Any]:
+def learnt(tables: Sequence[Table], backbone: str, seeds: int = len(SEEDS)) -> dict[str, Any]:
     """Return what is written.
 
+    Args:
+        tables: of the tasks.
+        backbone: that was adapted.
+        seeds: that every candidate has to be recorded under.
+
     Raises:
-        SystemExit: a table lacks a candidate.
+        SystemExit: a table lacks a training.
     """
-    lacking = [t.task for t in tables if len(t.rows) < len(candidates(t.backbone, t.epochs))]
+    lacking = [table.task for table in tables if table.seeds < seeds]
     if lacking:
         raise SystemExit(
             f"not all trainings of {', '.join(lacking)} are recorded; go on with: "
@@ -75,7 +80,7 @@ def about(table: Table) -> dict[str, Any]:
         "metric": table.metric,
         "classes": len(table.labels),
         "rows": {split: len(targets) for split, targets in table.targets.items()},
-        "seeds": min(len(row.trainings) for row in table.rows),
+        "seeds": table.seeds,
         "table": table.digest,
     }
 

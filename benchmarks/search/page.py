@@ -16,7 +16,7 @@ from benchmarks import ledger
 from benchmarks.protocol import examples_of
 from benchmarks.search.compare import COMPUTE, RESULTS, current_lines
 from benchmarks.search.policies import ENTRANTS
-from benchmarks.search.summary import HEADLINE, aims, summary
+from benchmarks.search.summary import HEADLINE, aims, lacking, summary
 from benchmarks.table.candidates import DRAWN, TASKS
 from docs.pages.markdown import table
 
@@ -37,7 +37,7 @@ INTRODUCTION = f"""\
 # Which search is better
 
 A search is judged by what it would have found on trainings that were recorded once: the same
-candidates for everybody, thirty replays of each search in the time of one training.
+candidates for everybody, many replays of each search in the time of one training.
 
 ## The table
 
@@ -67,7 +67,7 @@ learns beforehand it learns on the other five tasks.
   `log10(1 + trained parameters)`, above the head alone and left of the largest candidate; 1 is what
   the whole table covers. It is computed from means over the seeds, so that luck is not counted.
 - **Epochs to 99 %** of it: the median over replays, the geometric mean over tasks. A replay that
-  never came so far counts as the epochs of the whole table.
+  never came so far counts as the epochs of the whole table. **90 %**: the same to 90 %.
 - **Compute** to 99 %: the same, an epoch counted by what it takes: estimated as the program
   estimates it, in epochs of default LoRA. What is placed high takes less.
 - **Regret**: the program's own choice among what was completed after {HEADLINE} epochs (five
@@ -84,9 +84,6 @@ learns beforehand it learns on the other five tasks.
 """
 
 NONE_YET = "There are none yet: the table is still being recorded."
-INCOMPLETE = (
-    "**These are from an incomplete table. They show that the comparison runs, and nothing else.**"
-)
 PICTURES = """\
 ![Hypervolume against epochs](pictures/search-hypervolume.svg)
 
@@ -121,8 +118,8 @@ def _sections(lines: Sequence[Line]) -> Iterator[str]:
     if not lines:
         yield NONE_YET
         return
-    if not all(line["complete"] for line in lines):
-        yield from (INCOMPLETE, "")
+    if said := lacking(lines):
+        yield from (f"**{said}**", "")
     yield from _table(summary(lines))
     yield from ("", *(f"- {aim}" for aim in aims(lines)), "", PICTURES)
 

@@ -10,6 +10,7 @@ the replays' means over tasks.
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 from benchmarks import ledger
 from benchmarks.search.compare import BUDGETS, RESULTS, current_lines
+from benchmarks.search.summary import lacking
 
 PICTURES = ledger.ROOT / "docs" / "pictures"
 STEP = 5
@@ -108,8 +110,8 @@ def _draw(file: Path, curves: Mapping[str, Curve], label: str, lines: Sequence[L
             epochs, mean - deviation, mean + deviation, color=drawn.get_color(), alpha=0.12, lw=0
         )
     axes.set(xlabel="training epochs spent", ylabel=label)
-    if not all(line["complete"] for line in lines):
-        axes.set_title("from an incomplete table: shows that the comparison runs, nothing else")
+    if said := lacking(lines):
+        axes.set_title(textwrap.fill(said, 90), fontsize="small")
     axes.legend(fontsize="small")
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)

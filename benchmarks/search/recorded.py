@@ -111,7 +111,7 @@ class Table:
         rows: by fingerprint of their candidate, so that their order is not that of training.
         epochs: of every training.
         train_rows: it is trained on.
-        complete: whether every candidate of the table is there under every seed.
+        seeds: that every candidate of the table is recorded under at least; 0 if one is missing.
     """
 
     task: str
@@ -122,7 +122,7 @@ class Table:
     rows: tuple[Row, ...]
     epochs: int
     train_rows: int
-    complete: bool = False
+    seeds: int = 0
 
     @cached_property
     def digest(self) -> str:
@@ -210,13 +210,13 @@ def read_table(file: Path, *, seeds: int = 1, epochs: int = 5, drawn: bool = Fal
         file: of the cells.
         seeds: a candidate with fewer trainings is left out.
         epochs: cells of longer or shorter trainings are left out.
-        drawn: whether only the table's own candidates and seeds are read, the same on every task,
-            and not what suites have trained on the same rows.
+        drawn: whether only the table's own candidates are read, the same on every task, and only
+            their first `seeds`, not what suites have trained on the same rows.
     """
     cells = Cells(file)
     backbone = Backbone.read(file.parent)
-    wanted = [Cell(one, seed) for one in candidates(backbone, epochs) for seed in SEEDS]
-    own = {(cell.candidate.fingerprint, cell.seed) for cell in wanted}
+    every = candidates(backbone, epochs)
+    own = {(one.fingerprint, seed) for one in every for seed in SEEDS[:seeds]}
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for cell, line in cells:
         alike = cell.candidate.epochs == epochs and cell.candidate.batch_size == BATCH_SIZE
@@ -231,7 +231,7 @@ def read_table(file: Path, *, seeds: int = 1, epochs: int = 5, drawn: bool = Fal
         backbone=backbone,
         epochs=epochs,
         train_rows=cells.about["rows"]["train"],
-        complete=all(cells.get(cell) is not None for cell in wanted),
+        seeds=min(sum(cells.get(Cell(one, seed)) is not None for seed in SEEDS) for one in every),
         rows=tuple(
             _row(lines, metric, space.count(Candidate.from_json(lines[0]["candidate"])))
             for _, lines in sorted(found.items())

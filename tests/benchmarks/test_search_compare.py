@@ -17,7 +17,7 @@ from autopeft.records import Candidate
 from autopeft.search.other_tasks import read, tasks_of
 from autopeft.search.portfolio import learnt
 from benchmarks.search import compare, learn, page, plot
-from benchmarks.search.page import INCOMPLETE, NONE_YET, PAGE
+from benchmarks.search.page import NONE_YET, PAGE
 from benchmarks.search.policies.learned import (
     LEAST_SPREAD,
     learn_gains,
@@ -25,7 +25,7 @@ from benchmarks.search.policies.learned import (
     learn_sizes,
 )
 from benchmarks.search.recorded import Table, read_table
-from benchmarks.search.summary import aims, summary
+from benchmarks.search.summary import aims, lacking, summary
 from benchmarks.table.candidates import candidates
 from tests.benchmarks.made_up import BACKBONE, Score, table
 from tests.search.made_up import final_score
@@ -78,7 +78,7 @@ def test_a_table_is_read_as_it_was_recorded(tmp_path: Path) -> None:
         assert (now.score, len(now.complete)) == (None, 1)
     assert (read.digest, read.higher_is_better) == (made.digest, True)
     assert np.array_equal(read.targets["test"], made.targets["test"])
-    assert not read.complete
+    assert read.seeds == 0
     assert read_table(tmp_path / "made-up.jsonl", seeds=3).rows == ()
 
 
@@ -207,13 +207,13 @@ def line_of(
         },
         "delivered_for_compute": {"regret": 0.02, "within": True, "ratio": 0.5},
         "cpu_seconds": 1.0,
-        "complete": True,
+        "seeds": 2,
     }
 
 
 def test_a_policy_s_row_is_over_tasks_and_replays() -> None:
     made = [line_of("random", task, epochs) for task, epochs in (("a", 100), ("b", 400))]
-    made += [line_of("ours+both", "a", 50), line_of("ours+both", "b", None, within=False)]
+    made += [line_of("ours:shipped", "a", 50), line_of("ours:shipped", "b", None, within=False)]
     ours, random = sorted(summary(made), key=lambda row: row["policy"])
     assert random["epochs to 99 %"] == pytest.approx(200)
     assert ours["epochs to 99 %"] == pytest.approx(math.sqrt(50 * 500), abs=0.1)
@@ -227,8 +227,17 @@ def test_a_policy_s_row_is_over_tasks_and_replays() -> None:
     assert (ours["within 1 SE"], ours["parameters"], ours["regret"]) == (0.5, 0.5, 0.01)
     assert ours["fair"] == 0.005
     told = aims(made)
-    assert told[0].startswith("`ours+both` needs 0.79 of the epochs of the best generic policy")
+    assert told[0].startswith("`ours:shipped` needs 0.79 of the epochs of the best generic policy")
     assert aims(made[:2]) == []
+    assert (random["90 %"], ours["90 %"]) == (200, pytest.approx(math.sqrt(50 * 500), abs=0.1))
+    assert told[1] == "to 90 % it needs 0.79 of the epochs of the best generic policy, `random`"
+
+
+def test_what_a_table_lacks_is_said() -> None:
+    lines = [{**line_of("random", task, 100), "seeds": 2} for task in "ab"]
+    assert lacking(lines) is None
+    assert "one of 2 seeds" in str(lacking([{**lines[0], "seeds": 1}, lines[1]]))
+    assert "missing" in str(lacking([{**lines[0], "seeds": 0}, lines[1]]))
 
 
 def test_curves_are_steps_between_trainings() -> None:
@@ -242,10 +251,10 @@ def test_curves_are_steps_between_trainings() -> None:
 def test_pictures_and_page_say_that_the_table_is_incomplete(folder: Path) -> None:
     shared = ["--backbone", "tiny", "--results", str(folder / "results")]
     plot.main([*shared, "--output", str(folder)])
-    assert "incomplete" in (folder / "search-hypervolume.svg").read_text(encoding="utf-8")
+    assert "are missing" in (folder / "search-hypervolume.svg").read_text(encoding="utf-8")
     page.main([*shared, "--output", str(folder / "search.md")])
     text = (folder / "search.md").read_text(encoding="utf-8")
-    assert INCOMPLETE in text
+    assert "Candidates of these tables are missing" in text
     assert "| ours+both | 2 | 4 |" in text
 
 

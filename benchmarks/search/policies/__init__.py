@@ -66,7 +66,7 @@ ENTRANTS: Mapping[str, Entrant] = {
         make=ours.with_shuffled_gates,
     ),
     "ours+portfolio": Entrant(
-        about="ours with a portfolio learnt on the other tasks",
+        about="ours, its portfolio in turns with what covers most on the other tasks",
         make=ours.with_portfolio,
         learns=True,
     ),
