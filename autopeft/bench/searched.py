@@ -57,7 +57,7 @@ def run_search(
             seed=cell.seed,
             time_limit=limit_seconds,
             max_length=max_length,
-            leave_out=tuple({rows.task} & set(tasks_of())) or None,
+            leave_out=[rows.task] if rows.task in tasks_of() else None,
             output=folder,
         )
         values |= _line(result, _trained(result))

@@ -46,4 +46,4 @@ def test_what_was_recorded_of_its_own_task_is_left_out(
     cell = Searched(policy="search", space="default", seed=0)
     line = run_search(cell, rows, "model", tmp_path / "run", limit_seconds=60.0, max_length=16)
     assert (line["state"], line["cause"]) == ("failed", "no-candidate")
-    assert given["leave_out"] == ((task,) if task in tasks_of() else None)
+    assert given["leave_out"] == ([task] if task in tasks_of() else None)
