@@ -12,18 +12,20 @@ from autopeft.methods.packing import PackKey, pack_key
 from autopeft.records import Candidate
 from autopeft.search.convergence import COHORT
 from autopeft.search.load import load_space
-from autopeft.search.portfolio import DEFAULT_METHOD, HEAD_METHOD
+from autopeft.search.portfolio import DEFAULT_METHOD, HEAD_METHOD, hand_made
 from autopeft.search.study import Proposal, Search
 from autopeft.store import TrialStore
 from tests.search.made_up import backbone, evaluate
 
 
 def search_of(max_trials: int | None = None) -> Search:
+    space = load_space("quick").restrict(shape=backbone())
     return Search(
         trials=TrialStore(optuna.create_study(directions=["maximize", "minimize"])),
-        space=load_space("quick").restrict(shape=backbone()),
+        space=space,
         higher_is_better=True,
         max_trials=max_trials,
+        first=list(hand_made(space)),
     )
 
 
@@ -111,6 +113,7 @@ def test_a_resumed_run_asks_the_same_cohorts() -> None:
                         space=search.space,
                         higher_is_better=True,
                         max_trials=6 * COHORT,
+                        first=list(hand_made(search.space)),
                     )
                     made, handed = cohorts(search), handed + 1
                     break

@@ -19,6 +19,7 @@ from autopeft.records import Candidate
 from autopeft.report.screen import SilentScreen
 from autopeft.search.convergence import COHORT
 from autopeft.search.load import load_space
+from autopeft.search.portfolio import hand_made
 from autopeft.search.study import Search
 from autopeft.store import TrialStore
 from tests.search.made_up import backbone
@@ -91,9 +92,9 @@ def prepared(
     clock = Clock(limit_seconds=seconds, now=lambda: pool.now)
     clock.delivery_seconds, clock.expected_seconds = 0.0, expected
     clock.finish_seconds = finish
-    search = Search(
-        trials=store, space=load_space("quick").restrict(shape=backbone()), higher_is_better=True
-    )
+    space = load_space("quick").restrict(shape=backbone())
+    first = list(hand_made(space))
+    search = Search(trials=store, space=space, higher_is_better=True, first=first)
     sitting = Sitting(
         trials=store,
         clock=clock,

@@ -17,6 +17,7 @@ from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, Tr
 from autopeft.search import by_method
 from autopeft.search.compare import second_chances
 from autopeft.search.load import load_space
+from autopeft.search.portfolio import hand_made
 from autopeft.search.space import Space
 from autopeft.search.study import HOPELESS, MAX_ANSWERS, Proposal, Search, hopeless_of
 from autopeft.search.thrift import Price
@@ -44,6 +45,7 @@ def search_of(
         higher_is_better=higher_is_better,
         max_trials=max_trials,
         seed=seed,
+        first=list(hand_made(space)),
         price=price,
     )
 
@@ -181,7 +183,13 @@ def test_a_kill_at_any_write_changes_nothing(
     search = search_of(space, max_trials=total)
     with pytest.raises(Killed):
         run_all(search)
-    resumed = Search(trials=search.trials, space=space, higher_is_better=True, max_trials=total)
+    resumed = Search(
+        trials=search.trials,
+        space=space,
+        higher_is_better=True,
+        max_trials=total,
+        first=list(hand_made(space)),
+    )
     assert summary(run_all(resumed)) == whole
     assert not [t for t in resumed.trials.all() if not t.state.is_finished()]
 
