@@ -173,7 +173,7 @@ def test_a_dry_run_prices_candidates_and_leaves_nothing(
     rows = {row["name"]: row for row in rows_of(done, "json")}
     assert rows["head"]["trainable_params"] == 0
     assert rows["default"]["trainable_params"] == 8 * (32 + 32) * 2 * 2
-    assert {"earlier 0", "ia3 default", "sample 0"} <= set(rows)
+    assert {"earlier 0", "portfolio 0", "sample 0"} <= set(rows)
     assert all(row["memory_gb"] > 0 and row["train_seconds"] >= 0 for row in rows.values())
     assert list(tmp_path.iterdir()) == []
     assert sorted(finished.start.rglob("*")) == before
@@ -187,4 +187,4 @@ def test_nothing_feasible_is_a_failure_that_names_the_limit(
                    "--methods", "lora", "--max-params", "100", "--dry-run")  # fmt: skip
     assert done.code == 1
     assert "no candidate trains at most 100 parameters; the nearest is lora" in done.err
-    assert "allow --max-params 256" in done.err
+    assert "allow --max-params 128" in done.err

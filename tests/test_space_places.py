@@ -99,4 +99,5 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     pages = [*page.glob("*.css"), *page.glob("*.js"), *(page / "templates").iterdir()]
     assets = {str(file.relative_to(ROOT)) for file in pages}
     suites = {f"autopeft/benchmarks/suites/{path.name}" for path in SUITES}
-    assert held == modules | spaces | suites | assets | {"autopeft/py.typed"}
+    data = {"autopeft/py.typed", "autopeft/search/other_tasks.json"}
+    assert held == modules | spaces | suites | assets | data

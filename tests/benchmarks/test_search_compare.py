@@ -86,11 +86,13 @@ def test_what_suites_trained_is_left_out_where_tables_are_compared(tmp_path: Pat
     other = dataclasses.replace(EVERY[0], learning_rate=0.0123)
     file = write(table(found=[*EVERY[:3], other], seeds=(0, 1, 2)), tmp_path)
     assert len(read_table(file).rows) == 4
-    drawn = read_table(file, drawn=True)
+    drawn = read_table(file, seeds=2, drawn=True)
     assert [row.candidate for row in drawn.rows] == [
         row.candidate for row in read_table(file).rows if row.candidate != other
     ]
     assert {one.seed for row in drawn.rows for one in row.trainings} == {0, 1}
+    first = read_table(file, seeds=1, drawn=True)
+    assert {one.seed for row in first.rows for one in row.trainings} == {0}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from autopeft.records import (
     TrialRecord,
     TrialState,
 )
+from autopeft.search.portfolio import hand_made
 from autopeft.search.space import Space
 from autopeft.search.study import Proposal, Search
 from autopeft.store import RunFolder
@@ -133,6 +134,7 @@ def begin(
         higher_is_better=True,
         seed=seed,
         max_trials=max_trials,
+        first=list(hand_made(space)),
     )
     return run, search
 
