@@ -123,10 +123,11 @@ class Finals:
             rivals = self._sitting.rivals(count)
             lacking = self._lacking(rivals, 1)
             if self._all_fit(lacking):
-                left_out = [one for one in self._sitting.rivals() if one not in rivals]
+                left_out = {r.number for r in self._sitting.rivals() if r not in rivals}
+                if not lacking or not left_out:
+                    return count
                 reach = self._judge.within_reach(self._sitting.finalists())
-                fair = reach.isdisjoint(one.number for one in left_out)
-                return count if fair or not lacking else 0
+                return count if reach.isdisjoint(left_out) else 0
         return 0
 
     def _all_fit(self, jobs: Sequence[Job]) -> bool:

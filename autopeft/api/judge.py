@@ -12,12 +12,13 @@ import numpy as np
 
 from autopeft.api.weights import whole
 from autopeft.data.folds import fold_of
+from autopeft.errors import NoCandidateError
 from autopeft.records import Cause, TrialRecord, TrialState
 from autopeft.search.bootstrap import Replicate, Resampled
 from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, gain, size
 from autopeft.search.racing import undecided
-from autopeft.search.select import POINT, choose, tolerance, within_reach
+from autopeft.search.select import POINT, choose, tolerance
 from autopeft.search.space import Space
 from autopeft.store import TrialStore
 from autopeft.tasks import TASKS
@@ -60,8 +61,11 @@ class Judge:
 
     def choose(self, final: Sequence[TrialRecord]) -> Choice:
         """Choose among the finalists; see `autopeft.search.select.choose`."""
+        return self._choice(self._measured(final))
+
+    def _choice(self, measured: Sequence[Finalist]) -> Choice:
         return choose(
-            self._measured(final),
+            measured,
             self._resampled(),
             rows=len(self._rows),
             higher_is_better=self._higher_is_better,
@@ -75,16 +79,11 @@ class Judge:
 
     def within_reach(self, final: Sequence[TrialRecord]) -> set[int]:
         """Return the numbers of those that the rule accepts by what all were first trained on."""
-        return within_reach(
-            self._measured(final, seeds=1),
-            self._resampled(),
-            rows=len(self._rows),
-            higher_is_better=self._higher_is_better,
-            within=self.within,
-            point=self._point,
-            floor=self._untrained,
-            seed=self.seed,
-        )
+        try:
+            table = self._choice(self._measured(final, seeds=1)).table
+        except NoCandidateError:
+            return set()
+        return {row.finalist.number for row in table if row.admissible}
 
     def undecided(self, final: Sequence[TrialRecord], seeds: int) -> list[int]:
         """Return the numbers of those that may still change the choice, the likeliest first.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from autopeft.config import USUAL_WITHIN
 from autopeft.errors import ConfigError, NoCandidateError
 from autopeft.records import TrialRecord, TrialState
-from autopeft.search.bootstrap import RESAMPLES, Evidence, Resampled, bootstrap, usable
+from autopeft.search.bootstrap import RESAMPLES, Resampled, bootstrap, usable
 from autopeft.search.expected import expected
 from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, fronts, gain, size
@@ -73,27 +73,6 @@ def _limit(part: str, within: str, point: float) -> Tolerance:
     return lambda error: amount * (error if unit == "se" else point)
 
 
-def within_reach(
-    candidates: Sequence[Finalist],
-    resampled: Resampled,
-    *,
-    rows: int,
-    higher_is_better: bool,
-    within: str = USUAL_WITHIN,
-    point: float = POINT,
-    floor: float | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> set[int]:
-    """Return the numbers of those that are admissible as things stand; see `choose`."""
-    measured = [c for c in candidates if usable(c.replicates)]
-    if not any(c.eligible for c in measured):
-        return set()
-    evidence = _evidence(measured, resampled, rows, higher_is_better, seed, resamples)
-    table = ranked(measured, evidence.draws, higher_is_better, tolerance(within, point), floor)
-    return {row.finalist.number for row in table if row.admissible}
-
-
 def choose(
     candidates: Sequence[Finalist],
     resampled: Resampled,
@@ -135,7 +114,15 @@ def choose(
     measured = [c for c in candidates if usable(c.replicates)]
     if not any(c.eligible for c in measured):
         raise NoCandidateError("no finalist has a score: every training of them failed")
-    evidence = _evidence(measured, resampled, rows, higher_is_better, seed, resamples)
+    evidence = bootstrap(
+        [usable(c.replicates) for c in measured],
+        resampled,
+        rows=rows,
+        seed=seed,
+        resamples=resamples,
+    )
+    if not higher_is_better:
+        evidence = replace(evidence, draws=-evidence.draws)
     table = ranked(measured, evidence.draws, higher_is_better, allowed, floor)
     chosen = min((row for row in table if row.admissible), key=price)
     table = compared(table, chosen, measured, evidence.draws)
@@ -150,17 +137,3 @@ def choose(
         reason=reason(chosen, table, new, within=within, point=point, percent=percent),
         expected=new,
     )
-
-
-def _evidence(
-    measured: Sequence[Finalist],
-    resampled: Resampled,
-    rows: int,
-    higher_is_better: bool,
-    seed: int,
-    resamples: int,
-) -> Evidence:
-    """Return what is known of the finalists, its draws turned so that more is better."""
-    groups = [usable(c.replicates) for c in measured]
-    evidence = bootstrap(groups, resampled, rows=rows, seed=seed, resamples=resamples)
-    return evidence if higher_is_better else replace(evidence, draws=-evidence.draws)

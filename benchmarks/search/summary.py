@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -75,19 +75,28 @@ def needed_for_99(lines: Iterable[Line], unit: str) -> float:
         lines: of one policy.
         unit: ``epochs`` or ``compute``.
     """
-    by_task: dict[str, list[float]] = defaultdict(list)
-    for line in lines:
+
+    def needed(line: Line) -> float:
         reached = line[f"{unit}_to_99"]
-        by_task[line["task"]].append(line[f"{unit}_of_all"] if reached is None else reached)
-    return statistics.geometric_mean(statistics.median(found) for found in by_task.values())
+        return float(line[f"{unit}_of_all"] if reached is None else reached)
+
+    return _over_tasks(lines, needed)
 
 
 def epochs_to(lines: Iterable[Line], share: float) -> float:
-    """Return the geometric mean over tasks of the median epochs to a share of the hypervolume."""
+    """Return the same for the epochs to any share of the hypervolume."""
+
+    def needed(line: Line) -> float:
+        reached = (epochs for epochs, found in line["growth"] if found >= share)
+        return float(next(reached, line["epochs_of_all"]))
+
+    return _over_tasks(lines, needed)
+
+
+def _over_tasks(lines: Iterable[Line], needed: Callable[[Line], float]) -> float:
     by_task: dict[str, list[float]] = defaultdict(list)
     for line in lines:
-        reached = (epochs for epochs, found in line["growth"] if found >= share)
-        by_task[line["task"]].append(next(reached, line["epochs_of_all"]))
+        by_task[line["task"]].append(needed(line))
     return statistics.geometric_mean(statistics.median(found) for found in by_task.values())
 
 
