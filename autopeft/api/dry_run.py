@@ -11,7 +11,6 @@ from autopeft.api.opened import Opened
 from autopeft.config import SearchConfig
 from autopeft.records import Candidate
 from autopeft.report.screen import Screen
-from autopeft.search.other_tasks import read
 from autopeft.search.portfolio import fitted, portfolio, references
 from autopeft.search.space import Space
 from autopeft.temporary import TemporaryFolder
@@ -35,13 +34,13 @@ def dry_run(
         with Opened(data, config, screen) as opened:
             about, space = opened.narrowed()
             settings = dataclasses.replace(opened.config, output=None).to_json()
-            problem, earlier = opened.prepared.problem, opened.earlier
+            problem, earlier, seen = opened.prepared.problem, opened.earlier, opened.seen
     settings |= {"task": problem.task, "metric": problem.metric, "text": problem.columns.text}
     settings |= {"text_pair": problem.columns.text_pair, "label": problem.columns.label}
     found = {**references(space)}
     taught = list(fitted(earlier, space))
     found |= {f"earlier {number}": one for number, one in enumerate(taught)}
-    first = portfolio(space, seen=read(left_out=config.leave_out))
+    first = portfolio(space, seen=seen)
     found |= {f"portfolio {number}": one for number, one in enumerate(first)}
     found |= {f"sample {number}": c for number, c in enumerate(_samples(space, config.seed))}
     rows = [_row(name, candidate, space, about) for name, candidate in found.items()]

@@ -26,6 +26,7 @@ from autopeft.report.failures import failures
 from autopeft.report.leaderboard import leaderboard
 from autopeft.report.screen import LoggedScreen, Screen
 from autopeft.report.table import as_csv
+from autopeft.search import other_tasks
 from autopeft.search.dimension import ends
 from autopeft.search.front import front_of
 from autopeft.search.narrow import lengthen, shorten
@@ -55,6 +56,7 @@ class Opened:
         source: the data as read.
         prepared: the data as split.
         space: what is searched, not yet narrowed to the backbone; see `narrowed`.
+        seen: what candidates gained on other tasks.
         earlier: what did best in the runs that this one is to learn from.
         pool: the workers.
         interrupt: turns signals into an orderly end.
@@ -89,6 +91,7 @@ class Opened:
 
     def _open(self, data: Any) -> None:
         self.pool.launch()  # imports while the data is read
+        self.seen = other_tasks.read(left_out=self.config.leave_out)
         self.source: Source
         self.source, self.prepared, self.space = opening.read(data, self.config, self.screen)
         model_digest = digest(find_folder(self.model))

@@ -35,7 +35,6 @@ from autopeft.errors import AutoPeftError, NoCandidateError
 from autopeft.methods.packing import pack_key
 from autopeft.records import BackboneShape, TrialRecord, TrialState
 from autopeft.search.front import front_of
-from autopeft.search.other_tasks import read
 from autopeft.search.portfolio import fitted, portfolio
 from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
@@ -158,7 +157,7 @@ class Searching:
             max_trials=self._max_trials(),
             rungs=rungs_of(space.least_steps(len(self._run.prepared.train))),
             limit=memory_limit(about, space, self._most_memory(about)),
-            first=portfolio(space, earlier, seen=read(left_out=self._config.leave_out)),
+            first=portfolio(space, earlier, seen=self._run.seen),
         )
         for record in search.lost:
             self._say(f"resumed trial {record.number} was interrupted: tried once more")

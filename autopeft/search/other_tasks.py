@@ -62,17 +62,22 @@ def read(file: Path = FILE, left_out: Collection[str] = ()) -> list[Seen]:
     Raises:
         ConfigError: a task to be left out is not there.
     """
-    tasks = tasks_of(file)
+    content = _content(file)
+    tasks = _names(content)
     unknown = sorted(set(left_out) - set(tasks))
     if unknown:
         raise ConfigError(f"--leave-out {unknown[0]!r}; {suggestion(unknown[0], tuple(tasks))}")
     dropped = {tasks[name] for name in left_out}
-    return [Seen.from_json(one, dropped) for one in _content(file).get("candidates", ())]
+    return [Seen.from_json(one, dropped) for one in content.get("candidates", ())]
 
 
 def tasks_of(file: Path = FILE) -> dict[str, str]:
     """Return the names of the recorded tasks, each with the one that it is recorded under."""
-    tasks = _content(file).get("tasks", {})
+    return _names(_content(file))
+
+
+def _names(content: Mapping[str, Any]) -> dict[str, str]:
+    tasks = content.get("tasks", {})
     return {name: task for task, about in tasks.items() for name in (task, *about["also"])}
 
 

@@ -51,6 +51,7 @@ def test_nothing_feasible_names_the_limit_and_trains_nothing(
         ({"label": "labels"}, "did you mean 'label'"),
         ({"space": "quikc"}, "did you mean 'quick'"),
         ({"trails": 3}, "did you mean 'trials'"),
+        ({"leave_out": "subjj"}, "did you mean 'subj'"),
     ],
 )
 def test_misspelt_setting_is_an_error_with_a_suggestion_and_no_folder(
