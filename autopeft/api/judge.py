@@ -73,6 +73,7 @@ class Judge:
             point=self._point,
             floor=self._untrained,
             percent=self.problem.metric in PERCENT,
+            bounds=(METRICS.get(self.problem.metric).low, METRICS.get(self.problem.metric).high),
             tried=self._tried(),
             seed=self.seed,
         )

@@ -36,15 +36,18 @@ def reason(
     best = next(row for row in table if row.finalist.eligible)
     default = next((row for row in table if row.finalist.origin == "default"), None)
     parts = [f"{_count(chosen)}{_against(chosen, default, percent)}"]
+    ahead = any(row.behind < 0 for row in table)  # a reference that may not be chosen
     if chosen is best:
         smaller = any(_params(row) < _params(chosen) and row.finalist.eligible for row in table)
         as_good = f"{near('')} of it" if limits else "as good"
-        parts.append("the best score" + f", and no smaller finalist is {as_good}" * smaller)
+        score = "the best score" + " of those" * ahead
+        parts.append(score + f", and no smaller finalist is {as_good}" * smaller)
     else:
         error = f" ({_points(chosen.standard_error, percent)})"
         behind = _points(chosen.behind, percent)
         parts.append(f"{behind} below the best (trial {_name(best)}), {near(error)}")
-    why = "it is the best" if chosen is best else "it trains the fewest parameters of those as good"
+    one = "it is the best of those that may be chosen" if ahead else "it is the best"
+    why = one if chosen is best else "it trains the fewest parameters of those as good"
     return (
         f"Trial {_name(chosen)} was chosen because {why}: {'; '.join(parts)}. "
         f"Score {_score(chosen.mean, percent)}{_delivered(chosen, percent)}{_cut(chosen)}"
@@ -55,7 +58,10 @@ def reason(
 
 
 def _against(chosen: Row, default: Row | None, percent: bool) -> str:
-    """Return how its parameters compare with the default LoRA's, and what more of them buy."""
+    """Return how its parameters compare with the default LoRA's, and what more of them buy.
+
+    They may buy nothing where the default may not be chosen.
+    """
     if default is None:
         return ""
     if chosen is default:
@@ -65,8 +71,10 @@ def _against(chosen: Row, default: Row | None, percent: bool) -> str:
         return f", where the default LoRA trains {theirs:,}"
     if ours <= theirs:
         return f", {_times(theirs / ours)} fewer than the default LoRA" if ours < theirs else ""
-    gained = _points(abs(chosen.mean - default.mean), percent)
-    return f", {_times(ours / theirs)} more than the default LoRA, which buy {gained}"
+    gained = default.behind - chosen.behind
+    size = _points(abs(gained), percent)
+    bought = f"which buy {size}" if gained > 0 else f"which is {size} ahead" if gained else "level"
+    return f", {_times(ours / theirs)} more than the default LoRA, {bought}"
 
 
 def _beside(chosen: Row, table: Sequence[Row], percent: bool) -> str:

@@ -83,6 +83,7 @@ def choose(
     point: float = POINT,
     floor: float | None = None,
     percent: bool = True,
+    bounds: tuple[float, float] = (0.0, 1.0),
     tried: Sequence[Point] = (),
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -102,6 +103,7 @@ def choose(
         point: what a point of it is worth.
         floor: score of a model that learnt nothing (the majority class).
         percent: whether the reason prints scores as percentages.
+        bounds: smallest and largest possible score.
         tried: first scores and sizes of all trials that came to their end, from which the finalists
             were picked; they say how much of the best score is luck.
         seed: of the resampling.
@@ -128,8 +130,8 @@ def choose(
     table = compared(table, chosen, measured, evidence.draws)
     chosen = next(row for row in table if row.finalist is chosen.finalist)
     new = expected(chosen, measured, evidence, tried, higher_is_better, seed)
-    if percent:
-        new = replace(new, low=max(0.0, new.low), high=min(1.0, new.high))
+    lowest, highest = bounds
+    new = replace(new, low=max(lowest, new.low), high=min(highest, new.high))
     return Choice(
         number=chosen.finalist.number,
         seed=chosen.seed,

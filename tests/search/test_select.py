@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 import statistics
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def finalist(
     )
 
 
-def pick(candidates: list[Finalist], within: str = "1se", **options: float) -> Choice:
+def pick(candidates: list[Finalist], within: str = "1se", **options: Any) -> Choice:
     rows = len(candidates[0].replicates[0].predictions)
     return choose(
         candidates, accuracy, rows=rows, higher_is_better=True, within=within, resamples=400,
@@ -202,6 +203,21 @@ def test_more_parameters_than_the_default_say_what_they_buy() -> None:
     choice = pick(table)
     assert choice.number == 2
     assert "4.0× more than the default LoRA, which buy 20.0 points" in choice.reason
+
+
+def test_a_reference_that_may_not_be_chosen_can_be_better_and_is_told_so() -> None:
+    reference = dataclasses.replace(finalist(0, 1_000, 0.9, origin="default"), eligible=False)
+    reason = pick([reference, finalist(1, 4_000, 0.78)]).reason
+    assert "because it is the best of those that may be chosen: 4,000" in reason
+    assert "4.0× more than the default LoRA, which is 12.0 points ahead; the best score" in reason
+    assert "buy" not in reason
+
+
+def test_the_promised_interval_stays_within_what_the_metric_can_be() -> None:
+    table = [finalist(0, 1_000, 0.98, 0.94, 0.99, rows=100), finalist(1, 500, 0.9, rows=100)]
+    loose = pick(table, bounds=(-math.inf, math.inf)).expected
+    assert loose.high > 1.0
+    assert pick(table, percent=False).expected.high == 1.0
 
 
 def test_the_sentence_says_how_sure_it_is_and_who_cannot_be_told_apart() -> None:
