@@ -117,17 +117,20 @@ class Finals:
     def _affordable(self) -> int:
         """Return of how many finalists all can have a further seed in the time left.
 
-        0 if others could be chosen, too; but a race that was run already stays as it is.
+        0 if others could be chosen, too, or have raced already.
         """
         for count in range(FINALISTS, 0, -1):
             rivals = self._sitting.rivals(count)
             lacking = self._lacking(rivals, 1)
             if self._all_fit(lacking):
                 left_out = {r.number for r in self._sitting.rivals() if r not in rivals}
-                if not lacking or not left_out:
+                if not left_out:
                     return count
+                raced = left_out & self._sitting.trials.all_replicates().keys()
+                if not lacking and not raced:
+                    return count  # the race that was run stays as it is
                 reach = self._judge.within_reach(self._sitting.finalists())
-                return count if reach.isdisjoint(left_out) else 0
+                return 0 if raced or reach & left_out else count
         return 0
 
     def _all_fit(self, jobs: Sequence[Job]) -> bool:

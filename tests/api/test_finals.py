@@ -122,32 +122,38 @@ def run(tmp_path: Path) -> Iterator[tuple[Path, TrialStore]]:
 def finished_run(path: Path) -> Iterator[tuple[Path, TrialStore]]:
     with RunFolder.open(path, identity={}) as folder:
         store = folder.trials(higher_is_better=True)
-        for number, (method, params, _, origin) in TRIALS.items():
-            candidate = Candidate(method=method, learning_rate=1e-3, epochs=1)
-            store.enqueue(
-                {
-                    "candidate": candidate.to_json(),
-                    "seed": 5,
-                    "origin": origin,
-                    "params": {},
-                    "trainable_params": params,
-                }
-            )
-            assert store.study.ask().number == number
-            artifact = artifact_folder(number, 5)
-            found = outcome(folder.path / artifact, number)
-            record = TrialRecord(
-                number=number,
-                candidate=candidate,
-                seed=5,
-                state=TrialState.COMPLETE,
-                origin=origin,
-                costs=Costs(trainable_params=params, artifact_bytes=8, latency_seconds=0.1),
-                score=found["score"],
-                artifact=str(artifact),
-            )
-            store.conclude(record)
+        for number in TRIALS:
+            finish(number, folder.path, store)
         yield folder.path, store
+
+
+def finish(number: int, folder: Path, store: TrialStore) -> None:
+    """Record a trial as finished, with its outputs and weights."""
+    method, params, _, origin = TRIALS[number]
+    candidate = Candidate(method=method, learning_rate=1e-3, epochs=1)
+    store.enqueue(
+        {
+            "candidate": candidate.to_json(),
+            "seed": 5,
+            "origin": origin,
+            "params": {},
+            "trainable_params": params,
+        }
+    )
+    assert store.study.ask().number == number
+    artifact = artifact_folder(number, 5)
+    found = outcome(folder / artifact, number)
+    record = TrialRecord(
+        number=number,
+        candidate=candidate,
+        seed=5,
+        state=TrialState.COMPLETE,
+        origin=origin,
+        costs=Costs(trainable_params=params, artifact_bytes=8, latency_seconds=0.1),
+        score=found["score"],
+        artifact=str(artifact),
+    )
+    store.conclude(record)
 
 
 @pytest.fixture
@@ -301,6 +307,28 @@ def test_who_might_be_chosen_as_things_stand_is_not_left_out_of_the_race(
         assert left_out == (within == "1pt"), "there is no time for trial 3 beside these"
         assert bool(pool.trained) == left_out
         assert other.choose(made.finalists()).number == chosen
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_a_newcomer_that_has_no_time_to_race_takes_nobody_out_of_the_choice(
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int
+) -> None:
+    monkeypatch.setitem(TRIALS, 2, ("ia3", 200, 3, "tpe"))
+    monkeypatch.setitem(TRIALS, 3, ("bitfit", 100, 5, "tpe"))
+    with finished_run(tmp_path / "other") as (folder, store):
+        other = dataclasses.replace(
+            judge, trials=store, folder=folder, within="10pt", targets=[TARGETS] * folds
+        )
+        first = finals(other)
+        first.run(MadeUpPool())  # type: ignore[arg-type]
+        assert other.choose(first.finalists()).number == 3
+        monkeypatch.setitem(TRIALS, 4, ("ln_tuning", 150, 4, "tpe"))
+        finish(4, folder, store)
+        made, pool = finals(other, seconds=5.0), MadeUpPool()
+        made.run(pool)  # type: ignore[arg-type]
+        assert not pool.trained
+        assert [record.number for record in made.finalists()] == [2, 4, 3, 1, 0]
+        assert other.choose(made.finalists()).number == 3
 
 
 def test_what_is_done_is_not_done_again(judge: Judge) -> None:
