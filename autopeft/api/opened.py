@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,6 +33,7 @@ from autopeft.search.front import front_of
 from autopeft.search.narrow import lengthen, shorten
 from autopeft.search.space import Space
 from autopeft.store import RunFolder, TrialStore
+from autopeft.store.write import disk_errors, write_text
 from autopeft.supervisor import Supervisor
 from autopeft.tasks.metric import METRICS
 
@@ -114,9 +116,10 @@ class Opened:
 
     def close(self) -> None:
         """End the workers, give the folder back, restore signal handlers."""
-        if self.config.debug and hasattr(self, "folder") and self.path.is_dir():
-            shutil.copytree(self._supervisor.logs, self.path / "logs", dirs_exist_ok=True)
-        self._stack.close()
+        with self._stack:
+            if self.config.debug and hasattr(self, "folder") and self.path.is_dir():
+                with disk_errors(self.path / "logs"):
+                    shutil.copytree(self._supervisor.logs, self.path / "logs", dirs_exist_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -180,12 +183,12 @@ class Opened:
 
         That is settled once for a run: what its sampler may choose cannot change under way.
         """
-        study, limit = self.trials.study, self.config.time_limit
-        if MOST_EPOCHS not in study.user_attrs:
+        known, limit = self.trials.study.user_attrs, self.config.time_limit
+        if MOST_EPOCHS not in known:
             begun = bool(self.trials.records())
             most = None if begun or limit is None else affordable_epochs(space, about, limit)
-            study.set_user_attr(MOST_EPOCHS, most)
-        most = study.user_attrs[MOST_EPOCHS]
+            self.trials.keep(MOST_EPOCHS, most)
+        most = self.trials.study.user_attrs[MOST_EPOCHS]
         shorter = space if most is None else shorten(space, most)
         if shorter != space:
             longest = max(int(method.defaults["epochs"]) for method in shorter.methods.values())
@@ -252,7 +255,7 @@ class Opened:
             metric=self.prepared.problem.metric,
             higher_is_better=self.higher_is_better,
             front=[record.number for record in front_of(records, self.higher_is_better)],
-            replicates={r.number: self.trials.replicates(r.number) for r in records},
+            replicates=self.trials.all_replicates(),
         )
 
     def failures(self) -> list[str]:
@@ -260,15 +263,28 @@ class Opened:
         return failures(self.trials.records())
 
     def report(self) -> None:
-        """Write the leaderboard and the page as they stand."""
-        (self.path / "leaderboard.csv").write_text(as_csv(self.rows()), encoding="utf-8")
+        """Write the leaderboard and the page as they stand.
+
+        Whatever is amiss with them, the result stands, or what ended the run.
+        """
+        self._write_leaderboard()
         self._write_page()
 
+    def _write_leaderboard(self) -> None:
+        with _warning_without("leaderboard.csv", self.screen):
+            write_text(self.path / "leaderboard.csv", as_csv(self.rows()))
+
     def _write_page(self) -> None:
-        """Write the page of the run; whatever is amiss with it, the result stands."""
-        try:
+        with _warning_without("report.html", self.screen):
             from autopeft.api.page import PAGE, write_page  # a library of the page may be amiss
 
             write_page([self.path], self.path / PAGE)
-        except Exception as error:
-            self.screen.say(f"warning: no report.html: {type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def _warning_without(file: str, screen: Screen) -> Iterator[None]:
+    """Turn whatever is amiss with a file into a warning."""
+    try:
+        yield
+    except Exception as error:
+        screen.say(f"warning: no {file}: {type(error).__name__}: {error}")

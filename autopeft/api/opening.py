@@ -25,6 +25,7 @@ from autopeft.report.screen import Screen
 from autopeft.search.load import load_space
 from autopeft.search.space import Space
 from autopeft.store import RunFolder
+from autopeft.store.write import disk_errors
 from autopeft.tasks.prepare import Prepared, prepare
 from autopeft.tasks.problem import infer
 
@@ -143,7 +144,7 @@ def open_folder(
         splits |= {divided / "train": fold.train, divided / "selection": fold.selection}
     for target, dataset in splits.items():
         if not (target / "state.json").is_file():
-            with quiet():
+            with quiet(), disk_errors(target):
                 dataset.save_to_disk(str(target))
     return folder
 

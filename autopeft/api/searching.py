@@ -94,7 +94,7 @@ class Searching:
             return self._result(choice)
 
     def _keep_seconds(self) -> None:
-        self._trials.study.set_user_attr("seconds", self._clock.elapsed_seconds)
+        self._trials.keep("seconds", self._clock.elapsed_seconds)
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -80,7 +81,8 @@ class LoggedScreen:
     def close_log(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def say(self, line: str) -> None:
         self._log(line)
@@ -101,8 +103,9 @@ class LoggedScreen:
         if self._file is None:
             self._waiting.append(line)
             return
-        self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
-        self._file.flush()
+        with contextlib.suppress(OSError):  # of a full disk the study tells, which matters
+            self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+            self._file.flush()
 
 
 class LiveScreen:

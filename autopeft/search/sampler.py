@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from autopeft.store.trials import study_errors
+
 if TYPE_CHECKING:
     import optuna
 
@@ -42,7 +44,8 @@ def asking(
     own = int.from_bytes(digest[:4], "big")
     idle, study.sampler = study.sampler, _sampler(own, guided=attempt < GUIDED_ANSWERS)
     try:
-        yield study.ask()
+        with study_errors():
+            yield study.ask()
     finally:
         study.sampler = idle
 

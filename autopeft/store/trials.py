@@ -99,11 +99,14 @@ class TrialStore:
         """Return whether a trial is another's second attempt, which no rung stops."""
         return "second_chance" in self.all()[number].user_attrs["proposal"]
 
+    def keep(self, key: str, value: Any) -> None:
+        """Set a user attribute of the study."""
+        with study_errors():
+            self.study.set_user_attr(key, value)
+
     def replicate(self, record: TrialRecord) -> None:
         """Keep a further run of a finalist: the same candidate with another seed."""
-        key = f"replicate/{record.number}/{record.seed}"
-        with study_errors():
-            self.study.set_user_attr(key, record.to_json())
+        self.keep(f"replicate/{record.number}/{record.seed}", record.to_json())
 
     def replicates(self, number: int) -> list[TrialRecord]:
         """Return the further runs of a finalist, by seed."""

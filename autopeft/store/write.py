@@ -29,7 +29,16 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON atomically: a reader sees the old file or the new one, also after a power cut.
+    """Write JSON as `write_text` does.
+
+    Raises:
+        RunFolderError: the disk is full or the folder cannot be written.
+    """
+    write_text(path, json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically: a reader sees the old file or the new one, also after a power cut.
 
     Raises:
         RunFolderError: the disk is full or the folder cannot be written.
@@ -38,8 +47,7 @@ def write_json(path: Path, values: Any) -> None:
     with disk_errors(path):
         try:
             with partial.open("w", encoding="utf-8") as file:
-                json.dump(values, file, indent=2, sort_keys=True, ensure_ascii=False)
-                file.write("\n")
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -9,9 +10,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 from autopeft.api import page
+from autopeft.api.card import read_mistakes
 from autopeft.api.facts import command
 from autopeft.api.opened import Opened
 from autopeft.api.page import PAGE, read_view, write_page
@@ -55,6 +59,14 @@ def test_mistakes_come_with_their_texts_the_surest_first(run: Path) -> None:
     chances = [one.probability for one in found.worst]
     assert chances == sorted(chances, reverse=True)
     assert found.worst[1].text == "word 7 " * 4
+
+
+def test_of_many_numbers_every_test_row_counts(tmp_path: Path) -> None:
+    rows = range(10_001)
+    table = pa.table({"row": rows, "label": rows, "prediction": rows})
+    parquet.write_table(table, tmp_path / "predictions.parquet")
+    found = read_mistakes(tmp_path)
+    assert found is not None and len(found.pairs) == found.rows == len(rows)
 
 
 def test_too_few_trials_say_so(run: Path) -> None:
@@ -106,6 +118,20 @@ def test_a_page_that_cannot_be_made_costs_a_search_a_warning_and_nothing_else(
     monkeypatch.setitem(sys.modules, "autopeft.api.page", None)
     Opened._write_page(opened)
     assert said[1].startswith("warning: no report.html: ModuleNotFoundError")
+
+
+def test_a_leaderboard_that_cannot_be_written_costs_a_warning_and_the_old_one_stays(
+    tmp_path: Path,
+) -> None:
+    def full() -> list[dict[str, object]]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    said: list[str] = []
+    (tmp_path / "leaderboard.csv").write_text("old")
+    opened = SimpleNamespace(path=tmp_path, screen=SimpleNamespace(say=said.append), rows=full)
+    Opened._write_leaderboard(opened)
+    assert said == ["warning: no leaderboard.csv: OSError: [Errno 28] No space left on device"]
+    assert (tmp_path / "leaderboard.csv").read_text() == "old"
 
 
 def test_the_command_writes_one_page_in_the_run_and_several_here(

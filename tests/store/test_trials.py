@@ -13,6 +13,7 @@ import sqlalchemy
 
 from autopeft.errors import RunFolderError
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
+from autopeft.search.sampler import asking
 from autopeft.store import RunFolder, TrialStore
 from autopeft.store.trials import MAX_ATTEMPTS
 
@@ -192,6 +193,13 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_kept(tmp_path: Path) -> Non
         huge = record(lost, TrialState.FAILED, cause=Cause.BUG, message="x" * 1_000_000)
         with pytest.raises(RunFolderError, match=r"disk is full.*Earlier results are intact"):
             trials.conclude(huge)
+        with pytest.raises(RunFolderError, match="disk is full"):
+            trials.keep("seconds", "x" * 1_000_000)
+        with (
+            pytest.raises(RunFolderError, match="disk is full"),
+            asking(trials.study, seed=0, proposed=1, attempt=0) as trial,
+        ):
+            trial.set_user_attr("long", "x" * 1_000_000)
         full.clear()
         assert [r.score for r in trials.records()] == [0.9, None]
         assert len(trials.recover()) == 1
