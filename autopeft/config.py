@@ -40,12 +40,12 @@ def duration(text: str | float) -> float:
 
 def count(text: str | float) -> int:
     """Return a whole number from ``300000``, ``"300k"`` or ``"1.2M"``."""
-    return int(_quantity(text, _COUNTS, "a count such as 300000, 300k or 1.2M"))
+    return _whole(text, _COUNTS, "a count such as 300000, 300k or 1.2M")
 
 
 def byte_size(text: str | float) -> int:
     """Return bytes from ``2000000000``, ``"2GB"`` or ``"512MiB"``."""
-    return int(_quantity(text, _BYTES, "a size such as 2GB or 512MiB"))
+    return _whole(text, _BYTES, "a size such as 2GB or 512MiB")
 
 
 def name_list(text: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -75,11 +75,23 @@ def _quantity(text: str | float, units: Mapping[str, float], allowed: str) -> fl
     return value
 
 
-def _at_least_one(text: str | int) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(f"{text!r} is below 1")
+def _whole(text: str | float, units: Mapping[str, float], allowed: str) -> int:
+    value = int(_quantity(text, units, allowed))
+    if not value:
+        raise ValueError(f"{text!r} is below 1; give {allowed}")
     return value
+
+
+def _at_least(low: int) -> Callable[[str | int], int]:
+    """Return a parser of whole numbers from there on."""
+
+    def parse(text: str | int) -> int:
+        value = int(text)
+        if value < low:
+            raise ValueError(f"{text!r} is below {low}")
+        return value
+
+    return parse
 
 
 def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
@@ -176,7 +188,7 @@ class SearchConfig:
         None,
         "Number of candidates to try, over all resumes. Default: 30, or no limit of their own "
         "where a time limit or --until is given.",
-        parse=_at_least_one,
+        parse=_at_least(1),
     )
     until: str | None = _setting(
         None,
@@ -208,15 +220,15 @@ class SearchConfig:
     workers: int | None = _setting(
         None,
         "Training processes. Default: one per GPU, or one.",
-        parse=_at_least_one,
+        parse=_at_least(1),
     )
     seed: int = _setting(
-        0, "Seed of the splits, the search and the training.", parse=int, identity=True
+        0, "Seed of the splits, the search and the training.", parse=_at_least(0), identity=True
     )
     max_length: int | None = _setting(
         None,
         "Longest input in tokens; longer ones are cut. Default: what the model takes, at most 512.",
-        parse=_at_least_one,
+        parse=_at_least(1),
         identity=True,
     )
     logger: str | None = _setting(

@@ -8,16 +8,18 @@ peft, the way a user would, so a check that passes here is a check of what the u
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autopeft.errors import AutoPeftError, DeliveryError, ModelError
+from autopeft.errors import AutoPeftError, DeliveryError, ExportError, ModelError
+from autopeft.methods import METHODS
 from autopeft.tasks import TASKS
 from autopeft.tuner.register import PEFT_TYPE
 
@@ -93,6 +95,23 @@ class TunedModel:
             self.model, encoded, padding=Padding.of(self.tokenizer, self.model), device=device
         )
 
+    def merged(self) -> torch.nn.Module:
+        """Return a plain model with what was trained merged into it; this one is of no use then.
+
+        Raises:
+            ExportError: the method cannot be merged.
+        """
+        adapted: Any = self.model
+        if not hasattr(adapted, "merge_and_unload"):
+            return self.model
+        if not METHODS.get(self.about.method).mergeable:
+            raise ExportError(
+                f"{self.about.method} cannot be merged into the backbone, so there is no single "
+                "model to write; `autopeft methods --format json` tells which methods are mergeable"
+            )
+        whole: torch.nn.Module = adapted.merge_and_unload()
+        return whole.eval()
+
     def predict(
         self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
     ) -> list[str] | list[float]:
@@ -139,13 +158,17 @@ def about_of(folder: Path) -> tuple[Path, About]:
         folder: a delivered folder, or the run folder around it.
 
     Raises:
-        ModelError: there is no tuned model.
+        ModelError: there is no tuned model, or what it says of itself is damaged.
     """
-    folder = folder if (folder / ABOUT).is_file() else folder / "best"
-    if not (folder / ABOUT).is_file():
-        raise ModelError(f"{folder.parent} holds no tuned model; expected {folder / ABOUT}")
-    values = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    return folder, About(**{**values, "labels": tuple(values["labels"])})
+    best = folder if (folder / ABOUT).is_file() else folder / "best"
+    file = best / ABOUT
+    if not file.is_file():
+        raise ModelError(f"{folder} holds no tuned model; expected {file}")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return best, About(**{**values, "labels": tuple(values["labels"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} is damaged: {error}") from error
 
 
 def probabilities(outputs: np.ndarray) -> np.ndarray:
@@ -161,6 +184,17 @@ def write(artifact: Path, best: Path, about: About) -> None:
     Raises:
         DeliveryError: the artifact is gone.
     """
+    with written(artifact, best, about):
+        pass
+
+
+@contextlib.contextmanager
+def written(artifact: Path, best: Path, about: About) -> Iterator[Path]:
+    """Yield a delivered folder that takes the place of `best` if what is done with it succeeds.
+
+    Raises:
+        DeliveryError: the artifact is gone.
+    """
     from autopeft.backbone.load import read_config
     from autopeft.backbone.token import load_tokenizer
 
@@ -168,16 +202,20 @@ def write(artifact: Path, best: Path, about: About) -> None:
         raise DeliveryError(f"the weights to deliver are gone: {artifact}")
     fresh = best.with_name(best.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(artifact, fresh, ignore=shutil.ignore_patterns("*.npy"))
-    options = TASKS.get(about.task).model_options(about.labels)
-    config = read_config(about.model, options)
-    tokenizer, _ = load_tokenizer(about.model, config)  # agree on the token to pad with
-    config.save_pretrained(fresh)
-    tokenizer.save_pretrained(fresh)
-    (fresh / ABOUT).write_text(json.dumps(asdict(about), indent=2), encoding="utf-8")
-    (fresh / "README.md").unlink(missing_ok=True)  # peft's empty card; ours follows the scores
-    shutil.rmtree(best, ignore_errors=True)
-    fresh.rename(best)
+    try:
+        shutil.copytree(artifact, fresh, ignore=shutil.ignore_patterns("*.npy"))
+        options = TASKS.get(about.task).model_options(about.labels)
+        config = read_config(about.model, options)
+        tokenizer, _ = load_tokenizer(about.model, config)  # agree on the token to pad with
+        config.save_pretrained(fresh)
+        tokenizer.save_pretrained(fresh)
+        (fresh / ABOUT).write_text(json.dumps(asdict(about), indent=2), encoding="utf-8")
+        (fresh / "README.md").unlink(missing_ok=True)  # peft's empty card; ours follows the scores
+        yield fresh
+        shutil.rmtree(best, ignore_errors=True)
+        fresh.rename(best)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def load_code(best: Path, about: About) -> str:
@@ -264,7 +302,10 @@ def _test(order: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the merged model and compare its outputs with the unmerged ones."""
+    """Write the merged model and compare its outputs with the unmerged ones.
+
+    Nothing is written of a method that cannot be merged; the reply says so.
+    """
     import transformers
     from datasets import load_from_disk
 
@@ -273,9 +314,11 @@ def _merge(order: Mapping[str, Any]) -> dict[str, Any]:
     device = next(tuned.model.parameters()).device
     rows = load_from_disk(order["selection"])
     expected = tuned.outputs(rows)
-    whole: Any = tuned.model
-    if hasattr(whole, "merge_and_unload"):
-        whole = whole.merge_and_unload()
+    shutil.rmtree(merged, ignore_errors=True)
+    try:
+        whole: Any = tuned.merged()
+    except ExportError as error:
+        return {"left_out": str(error)}
     whole.save_pretrained(merged)
     tuned.tokenizer.save_pretrained(merged)
     auto = getattr(transformers, TASKS.get(tuned.about.task).auto_class)

@@ -101,7 +101,6 @@ class Worker:
     ) -> None:
         self.index = index
         self.log = log
-        self.started = time.monotonic()
         with log.open("ab") as output:
             self._process = spawn(target, output, {**os.environ, **(environment or {})})
         self._events = events

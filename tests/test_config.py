@@ -51,6 +51,12 @@ def test_nothing_is_no_quantity(parse: Any) -> None:
         parse("0")
 
 
+@pytest.mark.parametrize(("name", "value"), [("max_params", "0.4"), ("seed", -1), ("trials", 0)])
+def test_what_is_too_little_is_refused(name: str, value: str | int) -> None:
+    with pytest.raises(ConfigError, match="is below"):
+        SearchConfig.build(**{name: value})
+
+
 @given(st.text(max_size=8))
 def test_parsers_raise_nothing_but_value_errors(text: str) -> None:
     for parse in (duration, count, byte_size):

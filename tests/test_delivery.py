@@ -154,6 +154,24 @@ def test_merged_model_is_a_plain_one_with_the_same_outputs(
     assert not any("lora" in name for name, _ in plain.named_parameters())
 
 
+def test_what_cannot_be_merged_is_left_out_with_the_reason(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    best = deliver(tmp_path, tiny_folder("bert"), "prefix")[2]
+    (tmp_path / "m").mkdir()
+    selection = str(best.parent / "data" / "selection")
+    reply = ask(op="merge", best=str(best), merged=str(tmp_path / "m"), selection=selection)
+    assert reply["left_out"].startswith("prefix cannot be merged")
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"labels": []}'])
+def test_a_damaged_folder_is_told_as_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / delivery.ABOUT).write_text(text)
+    with pytest.raises(ModelError, match=r"autopeft\.json is damaged"):
+        TunedModel(tmp_path)
+
+
 def test_test_scores_are_those_of_the_saved_outputs(delivered: Delivered, tmp_path: Path) -> None:
     session, artifact, best, _ = delivered
     table(20, seed=9).save_to_disk(str(tmp_path / "test"))

@@ -91,7 +91,7 @@ def command(data: Any, given: SearchConfig) -> str | None:
 def _said(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def processor() -> str:

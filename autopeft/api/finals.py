@@ -226,9 +226,7 @@ class Finals:
 
     def _keep(self, job: Job, record: TrialRecord) -> None:
         if (job.number, job.seed) in self._again:  # the trial has its record; its weights were lost
-            self._screen.say(
-                f"warning: the weights of trial {job.number} were damaged: trained again"
-            )
+            self._screen.say(f"choice  the weights of trial {job.number} were gone: trained again")
         else:
             self._sitting.trials.replicate(record)
         if record.artifact is None:

@@ -98,19 +98,20 @@ def hand_over(
     best = run / "best"
     about = dataclasses.replace(about, method=record.candidate.method)
     metric, selection_score = prepared.problem.metric, selection_scores[choice.number, choice.seed]
-    delivery.write(artifact, best, about)
-    _write_front(run, choice, records, about)
     expected = str(artifact / "selection.npy")
     fold = fold_of(choice.seed - record.seed, len(prepared.folds))
     selection, test = str(folder_of(data, fold) / "selection"), str(data / "test")
-    reply = fresh.ask(op="check", best=str(best), selection=selection, expected=expected)
+    with delivery.written(artifact, best, about) as new:
+        reply = fresh.ask(op="check", best=str(new), selection=selection, expected=expected)
+    _write_front(run, choice, records, about)
     screen.say(
         f"checked  reloaded in a fresh process: outputs differ by at most {reply['difference']:.1g}"
     )
     if merge:
         merged = str(run / "merged")
-        fresh.ask(op="merge", best=str(best), merged=merged, selection=selection)
-        screen.say(f"merged   {merged}")
+        reply = fresh.ask(op="merge", best=str(best), merged=merged, selection=selection)
+        left_out = reply.get("left_out")
+        screen.say(f"merged   left out: {left_out}" if left_out else f"merged   {merged}")
     beside = _beside(choice)
     scores = fresh.ask(
         op="test",
@@ -191,7 +192,7 @@ def write_card(
 def _write_front(
     run: Path, choice: Choice, records: Mapping[int, TrialRecord], about: delivery.About
 ) -> None:
-    """Write ``front/<rank>-<method>/``: the finalists that nothing beats at their size or below."""
+    """Write ``front/<rank>-<method>/``: what nothing smaller beats, the choice apart."""
     shutil.rmtree(run / "front", ignore_errors=True)
     best_gain = float("-inf")
     members = []
@@ -200,6 +201,8 @@ def _write_front(
             best_gain = -row.behind
             members.append(row)
     for rank, row in enumerate(members, start=1):
+        if row.finalist.number == choice.number:
+            continue
         method = records[row.finalist.number].candidate.method
         artifact = run / artifact_folder(row.finalist.number, row.seed)
         folder = run / "front" / f"{rank}-{method}"

@@ -46,12 +46,12 @@ def deliver_hardened(opened: Opened, candidate: Candidate, folder: Path, scratch
     artifact, data = scratch / "hardened", opened.path / "data"
     outcome = train_alone(opened, candidate, artifact, "plain")
     about = opened.about_delivery(candidate.method)
-    delivery.write(artifact, folder, about)
-    best, expected = str(folder), str(artifact / "selection.npy")
+    selection, expected = str(data / "selection"), str(artifact / "selection.npy")
     with contextlib.closing(FreshProcess(opened.interrupt.check)) as fresh:
-        fresh.ask(op="check", best=best, selection=str(data / "selection"), expected=expected)
+        with delivery.written(artifact, folder, about) as new:
+            fresh.ask(op="check", best=str(new), selection=selection, expected=expected)
         asked = {"test": str(data / "test"), "outputs": str(scratch / "test.npy"), "others": {}}
-        scores = fresh.ask(op="test", best=best, **asked)["scores"]["chosen"]
+        scores = fresh.ask(op="test", best=str(folder), **asked)["scores"]["chosen"]
     write_card(
         folder,
         about,

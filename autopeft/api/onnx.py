@@ -11,7 +11,6 @@ import numpy as np
 
 from autopeft.delivery import TunedModel
 from autopeft.errors import ExportError
-from autopeft.methods import METHODS
 
 if TYPE_CHECKING:
     import torch
@@ -40,32 +39,21 @@ def export_onnx(run: Path, file: Path, *, model: str | None = None) -> float:
 
     Raises:
         ModelError: there is no tuned model.
-        ExportError: packages are missing, the method cannot be merged, the model cannot be
-            written, or it gives other outputs.
+        ExportError: packages or the file's folder are missing, the method cannot be merged, the
+            model cannot be written, or it gives other outputs.
     """
+    if not file.absolute().parent.is_dir():
+        raise ExportError(f"cannot write {file}: there is no folder {file.parent}")
     tuned = TunedModel(run, model=model)
     tuned.model.cpu()
-    whole = _merged(tuned)
+    whole = tuned.merged()
     batches = [_inputs(tuned, texts) for texts in (SAMPLES, SAMPLES[:1], SAMPLES[1:])]
     _write(whole, batches[0], file)
     difference = _difference(whole, batches, file)
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:  # nor NaN
         file.unlink()
         raise ExportError(f"the outputs of what was written differ by {difference:.2g}")
     return difference
-
-
-def _merged(tuned: TunedModel) -> torch.nn.Module:
-    adapted: Any = tuned.model
-    if not hasattr(adapted, "merge_and_unload"):
-        return tuned.model
-    if not METHODS.get(tuned.about.method).mergeable:
-        raise ExportError(
-            f"{tuned.about.method} cannot be merged into the backbone, so there is no single model "
-            "to write; `autopeft methods --format json` tells which methods are mergeable"
-        )
-    merged: torch.nn.Module = adapted.merge_and_unload()
-    return merged.eval()
 
 
 def _inputs(tuned: TunedModel, texts: tuple[str, ...]) -> dict[str, torch.Tensor]:
@@ -123,11 +111,11 @@ def _difference(
     import torch
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    worst = 0.0
+    worst = []
     for inputs in batches:
         with torch.no_grad():
             expected = whole(**inputs).logits.float().numpy()
         (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
         scale = max(1.0, float(np.abs(expected).max()))
-        worst = max(worst, float(np.abs(found - expected).max()) / scale)
-    return worst
+        worst.append(float(np.abs(found - expected).max()) / scale)
+    return float(np.max(worst))

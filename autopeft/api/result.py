@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autopeft.delivery import TunedModel, load_code
+from autopeft.delivery import TunedModel, about_of, load_code
 from autopeft.records import TrialRecord
 from autopeft.search.finalist import Expected
 
@@ -188,7 +188,7 @@ class SearchResult:
 
     def load_code(self) -> str:
         """Return Python that loads the delivered model with plain transformers and peft."""
-        return load_code(self.best, self.tuned.about)
+        return load_code(*about_of(self.best))
 
     def save(self, folder: str | Path) -> Path:
         """Copy the delivered model to another folder and return it.

@@ -149,8 +149,6 @@ class Search:
         Raises:
             NoCandidateError: every candidate is over the budget.
         """
-        if self.ended == "stopped":
-            return None
         standing = self.trials.standing()
         if any(map(waiting, standing)):
             return self._take(len(standing))
@@ -179,10 +177,6 @@ class Search:
     def withdraw(self, number: int) -> None:
         """Take back a proposal that was not begun."""
         self.trials.discard(number, "there was no time left for it", question=-1)
-
-    def stop(self) -> None:
-        """Propose nothing more; trials that are running may still report."""
-        self.ended = "stopped"
 
     def rung(self, points: Mapping[int, RungPoint]) -> set[int]:
         """Keep what trials report at a rung, and return the numbers of those that go on.

@@ -16,6 +16,7 @@ import json
 import logging
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from autopeft.store.write import disk_errors, leftover, make_folder, read_json, 
 
 SCHEMA_VERSION = 1
 _STUDY = "autopeft"
+_STARTING_TRIES = 20
 
 
 class RunFolder:
@@ -72,17 +74,20 @@ class RunFolder:
             {"schema": SCHEMA_VERSION, "identity": identity, "details": details or {}}
         )
         folder = Path(path).expanduser()
-        differences = _differences(folder, manifest)
-        if differences and fork:
-            folder, differences = _sibling(folder, manifest), []
-        if differences:
-            raise RunFolderError(
-                f"{folder} holds another run:\n"
-                + "\n".join(f"  - {line}" for line in differences)
-                + "\nChoose another folder with --output, or begin a new one beside it with --fork"
-            )
-        make_folder(folder)
-        lock = FolderLock(folder)
+        lock = None
+        while lock is None:
+            differences = _differences(folder, manifest)
+            if differences and fork:
+                folder, differences = _sibling(folder, manifest), []
+            if differences:
+                raise RunFolderError(
+                    f"{folder} holds another run:\n"
+                    + "\n".join(f"  - {line}" for line in differences)
+                    + "\nChoose another folder with --output, or begin a new one beside it with "
+                    "--fork"
+                )
+            make_folder(folder)
+            lock = _lock(folder, manifest, fork)
         if (folder / "manifest.json").exists():
             return cls(folder, read_json(folder / "manifest.json"), lock)
         write_json(folder / "manifest.json", manifest)
@@ -182,6 +187,30 @@ def _kept_by_the_pool(record: logging.LogRecord) -> bool:
     """Return False for what SQLAlchemy logs, with a trace, and then raises: an interrupt."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or isinstance(error, Exception)
+
+
+def _lock(folder: Path, manifest: Mapping[str, Any], fork: bool) -> FolderLock | None:
+    """Take the lock of a folder that held no other run; None if one has begun there since.
+
+    Who has just taken the lock writes the manifest a moment later.
+
+    Raises:
+        RunFolderError: the same run is under way there, or any without `fork`.
+    """
+    try:
+        lock = FolderLock(folder)
+    except RunFolderError:
+        tries = _STARTING_TRIES if fork else 0
+        while tries and not (folder / "manifest.json").is_file():
+            time.sleep(0.05)
+            tries -= 1
+        if not tries or not _differences(folder, manifest):
+            raise
+        return None
+    if _differences(folder, manifest):
+        lock.release()
+        return None
+    return lock
 
 
 def _differences(folder: Path, manifest: Mapping[str, Any]) -> list[str]:

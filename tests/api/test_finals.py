@@ -410,7 +410,7 @@ def test_weights_that_were_lost_are_trained_again_first(judge: Judge) -> None:
     heard = Heard()
     assert raced(judge, heard)[0] == (2, 5)
     assert [r.seed for r in judge.trials.replicates(2)] == [6], "its record is the trial's"
-    assert "weights of trial 2 were damaged" in heard.text
+    assert "weights of trial 2 were gone" in heard.text
 
 
 def test_finalist_without_any_weights_is_left_out(judge: Judge) -> None:

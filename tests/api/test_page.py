@@ -169,3 +169,5 @@ def test_the_command_of_a_run_names_what_was_set() -> None:
         "--time-limit 1800 --merge"
     )
     assert command({"text": ["a"]}, given) is None
+    long = command("a.csv", SearchConfig.build(model="m", time_limit="12d", max_params="0.3m"))
+    assert long == "autopeft search a.csv --model m --time-limit 1036800 --max-params 300000"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -18,6 +20,7 @@ from datasets import Dataset
 from safetensors.numpy import load_file
 
 from autopeft.api import handover
+from autopeft.delivery import About
 from autopeft.errors import DeliveryError
 from autopeft.records import TrialState
 from autopeft.search import standing
@@ -201,14 +204,20 @@ def test_delivered_model_that_differs_is_an_error(
 ) -> None:
     folder = Path(copied["output"])
     (folder / "result.json").unlink()
-    real = handover.delivery.write
+    before = sorted((file, file.stat().st_mtime_ns) for file in (folder / "best").iterdir())
+    real = handover.delivery.written
 
-    def write(artifact: Path, best: Path, about: object) -> None:
-        real(artifact, best, about)  # type: ignore[arg-type]
-        outputs = artifact / "selection.npy"
-        np.save(outputs, np.load(outputs) + 0.1)
+    @contextlib.contextmanager
+    def written(artifact: Path, best: Path, about: About) -> Iterator[Path]:
+        with real(artifact, best, about) as new:
+            outputs = artifact / "selection.npy"
+            np.save(outputs, np.load(outputs) + 0.1)
+            yield new
 
-    monkeypatch.setattr(handover.delivery, "write", write)
+    monkeypatch.setattr(handover.delivery, "written", written)
     with pytest.raises(DeliveryError, match=r"differ from the measured ones by 0\.\d"):
         run(copied)
     assert not (folder / "result.json").exists()
+    after = sorted((file, file.stat().st_mtime_ns) for file in (folder / "best").iterdir())
+    assert after == before, "what was checked before is still there"
+    assert not (folder / "best.new").exists()

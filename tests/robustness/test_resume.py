@@ -88,7 +88,7 @@ def test_damaged_weights_are_trained_again_and_not_the_end(copied: Settings, don
     result, heard = run(copied)
     assert result.choice == choice
     assert outline(list(result.records)) == outline(list(done.result.records))
-    assert f"warning: the weights of trial {own} were damaged: trained again" in heard.text
+    assert f"the weights of trial {own} were gone: trained again" in heard.text
 
 
 def test_weights_that_cannot_be_had_again_cost_only_themselves(

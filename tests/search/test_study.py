@@ -352,17 +352,6 @@ def test_an_error_metric_is_minimised(space: Space) -> None:
     assert min(best) == 0.2
 
 
-def test_stop_ends_the_proposals(space: Space) -> None:
-    search = search_of(space)
-    proposals = search.candidates()
-    first = next(proposals)
-    search.stop()
-    assert next(proposals, None) is None
-    assert search.propose() is None
-    evaluate(search, first)
-    assert search.ended == "stopped"
-
-
 def test_an_interruption_does_not_speak_for_a_method_that_always_fails(space: Space) -> None:
     search = search_of(space)
     proposal = search.propose()

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -76,6 +77,33 @@ def test_fork_begins_a_sibling_and_finds_it_again(tmp_path: Path) -> None:
         assert third.path == tmp_path / "run-3"
     with open_run(tmp_path / "run", fork=True) as same:
         assert same.path == tmp_path / "run"
+
+
+def test_two_that_begin_at_once_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has the lock and writes its manifest later, or has even ended."""
+    other = open_run(tmp_path / "other", {"seed": 1})
+    manifest = (tmp_path / "other" / "manifest.json").read_text()
+    (tmp_path / "other" / "manifest.json").unlink()
+    write = partial((tmp_path / "other" / "manifest.json").write_text, manifest)
+    later = threading.Timer(0.2, write)
+    later.start()
+    with open_run(tmp_path / "other", {"seed": 2}, fork=True) as forked:
+        assert forked.path == tmp_path / "other-2"
+    with pytest.raises(RunFolderError, match="is in use"):
+        open_run(tmp_path / "other", {"seed": 1}, fork=True)
+    other.close()
+    (tmp_path / "other" / "manifest.json").unlink()
+    real = folder_module.FolderLock
+
+    def late(folder: Path) -> Any:
+        (folder / "manifest.json").write_text(manifest)
+        return real(folder)
+
+    monkeypatch.setattr(folder_module, "FolderLock", late)
+    with pytest.raises(RunFolderError, match="seed: 1 there, 2 now"):
+        open_run(tmp_path / "other", {"seed": 2})
 
 
 def test_a_folder_with_other_files_is_not_taken(tmp_path: Path) -> None:
