@@ -207,6 +207,7 @@ def written(artifact: Path, best: Path, about: About) -> Iterator[Path]:
         options = TASKS.get(about.task).model_options(about.labels)
         config = read_config(about.model, options)
         tokenizer, _ = load_tokenizer(about.model, config)  # agree on the token to pad with
+        config.dtype = "float32"  # as it was scored, whatever the checkpoint is kept in
         config.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
         (fresh / ABOUT).write_text(json.dumps(asdict(about), indent=2), encoding="utf-8")
@@ -265,6 +266,7 @@ def _check(order: Mapping[str, Any]) -> dict[str, Any]:
 
 def _test(order: Mapping[str, Any]) -> dict[str, Any]:
     """Return test scores and outputs of the delivered model, and scores of those beside it."""
+    import torch
     from datasets import load_from_disk
 
     from autopeft.backbone.load import load_backbone
@@ -291,6 +293,7 @@ def _test(order: Mapping[str, Any]) -> dict[str, Any]:
         tuned.about.model,
         auto_class=task.auto_class,
         model_options=task.model_options(tuned.about.labels),
+        dtype=torch.float32,
     )
     backbone.model.to(default_device())
     for name, artifact in order["others"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from datasets import load_from_disk
+from transformers import AutoModel
 
 from autopeft import delivery
 from autopeft.delivery import TunedModel, load_code, probabilities, verify, write
@@ -64,6 +67,24 @@ def test_reloaded_model_gives_the_measured_outputs(
     found = TunedModel(best).outputs(load_from_disk(str(tmp_path / "data" / "selection")))
     assert np.abs(found - np.load(artifact / "selection.npy")).max() < 1e-5
     assert session.scores(found, session.selection.targets)["accuracy"] > 0.4
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("architecture", ["bert", "llama"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_backbone_that_is_kept_in_low_precision_gives_the_measured_outputs(
+    tiny_folder: Callable[[str], Path],
+    tmp_path: Path,
+    architecture: str,
+    method: str,
+    dtype: torch.dtype,
+) -> None:
+    low = shutil.copytree(tiny_folder(architecture), tmp_path / "low")
+    AutoModel.from_pretrained(low, dtype=dtype).save_pretrained(low)
+    _, artifact, best, _ = deliver(tmp_path, low, method)
+    selection, expected = str(tmp_path / "data" / "selection"), str(artifact / "selection.npy")
+    reply = ask(op="check", best=str(best), selection=selection, expected=expected)
+    assert reply["difference"] < 1e-5
 
 
 def test_numbers_are_delivered_in_the_users_units(

@@ -20,6 +20,7 @@ _LATENCY_REPEATS = 3
 class PeakMemory:
     """Peak memory of the enclosed work: device memory on a GPU, resident memory on a CPU.
 
+    Pages of files, such as kept states of frozen layers, do not count: the system can drop them.
     Both can be read while the work goes on.
 
     Attributes:
@@ -45,7 +46,7 @@ class PeakMemory:
         return max(0, self.total_bytes - self._start_bytes)
 
     def __enter__(self) -> PeakMemory:
-        self._start_bytes = self._peak_bytes = used_bytes(self._device)
+        self._start_bytes = self._peak_bytes = self._now()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         else:
@@ -65,7 +66,13 @@ class PeakMemory:
 
     def _sample(self) -> None:
         while not self._done.wait(_SAMPLE_SECONDS):
-            self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)
+            self._peak_bytes = max(self._peak_bytes, self._now())
+
+    def _now(self) -> int:
+        if self._device.type == "cuda":
+            return used_bytes(self._device)
+        memory = self._process.memory_info()
+        return int(memory.rss - getattr(memory, "shared", 0))  # where the system tells them apart
 
 
 def used_bytes(device: torch.device) -> int:

@@ -53,7 +53,7 @@ class Padding:
         >>> [Padding(0, rounded=True).length(lengths, row) for row in np.arange(4)[:, None]]
         [9, 24, 24, 62]
         """
-        longest = int(lengths[rows].max())
+        longest = max(1, int(lengths[rows].max()))  # a text may have no token
         if not self.rounded or longest <= _FEW:
             return longest
         return min(-(-longest // _MULTIPLE) * _MULTIPLE, int(lengths.max()))

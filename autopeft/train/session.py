@@ -148,6 +148,7 @@ class Session:
             self.setting.model,
             auto_class=self.task.auto_class,
             model_options=self.task.model_options(self.setting.labels),
+            dtype=torch.float32,
         )
         found.model.to(self.device)
         return found
@@ -321,7 +322,9 @@ class Session:
         return METHODS.get(method).low_precision or self.plan.dtype == "float32"
 
     def _backbone_for(self, plan: Plan) -> Backbone:
-        model = share(self.delivered.model).to(plan.torch_dtype)
+        model = share(self.delivered.model)
+        for parameter in model.parameters():  # frequencies of rotary positions stay exact
+            parameter.data = parameter.data.to(plan.torch_dtype)
         return set_attention(dataclasses.replace(self.delivered, model=model), plan.attention)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +22,16 @@ def test_peak_memory_sees_what_is_given_back_before_the_end() -> None:
         del held
     assert 70_000_000 < memory.extra_bytes < 200_000_000
     assert memory.total_bytes > memory.extra_bytes
+
+
+def test_pages_of_files_are_no_price(tmp_path: Path) -> None:
+    file = tmp_path / "states"
+    np.zeros(20_000_000, np.float32).tofile(file)
+    with PeakMemory(CPU) as memory:
+        mapped = np.memmap(file, np.float32, "r")
+        assert mapped.sum() == 0.0
+        time.sleep(0.2)
+    assert memory.extra_bytes < 40_000_000
 
 
 def test_peak_memory_of_a_gpu_can_be_read_while_the_work_goes_on(

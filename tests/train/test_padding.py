@@ -69,3 +69,18 @@ def test_a_processor_rounds_in_bf16_alone(opened: Session) -> None:
     assert opened.padding == Padding(0)
     plan = Plan(dtype="bfloat16", attention="eager").to_json()
     assert Session(dataclasses.replace(opened.setting, plan=plan)).padding == ROUNDED
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_a_text_without_a_token_has_outputs(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
+) -> None:
+    """Alone as beside another text."""
+    session = open_session(order(save_splits(tmp_path), tiny_folder(architecture)))[0]
+    empty = table(2).map(lambda row: {"text": "" if row["row"] == 0 else WORDS[3]})
+    both = encode(empty, session.delivered.tokenizer, max_length=8)
+    assert 0 in {len(ids) for ids in both.input_ids}
+    together = session.outputs(session.delivered.model, both)
+    first = encode(empty.select([0]), session.delivered.tokenizer, max_length=8)
+    alone = session.outputs(session.delivered.model, first)
+    np.testing.assert_allclose(alone, together[:1], atol=1e-5)

@@ -343,3 +343,16 @@ def test_a_fold_has_its_own_rows_and_the_same_backbone(
     assert other.plan == made.plan
     other.trial(LORA, seed=1, artifact=tmp_path / "artifact")
     assert len(np.load(tmp_path / "artifact" / "selection.npy")) == 18
+
+
+@pytest.mark.parametrize("architecture", ["modernbert", "llama"])
+def test_rotary_frequencies_stay_exact_in_low_precision(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, architecture: str
+) -> None:
+    made = order(save_splits(tmp_path), tiny_folder(architecture))
+    plan = Plan(dtype="bfloat16", attention="eager").to_json()
+    low = open_session({**made, "plan": plan})[0]
+    exact = dict(low.delivered.model.named_buffers())
+    assert any("inv_freq" in name for name in exact)
+    for name, buffer in low.backbone.model.named_buffers():
+        assert buffer.dtype == exact[name].dtype and torch.equal(buffer, exact[name])
