@@ -46,14 +46,15 @@ def goes_on(
 def second_chances(records: Sequence[TrialRecord], higher_is_better: bool) -> list[int]:
     """Return the numbers of stopped trials that would go on if they came to their rung now.
 
-    What a rung sees changes: the more trials come to it, the more of them are among the first.
+    What a rung sees changes: the more trials come to it, the more of them are among the first. What
+    a time limit cut before its first rung was never compared.
 
     Args:
         records: of all trials that count.
         higher_is_better: the metric's direction.
     """
     stopped = {r.number: r.curve[-1].rung for r in records if _is_stopped(r)}
-    found = []
+    found = [r.number for r in records if r.cut_share is not None and _is_unseen(r)]
     for rung in sorted(set(stopped.values())):
         crowd = _Crowd.at(rung, records, higher_is_better)
         hopes = [crowd.hope(entry) for entry in crowd.entries]
@@ -119,6 +120,10 @@ def _growth(
 
 def _is_stopped(record: TrialRecord) -> bool:
     return record.state is TrialState.STOPPED and bool(record.curve)
+
+
+def _is_unseen(record: TrialRecord) -> bool:
+    return record.state is TrialState.STOPPED and not record.curve
 
 
 def _entry(record: TrialRecord, gained: float) -> Entry:

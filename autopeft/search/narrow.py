@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 from autopeft.errors import IncompatibleMethodError, NoCandidateError
@@ -71,7 +72,7 @@ def restrict(
 def lengthen(space: Space, rows: int) -> Space:
     """Return the space without trainings of fewer than its `min_steps` optimizer steps.
 
-    They get as many more epochs as that takes, at the method's default batch size.
+    They get as many more epochs as that takes with the method's largest batches.
 
     Args:
         space: of any backbone.
@@ -79,7 +80,8 @@ def lengthen(space: Space, rows: int) -> Space:
     """
     methods = {}
     for name, method in space.methods.items():
-        steps = math.ceil(rows / int(method.defaults["batch_size"]))
+        largest = max(int(end) for end in ends(method.dimensions["batch_size"]))
+        steps = math.ceil(rows / largest)
         methods[name] = _longer(method, math.ceil(space.min_steps / steps))
     return dataclasses.replace(space, methods=methods)
 
@@ -241,10 +243,9 @@ def _in_budget(space: MethodSpace, shape: BackboneShape, max_params: int) -> Met
         if isinstance(dimension, Choices):
             trimmed[name] = Choices(values=tuple(v for v in dimension.values if fits(name, v)))
         elif isinstance(dimension, Range) and dimension.whole:
-            low, high = int(dimension.low), int(dimension.high)
-            while not fits(name, high) and high > low:
-                high = (low + high) // 2
-            trimmed[name] = dataclasses.replace(dimension, high=high)
+            values = range(int(dimension.low), int(dimension.high) + 1)
+            fitting = bisect_left(values, True, key=lambda value: not fits(name, value))
+            trimmed[name] = dataclasses.replace(dimension, high=values[max(fitting - 1, 0)])
     space = _replace(space, **trimmed)
     if _price(space, shape, space.defaults) > max_params:
         return dataclasses.replace(space, defaults=smallest(space, shape))

@@ -25,16 +25,19 @@ def references(space: Space) -> dict[str, Candidate]:
     """Return the field's default and the head alone, by origin.
 
     They are LoRA and the head as their records have them, trained as long as the space allows,
-    whether or not the space names them: every choice is told against them. A reference is left out
-    where it cannot run on the backbone or trains more parameters than allowed.
+    whether or not the space names them, and whatever it makes of them: every choice is told against
+    them. A reference is left out where it cannot run on the backbone or trains more parameters than
+    allowed.
     """
     found: dict[str, Candidate] = {}
     for origin, method in (("default", DEFAULT_METHOD), ("head", HEAD_METHOD)):
-        if method not in METHODS.names() or method in space.excluded:
+        if method not in METHODS.names():
             continue
         epochs = max(space.default_of(name).epochs for name in space.methods)
         plain = method_space(METHODS.get(method), {}, {"epochs": epochs})
         candidate = plain.candidate(plain.defaults)
+        if space.infeasible(candidate) is not None:
+            continue
         if space.max_params is None or space.count(candidate) <= space.max_params:
             found[origin] = candidate
     return found

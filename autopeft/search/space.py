@@ -220,12 +220,14 @@ class Space:
             },
             "excluded": dict(self.excluded),
             "max_params": self.max_params,
+            "min_steps": self.min_steps,
         }
 
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that change whenever anything else could be proposed."""
-        return fingerprint(self.to_json())
+        order = list(self.methods)  # what is tried first follows from it
+        return fingerprint([order, self.to_json()])
 
     def _methods(self) -> Choices:
         return Choices(values=tuple(self.methods))

@@ -239,31 +239,29 @@ class Search:
         question = len(standing)
         known = {f: t.number for t in standing for f in _fingerprints([t])}
         hopeless = hopeless_of(self.trials.records())
-        reason = "no answer"
-        for attempt in range(self.trials.discarded(question), MAX_ANSWERS):
+        reasons = self.trials.discarded(question)
+        for attempt in range(len(reasons), MAX_ANSWERS):
             with asking(
                 self.trials.study, seed=self._seed, proposed=question, attempt=attempt
             ) as trial:
                 candidate = self.space.suggest(trial)
-            excess, over = self._over(candidate, hopeless)
+            excess, reason = self._over(candidate, hopeless)
             if candidate.fingerprint in known:
-                reason = f"the same as trial {known[candidate.fingerprint]}"
-                self.trials.discard(trial.number, reason, question=question)
-            elif over is not None:
-                reason = over
-                self.trials.discard(trial.number, reason, question=question, excess=excess)
-            elif self._is_too_dear(candidate, question, attempt):
-                reason = "takes long, and it was the turn of something cheap"
-                self.trials.discard(trial.number, reason, question=question)
-            else:
+                excess, reason = None, f"the same as trial {known[candidate.fingerprint]}"
+            elif reason is None and self._is_too_dear(candidate, question, attempt):
+                excess, reason = None, "takes long, and it was the turn of something cheap"
+            if reason is None:
                 proposal = self._proposal(candidate, "tpe") | {"params": trial.params}
                 self.trials.note(trial.number, "proposal", proposal)
                 return self._begun(trial.number, candidate, "tpe", self._seed)
+            reasons.append(reason)
+            self.trials.discard(trial.number, reason, question=question, excess=excess)
         self.ended = (
-            f"the space is exhausted: {MAX_ANSWERS} suggestions in a row were no use ({reason})"
+            f"the space is exhausted: {MAX_ANSWERS} suggestions in a row were no use "
+            f"({reasons[-1]})"
         )
         if not standing:
-            raise NoCandidateError(f"no candidate of the space is within the budget: {reason}")
+            raise NoCandidateError(f"no candidate of the space is within the budget: {reasons[-1]}")
         return None
 
     def _is_too_dear(self, candidate: Candidate, question: int, attempt: int) -> bool:
@@ -272,7 +270,7 @@ class Search:
         most = thrift.most(seed=self._seed, question=question, attempt=attempt)
         return self._price(candidate) > most
 
-    def _over(self, candidate: Candidate, hopeless: set[str]) -> tuple[float, str | None]:
+    def _over(self, candidate: Candidate, hopeless: set[str]) -> tuple[float | None, str | None]:
         """Return by how much a candidate is out of bounds, and why; None if it is not."""
         reason = self.space.infeasible(candidate)
         if reason is not None:

@@ -91,9 +91,13 @@ class TrialStore:
             self.study.enqueue_trial(dict(proposal["params"]), user_attrs=attributes)
 
     def give_second_chance(self, number: int) -> None:
-        """Put a trial that was stopped in the queue again; the new attempt takes its place."""
-        proposal = self.all()[number].user_attrs["proposal"]
-        self.enqueue({**proposal, "retry_of": number, "second_chance": True})
+        """Put a trial that was stopped in the queue again; the new attempt takes its place.
+
+        No rung stops it again. One that the clock cut before its first rung is compared as usual.
+        """
+        trial = self.all()[number]
+        again = {**trial.user_attrs["proposal"], "retry_of": number}
+        self.enqueue(again | ({"second_chance": True} if record_of(trial).curve else {}))
 
     def has_second_chance(self, number: int) -> bool:
         """Return whether a trial is another's second attempt, which no rung stops."""
@@ -165,10 +169,10 @@ class TrialStore:
         self.note(number, "discarded", why)
         self._discard(number, excess)
 
-    def discarded(self, question: int) -> int:
-        """Return how many answers to a question were discarded."""
-        whys = [t.user_attrs.get("discarded") for t in self.all()]
-        return sum(why is not None and why["question"] == question for why in whys)
+    def discarded(self, question: int) -> list[str]:
+        """Return why answers to a question were discarded, one after the other."""
+        whys = [t.user_attrs["discarded"] for t in self.all() if "discarded" in t.user_attrs]
+        return [why["reason"] for why in whys if why["question"] == question]
 
     def recover(self) -> list[TrialRecord]:
         """Settle what a dead supervisor left RUNNING; return the records of what was lost.

@@ -127,7 +127,9 @@ class StoreContract:
         with self._open(folder / "run", IDENTITY) as run:
             trials = run.trials(higher_is_better=True)
             first = _begin(trials)
-            trials.conclude(replace(_record(state=TrialState.STOPPED), number=first))
+            curve = (RungPoint(rung=0, share=0.1, score=0.5, wall_seconds=0.5),)
+            stopped = replace(_record(state=TrialState.STOPPED), number=first, curve=curve)
+            trials.conclude(stopped)
             assert not trials.has_second_chance(first)
             trials.give_second_chance(first)
             assert [waiting(trial) for trial in trials.standing()] == [True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,20 @@ def test_without_other_tasks_every_family_gives_its_first_default(space: Space) 
     families = [space.methods[one.method].info.family for one in found]
     assert found == list(hand_made(space))
     assert len(set(families)) == len(families) > 5
+
+
+@pytest.mark.parametrize("own", ["{r: [32, 64]}", "{placement: {layers: 8-10}}", "{alpha: 1}"])
+def test_the_default_is_tried_whatever_a_space_makes_of_its_method(
+    tmp_path: Path, own: str
+) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text(f"epochs: 3\nmethods:\n  ia3:\n  lora: {own}\n")
+    narrow = load_space(str(file)).restrict(shape=backbone(), max_params=10_000)
+    default = references(narrow)["default"]
+    assert (default.method, default.knobs["r"]) == ("lora", 8)
+    assert 0 < narrow.count(default) <= 10_000
+    small = narrow.restrict(shape=backbone(), max_params=narrow.count(default) - 1)
+    assert [*references(small)] == ["head"]
 
 
 def test_what_earlier_runs_taught_comes_first_and_once(space: Space) -> None:

@@ -458,6 +458,8 @@ def test_of_few_rows_trainings_get_more_epochs(
     assert_epochs(space, lists, ranges, longest)
     assert space.least_steps(rows) >= 100
     assert shorten(space, 1).least_steps(rows) >= 100, "a time limit does not go below"
+    large = load_space(write("batch_size: [16, 32]\n" + text)).restrict(shape=backbone())
+    assert lengthen(large, rows).least_steps(rows) >= 100
 
 
 def test_without_a_least_number_of_steps_epochs_are_as_written(write: Write) -> None:
@@ -483,6 +485,23 @@ def test_the_fingerprint_changes_with_what_may_be_proposed(write: Write) -> None
     again = load_space(write("methods:\n  lora:\n    r: [2, 4]\n", "b.yaml")).restrict(shape=shape)
     other = load_space(write("methods: {lora: {r: [2, 8]}}\n", "c.yaml")).restrict(shape=shape)
     assert one.fingerprint == again.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("line", ["min_steps: 90", "methods: {ia3: , lora: {r: [2, 4]}}"])
+def test_the_fingerprint_changes_with_steps_and_the_order_of_trial(write: Write, line: str) -> None:
+    text = "min_steps: 75\nmethods: {lora: {r: [2, 4]}, ia3: }\n"
+    one = load_space(write(text))
+    name = line.partition(":")[0]
+    changed = [line if own.startswith(name) else own for own in text.splitlines()]
+    assert load_space(write("\n".join(changed) + "\n", "b.yaml")).fingerprint != one.fingerprint
+
+
+def test_the_largest_rank_within_a_budget_can_be_tried(write: Write) -> None:
+    whole = load_space(write("methods: {lora: {r: {low: 1, high: 64}}}\n"))
+    free = whole.restrict(shape=backbone()).methods["lora"]
+    budget = free.count(backbone(), {**free.defaults, "r": 31})
+    tight = whole.restrict(shape=backbone(), max_params=budget).methods["lora"]
+    assert ends(tight.dimensions["r"]) == (1, 31)
 
 
 def test_knobs_do_not_take_the_names_of_settings() -> None:

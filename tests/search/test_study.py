@@ -230,6 +230,32 @@ def test_a_stopped_trial_that_would_now_go_on_is_trained_to_its_end(space: Space
     assert not second_chances(records, True), "nobody is left who would go on"
 
 
+def test_what_the_clock_cut_before_its_first_rung_is_begun_again(space: Space) -> None:
+    search = search_of(space, max_trials=3)
+    cut = None
+    for proposal in search.candidates():
+        if proposal.protected or cut is not None:
+            evaluate(search, proposal)
+            continue
+        cut = proposal
+        search.finished(
+            TrialRecord(
+                number=cut.number,
+                candidate=cut.candidate,
+                seed=cut.seed,
+                state=TrialState.STOPPED,
+                origin=cut.origin,
+                costs=Costs(trainable_params=cut.trainable_params),
+                cut_share=0.1,
+            )
+        )
+    assert cut is not None
+    (old,) = search.trials.superseded()
+    (new,) = (r for r in search.trials.records() if r.candidate == cut.candidate)
+    assert (old.number, new.state) == (cut.number, TrialState.COMPLETE)
+    assert not search.trials.has_second_chance(new.number), "rungs may stop it as any other"
+
+
 def test_without_second_chances_a_stop_is_for_good(space: Space) -> None:
     search = Search(
         trials=search_of(space).trials,
@@ -393,9 +419,10 @@ def test_an_exhausted_space_says_so(tmp_path: Path) -> None:
     records = run_all(search)
     assert len(records) == 4
     assert search.ended is not None
-    assert "exhausted" in search.ended
-    before = len(search.trials.all())
+    assert "exhausted" in search.ended and "(the same as trial" in search.ended
+    before, said = len(search.trials.all()), search.ended
     assert run_all(search) == records
+    assert search.ended == said
     assert len(search.trials.all()) == before <= 4 + 2 * MAX_ANSWERS
 
 
