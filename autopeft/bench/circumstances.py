@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,11 @@ def hardware() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Return the commit, with ``+`` where tracked files other than results differ from it."""
-    if not (_ROOT / ".git").exists():
+    """Return the commit, with ``+`` where tracked files other than results differ from it.
+
+    None without a repository, or without git to ask.
+    """
+    if not (_ROOT / ".git").exists() or shutil.which("git") is None:
         return None
     found = _git("rev-parse", "--short", "HEAD")
     others = ("--", ".", ":!benchmarks/results")

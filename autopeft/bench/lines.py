@@ -13,7 +13,7 @@ def whole_lines(file: Path) -> list[str]:
     """Return the lines that were written to their end: a kill may have cut the last."""
     if not file.is_file():
         return []
-    whole = file.read_text(encoding="utf-8").rpartition("\n")[0]
+    whole = file.read_bytes().rpartition(b"\n")[0].decode()
     return whole.split("\n") if whole else []
 
 

@@ -53,11 +53,11 @@ def _overall(tables: Sequence[TaskTable], names: Sequence[str]) -> list[Overall]
     sizes = [
         _median(rows[name].costs.get("trainable_params") for rows in by_task) for name in names
     ]
+    trained = [at for at, params in enumerate(sizes) if params is not None]
     points = [
-        Point(gain=float(share), size=size(int(params or 0)))
-        for share, params in zip(found.normalised, sizes, strict=True)
+        Point(gain=float(found.normalised[at]), size=size(int(sizes[at] or 0))) for at in trained
     ]
-    front = set(pareto(points))
+    front = {trained[at] for at in pareto(points)}
     rows = [
         Overall(
             name=name,

@@ -101,11 +101,14 @@ def take(
 def packed(values: np.ndarray) -> str:
     """Return predictions or targets (N,) as text: class numbers whole, numbers to three digits.
 
+    Numbers too large for that have seven.
+
     >>> unpacked(packed(np.array([0, 2, 1])))
     array([0, 2, 1], dtype=uint8)
     """
     whole = "uint8" if values.max(initial=0) < 256 else "uint16"
-    kind = "float16" if values.dtype.kind == "f" else whole
+    short = bool(np.abs(values).max(initial=0) <= np.finfo(np.float16).max)
+    kind = ("float16" if short else "float32") if values.dtype.kind == "f" else whole
     return kind + ":" + base64.b64encode(values.astype(kind).tobytes()).decode()
 
 

@@ -112,7 +112,9 @@ def _methods(given: object) -> Iterator[str]:
         yield f"methods: is a {kind(given)}; write 'all' or a list; see: autopeft methods"
         return
     for index, name in enumerate(given):
-        if name not in METHODS:
+        if not isinstance(name, str):
+            yield f"methods[{index}]: {show(name)}; a method is a name, settings go to variants"
+        elif name not in METHODS:
             yield from unknown({name: None}, METHODS.names(), f"methods[{index}]", "method")
     yield from _twice(given, "methods")
 
@@ -197,7 +199,7 @@ def _epochs(raw: Mapping[Any, Any]) -> Iterator[str]:
         yield from _number(epochs, f"epochs.{size}", 1)
     examples = raw.get("examples", SETTINGS["examples"].default)
     for size in _listed(examples):
-        if size not in given:
+        if isinstance(size, int) and size not in given:
             yield f"epochs: says nothing of {size} examples; give a number for each"
 
 

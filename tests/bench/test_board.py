@@ -172,6 +172,17 @@ def test_ranks_over_tasks_leave_no_hole_unsaid(
     assert "No result of vera: made up." in page
 
 
+def test_what_failed_everywhere_is_on_no_front(
+    suite: Suite, places: Places, train: Callable[..., Cells]
+) -> None:
+    for task in ("easy", "hard"):
+        train(task, {"lora": (0.9, 0.9), "ia3": (0.8, 0.8), "vera": (None, None)})
+    (group,) = read_board(Part.of(suite, rows=["lora", "ia3", "vera"]), places).groups
+    assert {row.name: row.front for row in group.overall} == {
+        "lora": True, "ia3": True, "vera": False,
+    }  # fmt: skip
+
+
 def test_a_search_is_ranked_beside_the_methods_and_says_what_it_chose(
     suite: Suite, places: Places, train: Callable[..., Cells]
 ) -> None:

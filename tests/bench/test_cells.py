@@ -44,11 +44,14 @@ def test_the_last_line_of_a_cell_counts(tmp_path: Path) -> None:
     assert found == 0.2
 
 
-def test_a_line_that_a_kill_cut_is_trained_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [-20, 1])
+def test_a_line_that_a_kill_cut_is_trained_again(tmp_path: Path, left: int) -> None:
+    """Be it in the middle of a letter."""
     cells = Cells(tmp_path / "subj.jsonl", ABOUT)
     for seed in (0, 1):
         cells.add(Cell(LORA, seed), {"score": "ä"})
-    cells.file.write_bytes(cells.file.read_bytes()[:-20])
+    whole = cells.file.read_bytes()
+    cells.file.write_bytes(whole[: whole.rindex("ä".encode()) + left])
     again = Cells(cells.file, ABOUT)
     assert again.get(Cell(LORA, 1)) is None
     again.add(Cell(LORA, 2), {"score": "ä"})

@@ -70,12 +70,12 @@ def test_every_fault_is_told_at_once_with_what_was_meant(tmp_path: Path) -> None
 task: [subj]
 tasks: {"../up": x, subj: 3}
 backbones: []
-methods: [lorra, lora, lora]
+methods: [lorra, lora, lora, {lora: {r: 4}}]
 variants: {v: {method: mixture, serail: 3, lora: -1}, lora: {method: ia3}, w: {r: 1}}
 policies: {s: {space: defalt}, t: {time: 3}, u: {space: quick, time_limit: soon}}
 seeds: [0, 0, -1]
 rates: [0, 1/0, x]
-examples: [100]
+examples: [100, [7]]
 epochs: {50: 0}
 test: 0
 """
@@ -89,6 +89,7 @@ test: 0
         "backbones: is a list; give a list of names",
         "methods[0].lorra: unknown method 'lorra'; did you mean 'lora'?",
         "methods[2]: 'lora' is listed twice",
+        "methods[3]: {'lora': {'r': 4}}; a method is a name, settings go to variants",
         "variants.v.serail: unknown knob 'serail'; did you mean 'serial'?",
         "variants.v.lora: -1; allowed:",
         "variants.lora: another row is called lora",
@@ -103,6 +104,7 @@ test: 0
         "rates[2]: 'x'",
         "epochs.50: 0; allowed: a whole number from 1",
         "epochs: says nothing of 100 examples",
+        "examples[1]: [7]; allowed: a whole number from 2",
         "test: 0; allowed: a whole number from 1",
     ):
         assert expected in said

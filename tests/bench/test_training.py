@@ -106,6 +106,6 @@ def test_packs_share_seed_and_lowest_layer(bench: Bench) -> None:
     assert [len(pack) for pack in found] == [8, 1]
 
 
-@pytest.mark.parametrize("values", [[0, 3, 255], [0, 300], [0.5, -1.25]])
+@pytest.mark.parametrize("values", [[0, 3, 255], [0, 300], [0.5, -1.25], [350_000.0, 0.5]])
 def test_predictions_survive_packing(values: list[float]) -> None:
     assert unpacked(packed(np.array(values))).tolist() == values
