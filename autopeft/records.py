@@ -175,6 +175,8 @@ class BackboneShape:
             ``cross.k``, ``cross.v`` and ``cross.out``, which no placement names.
         mask_token: the number of the token that stands for a gap; None where there is none.
         checkpoint: the folder or hub name of the weights; ``""`` where only numbers are known.
+        attention_interface: whether its attention comes from transformers' interface, through which
+            prefixes reach it; True where older records do not say.
     """
 
     architecture: str
@@ -195,6 +197,7 @@ class BackboneShape:
     cross: tuple[ModuleShape, ...] = ()
     mask_token: int | None = None
     checkpoint: str = ""
+    attention_interface: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -268,7 +271,8 @@ class TrialRecord:
         costs: the six prices.
         cause: of a failure.
         message: of a failure.
-        artifact: folder of the trained adapter, relative to the run folder; None once removed.
+        artifact: folder of the trained adapter, relative to the run folder; None if there never was
+            one. What no choice needs any more is removed from there.
         cut_share: share of the training steps after which the time limit ended it; None if it did
             not.
     """
@@ -286,6 +290,13 @@ class TrialRecord:
     message: str = ""
     artifact: str | None = None
     cut_share: float | None = None
+
+    @property
+    def last_score(self) -> float | None:
+        """The score, or that at the last rung where training went no further; None without one."""
+        if self.score is not None:
+            return self.score
+        return self.curve[-1].score if self.curve else None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -23,8 +23,6 @@ WORST = 20
 MOST_SIGNS = 700
 """A longer text is cut on the page."""
 
-MOST_PAIRS = 5_000
-
 Edges = tuple[float, float]
 
 
@@ -71,11 +69,10 @@ def read_mistakes(run: Path) -> MistakesView | None:
         chances = [None] * len(true)
         worst = sorted(range(len(true)), key=lambda place: -abs(true[place] - found[place]))[:WORST]
     texts = _texts(run, worst)
-    step = max(1, len(true) // MOST_PAIRS)
     return MistakesView(
         rows=len(true),
         counts=Counter(zip(true, found, strict=True)) if classes else {},
-        pairs=() if classes else list(zip(true, found, strict=True))[::step],
+        pairs=() if classes else list(zip(true, found, strict=True)),
         worst=[
             Mistake(
                 row=int(table["row"][place].as_py()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,11 @@ from autopeft.api.card import read_mistakes, read_splits
 from autopeft.api.facts import FACTS
 from autopeft.api.judge import PERCENT
 from autopeft.api.result import RESULT
-from autopeft.delivery import ABOUT, About, load_code
-from autopeft.errors import RunFolderError
+from autopeft.delivery import ABOUT, About, about_of, load_code
 from autopeft.report.page import Importance, MistakesView, RunView, render
-from autopeft.search.front import front_of
 from autopeft.search.importance import importance
 from autopeft.store import RunFolder, TrialStore
-from autopeft.store.write import disk_errors
+from autopeft.store.write import write_text
 from autopeft.tasks.metric import METRICS
 
 PAGE = "report.html"
@@ -49,7 +46,6 @@ def read_view(run: Path) -> RunView:
         labels=labels,
         records=tuple(records),
         replicates=trials.all_replicates(),
-        front=frozenset(r.number for r in front_of(records, metric.higher_is_better)),
         choice=None if result is None else result["choice"],
         load_code=_load_code(run / "best"),
         gates=_gates(trials),
@@ -71,14 +67,7 @@ def write_page(runs: Sequence[Path], file: Path) -> Path:
     Raises:
         RunFolderError: a folder holds no run, or the file cannot be written.
     """
-    text = render([read_view(run) for run in runs])
-    partial = file.with_name(f".{file.name}.part")
-    with disk_errors(file):
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+    write_text(file, render([read_view(run) for run in runs]))
     return file
 
 
@@ -97,14 +86,7 @@ def _load_code(best: Path) -> str:
 
 
 def _about(best: Path) -> About | None:
-    file = best / ABOUT
-    if not file.is_file():
-        return None
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        return About(**{**values, "labels": tuple(values["labels"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{file} is damaged: {error}") from error
+    return about_of(best)[1] if (best / ABOUT).is_file() else None
 
 
 def _gates(trials: TrialStore) -> dict[int, list[dict[str, Any]]]:

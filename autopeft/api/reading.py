@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autopeft.data.cache import quiet
+from autopeft.data.cache import new_file, quiet
 from autopeft.data.load import load
 from autopeft.delivery import TunedModel, probabilities
 from autopeft.errors import ConfigError, DataError, UnknownNameError, suggestion
@@ -39,7 +39,7 @@ def read_leaderboard(run: Path, *, metric: str | None = None) -> list[dict[str, 
         own = METRICS.get(identity["metric"]).higher_is_better
         trials = folder.trials(higher_is_better=own)
         records = trials.records()
-        replicates = {record.number: trials.replicates(record.number) for record in records}
+        replicates = trials.all_replicates()
     if metric != identity["metric"]:
         records = [_scored_by(record, metric) for record in records]
         replicates = {
@@ -111,7 +111,7 @@ def read_predictions(run: Path, data: Any, *, model: str | None = None) -> list[
         {column: name for name, column in wanted.items()}
     )
     with quiet():
-        texts = texts.map(_as_text, batched=True)
+        texts = texts.map(_as_text, batched=True, cache_file_name=str(new_file()))
     outputs = tuned.outputs(texts)
     predicted = TASKS.get(tuned.about.task).predictions(outputs)
     if not tuned.about.labels:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 Kind = Literal["text", "category", "number", "integer", "other"]
@@ -60,9 +61,18 @@ def profile(dataset: Dataset, *, seed: int = 0) -> tuple[ColumnProfile, ...]:
     sample = dataset.with_format("arrow")[chosen]
     missing = _missing(dataset)
     return tuple(
-        _profile(name, dataset, sample.column(name).to_pylist(), missing[name])
+        _profile(name, dataset, plain_cells(sample.column(name)), missing[name])
         for name in dataset.column_names
     )
+
+
+def plain_cells(column: pa.ChunkedArray) -> list[Any]:
+    """Return the cells of a column as plain Python values; decimals are floats."""
+    import pyarrow as pa
+
+    decimal = pa.types.is_decimal(column.type)
+    cells: list[Any] = (column.cast(pa.float64()) if decimal else column).to_pylist()
+    return cells
 
 
 def _profile(name: str, dataset: Dataset, values: Sequence[Any], missing: int) -> ColumnProfile:

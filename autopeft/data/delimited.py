@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autopeft.data.encoding import open_text
+from autopeft.data.encoding import open_text, without_gz
 from autopeft.data.table import Row, write_rows
 from autopeft.errors import DataError
 
@@ -52,7 +52,7 @@ def read_delimited(path: Path, notes: list[str]) -> Dataset:
             dataset = _read(path, plain, notes)
             notes.append(f"{path.name}: quotes do not match; read as ordinary characters")
             return dataset
-    if dialect.delimiter != "," and path.name.removesuffix(".gz").endswith(".csv"):
+    if dialect.delimiter != "," and without_gz(path).lower().endswith(".csv"):
         notes.append(f"{path.name}: read with the delimiter {dialect.delimiter!r}")
     return _read(path, dialect, notes)
 
@@ -78,7 +78,8 @@ def _read(path: Path, dialect: _Dialect, notes: list[str]) -> Dataset:
 
 
 def kind_of_cell(cell: str) -> str | None:
-    """Return what a cell of a csv file holds; see `table.KindOf`."""
+    """Return what a cell of a csv file holds, blanks around it aside; see `table.KindOf`."""
+    cell = cell.strip()
     if not cell:
         return None
     if cell[0] in "+-.0123456789":
@@ -93,7 +94,7 @@ def kind_of_cell(cell: str) -> str | None:
 
 def _dialect(path: Path) -> _Dialect:
     """Tsv by its name; else the most frequent delimiter of the header line, comma first."""
-    if path.name.removesuffix(".gz").endswith(".tsv"):
+    if without_gz(path).lower().endswith(".tsv"):
         return _Dialect("\t")
     with open_text(path) as lines:
         header = lines.readline(65536)

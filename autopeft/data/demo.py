@@ -41,12 +41,7 @@ def demo_source(name: str, seed: int) -> Source:
         raise UnknownNameError("demo", name, DEMOS)
     rows, what = _TEXTS[name]()
     notes: list[str] = []
-    texts = write_rows(
-        lambda: ((place, row) for place, row in enumerate(rows, start=1)),
-        origin=name,
-        unit="row",
-        notes=notes,
-    )
+    texts = write_rows(lambda: enumerate(rows, start=1), origin=name, unit="row", notes=notes)
     unique = _deduplicated(texts)
     chosen = sample(unique, ROWS, "label", seed)
     notes.append(

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import gzip
 import io
+import shlex
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def open_text(path: Path) -> Iterator[IO[str]]:
         line = _line_of_fault(path, fault.encoding)
         raise DataError(
             f"{path}, {line}: not {fault.encoding.upper()} text ({fault.reason}); save the file "
-            f"as UTF-8, for example: iconv -f latin1 -t utf-8 {path.name} > new-{path.name}"
+            f"as UTF-8, for example: {_recoding(path)}"
         ) from fault
     except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
         raise DataError(f"{path}: damaged gzip file ({fault}); compress it again") from fault
@@ -54,10 +55,28 @@ def open_text(path: Path) -> Iterator[IO[str]]:
         raise DataError(f"{path}: cannot be read ({reason}); check the file") from fault
 
 
+def is_gz(path: Path) -> bool:
+    """Whether a file's name says that it is compressed."""
+    return path.suffix.lower() == ".gz"
+
+
+def without_gz(path: Path) -> str:
+    """Return a file's name, without the ending that says it is compressed."""
+    return path.stem if is_gz(path) else path.name
+
+
 def _open_bytes(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
+    if is_gz(path):
         return cast(IO[bytes], gzip.open(path, "rb"))
     return path.open("rb")
+
+
+def _recoding(path: Path) -> str:
+    """Return the command that makes UTF-8 of what older Windows programs write."""
+    given, made = shlex.quote(path.name), shlex.quote(f"new-{without_gz(path)}")
+    if is_gz(path):
+        return f"gunzip -c {given} | iconv -f cp1252 -t utf-8 > {made}"
+    return f"iconv -f cp1252 -t utf-8 {given} > {made}"
 
 
 def _line_of_fault(path: Path, encoding: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autopeft.data.split import View
-from autopeft.data.strata import Ints, spread, strata_of
+from autopeft.data.strata import spread
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -51,21 +51,15 @@ def folds(
     view = View.of(train, strata, inputs)
     first, group = view.groups()
     count = max(1, round(len(train) / max(1, len(selection))))
-    distinct = view.at(first)
-    dealt = spread(strata_of(distinct.values, len(first)), count, np.random.default_rng([seed, 1]))
+    dealt = spread(view.strata(first, group), count, np.random.default_rng([seed, 1]))
     found = [Fold(train=train, selection=selection)]
     for number in range(count):
-        held = np.flatnonzero(_lasting(distinct.classes, dealt == number)[group])
+        held = np.flatnonzero(view.lasting(dealt == number, group)[group])
         if len(held) and len(held) < len(train):
             kept = np.setdiff1d(np.arange(len(train)), held)
             rest = concatenate_datasets([train.select(kept), selection])
             found.append(Fold(train=rest, selection=train.select(held)))
     return found
-
-
-def _lasting(classes: Ints | None, held: np.ndarray) -> np.ndarray:
-    """Return which of the held-out rows (N,) leave another row of their class."""
-    return held if classes is None else held & np.isin(classes, classes[~held])
 
 
 def fold_of(shift: int, count: int) -> int:

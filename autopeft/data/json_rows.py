@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autopeft.data.encoding import open_text
+from autopeft.data.encoding import open_text, without_gz
 from autopeft.data.table import Row, write_rows
 from autopeft.errors import DataError
 
@@ -24,14 +24,14 @@ def read_json(path: Path, notes: list[str]) -> Dataset:
     if _is_lines(path):
         return write_rows(lambda: _lines(path), origin=str(path), unit="line", notes=notes)
     with open_text(path) as text:
-        value = _parse(text.read(), str(path))
+        value = _parse(text.read(), path)
     rows = _as_rows(value, path)
     return write_rows(lambda: enumerate(rows, start=1), origin=str(path), unit="row", notes=notes)
 
 
 def _is_lines(path: Path) -> bool:
     """Whether each line is an object: by the name, or since the first is one and more follow."""
-    if path.name.lower().removesuffix(".gz").endswith(("jsonl", "ndjson")):
+    if without_gz(path).lower().endswith(("jsonl", "ndjson")):
         return True
     with open_text(path) as text:
         first = next((line for line in text if line.strip()), "")
@@ -47,14 +47,20 @@ def _lines(path: Path) -> Iterator[Row]:
         for number, line in enumerate(text, start=1):
             if not line.strip():
                 continue
-            where = f"{path}, line {number}"
-            row = _parse(line, where)
+            row = _parse(line, path, number)
             if not isinstance(row, dict):
-                raise DataError(f"{where}: an object {{…}} is expected on every line")
+                raise DataError(f"{path}, line {number}: an object {{…}} is expected on every line")
             yield number, row
 
 
-def _parse(text: str, where: str) -> Any:
+def _parse(text: str, path: Path, line: int | None = None) -> Any:
+    """Return the value of a whole file, or of one of its lines.
+
+    Raises:
+        DataError: not JSON, or a name twice in one object.
+    """
+    where = str(path) if line is None else f"{path}, line {line}"
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         row = dict(pairs)
         if len(row) < len(pairs):
@@ -66,7 +72,7 @@ def _parse(text: str, where: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as fault:
-        place = f"column {fault.colno}" if "line" in where else f"line {fault.lineno}"
+        place = f"line {fault.lineno}" if line is None else f"column {fault.colno}"
         raise DataError(f"{where}, {place}: not valid JSON ({fault.msg}); correct it") from fault
     except (ValueError, RecursionError) as fault:
         raise DataError(f"{where}: JSON that cannot be read ({fault}); simplify it") from fault

@@ -48,8 +48,6 @@ def _from_place(data: str | Path, notes: list[str]) -> tuple[dict[str, Dataset],
             return place.read_folder(path, notes), path.resolve().name, text
     except OSError as fault:
         raise DataError(f"{text}: cannot be read ({fault.strerror or fault})") from fault
-    except ValueError as fault:  # a NUL in the name
-        raise DataError(f"{text!r}: not a file name ({fault})") from fault
     hub_name = re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", text)
     if isinstance(data, Path) or not hub_name or place.format_of(path) or text.startswith("."):
         raise DataError(f"{text}: no such file or folder; check the path")

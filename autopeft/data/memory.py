@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from autopeft.data.source import ALIASES
@@ -125,11 +126,13 @@ def plain(values: Any, name: str = "", origin: str = "the frame") -> list[Any]:
 
 
 def _scalar(value: Any) -> Any:
-    """Return a missing value of pandas as None and a scalar of numpy as plain Python."""
+    """Return a missing value of pandas as None, a scalar of numpy and a decimal as plain Python."""
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, Decimal):
+        return float(value)
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return value

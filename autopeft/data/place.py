@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autopeft.data import cache
 from autopeft.data.delimited import read_delimited
+from autopeft.data.encoding import is_gz, without_gz
 from autopeft.data.json_rows import read_json
 from autopeft.data.memory import from_dataset_dict
 from autopeft.data.source import ALIASES
@@ -28,16 +29,14 @@ def format_of(path: Path) -> str | None:
     >>> format_of(Path("train.jsonl.gz"))
     'jsonl'
     """
-    name = path.name.lower()
-    zipped = name.endswith(".gz")
-    suffix = name.removesuffix(".gz").rpartition(".")[2]
-    allowed = TEXT_FORMATS if zipped else FORMATS
+    suffix = without_gz(path).lower().rpartition(".")[2]
+    allowed = TEXT_FORMATS if is_gz(path) else FORMATS
     return suffix if suffix in allowed else None
 
 
 def stem_of(path: Path) -> str:
     """Return a file's name without its format."""
-    return path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+    return without_gz(path).rpartition(".")[0] or path.name
 
 
 def read_file(path: Path, notes: list[str]) -> Dataset:
@@ -112,13 +111,30 @@ def read_hub(name: str, notes: list[str]) -> dict[str, Dataset]:
 
 
 def _one_split(role: str, paths: list[Path], notes: list[str]) -> Dataset:
-    import datasets
-
     if len(paths) > 1 and not all(re.search(r"-\d+-of-\d+\.", path.name) for path in paths):
         names = ", ".join(path.name for path in paths)
         raise DataError(f"{paths[0].parent}: several files for {role} ({names}); keep one")
     parts = [read_file(path, notes) for path in paths]
-    return datasets.concatenate_datasets(parts) if len(parts) > 1 else parts[0]
+    if len(parts) == 1:
+        return parts[0]
+    advice = f"{paths[0].parent}, {role}: the columns of its files do not go together"
+    dataset: Dataset = _ours(lambda: _joined(parts), advice)
+    return dataset
+
+
+def _joined(parts: list[Dataset]) -> Dataset:
+    """Return the rows of all; whole numbers here and fractions there are fractions."""
+    import datasets
+
+    whole, fraction = datasets.Value("int64"), datasets.Value("float64")
+    fractions = {
+        name for part in parts for name in part.features if part.features[name] == fraction
+    }
+    for place, part in enumerate(parts):
+        for name in fractions:
+            if part.features.get(name) == whole:
+                parts[place] = part = part.cast_column(name, fraction)
+    return datasets.concatenate_datasets(parts)
 
 
 def _binary(path: Path, form: str) -> Dataset:

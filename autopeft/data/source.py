@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autopeft.data.columns import plain_cells
 from autopeft.errors import DataError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def make_source(
     """Check the splits, order them and hash their content.
 
     Raises:
-        DataError: there is no training data, a split has no rows, or splits share no column.
+        DataError: there is no training data, or a split has no rows.
     """
     if "train" not in splits:
         found = ", ".join(splits) or "nothing"
@@ -95,6 +96,6 @@ def digest(splits: Mapping[str, Dataset]) -> str:
         for start in range(0, len(dataset), _HASH_ROWS):
             rows = arrow[start : start + _HASH_ROWS]
             for name in dataset.column_names:
-                values = rows.column(name).to_pylist()
+                values = plain_cells(rows.column(name))
                 hasher.update(json.dumps(values, default=repr).encode())
     return hasher.hexdigest()[:16]

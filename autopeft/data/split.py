@@ -56,7 +56,8 @@ def split(
     """Complete the given splits to train, selection and test.
 
     A missing split takes 20 % of the training rows, at most 5,000 (and one row of each class it
-    would miss). Rows with the same input stay together, so that none leaks into a carved split.
+    would miss). Rows with the same input stay together, so that none leaks into a carved split; of
+    their classes the rarest is the one that they are stratified by.
 
     Args:
         splits: ``train``, and ``selection`` and ``test`` where given; not empty.
@@ -149,6 +150,32 @@ class View:
         place[order] = np.arange(len(order))
         return first[order].astype(np.int64), place[group].astype(np.int64)
 
+    def strata(self, first: Ints, group: Ints) -> Ints:
+        """Return a stratum for each of G distinct inputs: its rarest class, or its first number.
+
+        Shapes:
+            first (G,) and group (N,) as of `groups`; result (G,).
+        """
+        if self.classes is None:
+            return strata_of(self.at(first).values, len(first))
+        _, codes, counts = np.unique(self.classes, return_inverse=True, return_counts=True)
+        rarest_first = np.lexsort((codes, counts[codes], group))
+        places = np.unique(group[rarest_first], return_index=True)[1]
+        return np.asarray(codes[rarest_first[places]], np.int64)
+
+    def lasting(self, held: npt.NDArray[np.bool_], group: Ints) -> npt.NDArray[np.bool_]:
+        """Return which of the held-out inputs leave another row of each of their classes.
+
+        Shapes:
+            held (G,); group (N,) as of `groups`; result (G,).
+        """
+        if self.classes is None:
+            return held
+        lost = ~np.isin(self.classes, self.classes[~held[group]])
+        lasting = held.copy()
+        lasting[group[lost]] = False
+        return lasting
+
 
 def _values(dataset: Dataset, column: str | None) -> npt.NDArray[Any] | None:
     if column is None:
@@ -169,8 +196,9 @@ def _carve(
     first, group = train.groups()
     _require_enough(train, names, len(missing) + 1, len(first))
     each = max(1, min(round(HELD_OUT_SHARE * len(first)), HELD_OUT_CAP))
-    strata = strata_of(train.at(first).values, len(first))
-    dealt = deal(strata, (each,) * len(missing), np.random.default_rng(seed))[group]
+    strata = train.strata(first, group)
+    dealt = deal(strata, (each,) * len(missing), np.random.default_rng(seed))
+    dealt = np.where(train.lasting(dealt > 0, group), dealt, 0)[group]
     parts = {
         name: np.flatnonzero(dealt == number) for number, name in enumerate(("train", *missing))
     }

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from autopeft.records import TrialRecord, TrialState
 
 
+def by_cause(records: Sequence[TrialRecord]) -> list[tuple[str, list[TrialRecord]]]:
+    """Return the failed trials of each cause, the most frequent cause first."""
+    found: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        if record.state is TrialState.FAILED:
+            cause = "unknown" if record.cause is None else record.cause.value
+            found.setdefault(cause, []).append(record)
+    return sorted(found.items(), key=lambda item: -len(item[1]))
+
+
+def methods(records: Sequence[TrialRecord]) -> str:
+    """Return the methods of trials as one text."""
+    return ", ".join(sorted({record.candidate.method for record in records}))
+
+
 def failures(records: Sequence[TrialRecord]) -> list[str]:
     """Return a line per cause, such as ``2 × out-of-memory: full (first: can't allocate …)``."""
-    failed = [record for record in records if record.state is TrialState.FAILED]
-    lines = []
-    for cause, count in Counter(record.cause for record in failed).most_common():
-        same = [record for record in failed if record.cause is cause]
-        methods = ", ".join(sorted({record.candidate.method for record in same}))
-        name = "unknown" if cause is None else cause.value
-        lines.append(f"{count} × {name}: {methods} (first: {same[0].message})")
-    return lines
+    return [
+        f"{len(same)} × {cause}: {methods(same)} (first: {same[0].message})"
+        for cause, same in by_cause(records)
+    ]

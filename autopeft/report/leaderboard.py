@@ -46,7 +46,7 @@ def leaderboard(
     sign = -1.0 if higher_is_better else 1.0
 
     def rank(record: TrialRecord) -> tuple[int, float, int, int]:
-        score = _last_score(record)
+        score = record.last_score
         return (
             _ORDER.get(record.state, 3),
             float("inf") if score is None else sign * score,
@@ -130,7 +130,7 @@ def _row(
         "state": record.state.value,
         "front": record.number in front,
         "metric": metric,
-        "score": _last_score(record),
+        "score": record.last_score,
         "seeds": len(scores),
         "mean": statistics.fmean(scores) if scores else None,
         "spread": statistics.stdev(scores) if len(scores) > 1 else None,
@@ -146,9 +146,3 @@ def _row(
         "cause": None if record.cause is None else record.cause.value,
         "message": record.message,
     }
-
-
-def _last_score(record: TrialRecord) -> float | None:
-    if record.score is not None:
-        return record.score
-    return record.curve[-1].score if record.curve else None

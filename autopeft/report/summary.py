@@ -38,6 +38,8 @@ def show(
         load_code: Python that loads the model.
         folder: of the run.
     """
+    from rich.markup import escape
+
     say = _Speaker(console)
     say.title(f"Front: {metric} on the selection split against trained parameters")
     front = sorted((row for row in rows if row["front"]), key=_params)
@@ -61,7 +63,8 @@ def show(
         ("predictions.parquet", "the test rows, predicted"),
         ("study.db", "the Optuna study"),
     ):
-        console.print(f"{folder}/{name}  [dim]{what}[/]", highlight=False, soft_wrap=True)
+        place = escape(f"{folder}/{name}")
+        console.print(f"{place}  [dim]{what}[/]", highlight=False, soft_wrap=True)
 
 
 def interrupted(signal: str, rows: Sequence[Row], folder: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json", "csv")
 
 Row = Mapping[str, object]
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def show(
@@ -67,7 +70,8 @@ def _harmless(value: object) -> object:
     if not isinstance(value, str):
         return "" if value is None else value
     lines = value.replace("\r\n", "\n").replace("\r", "\n")  # csv leaves a lone \r unquoted: a row
-    return f"'{lines}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else lines
+    formula = value[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(value)
+    return f"'{lines}" if formula else lines
 
 
 def _print_table(rows: Sequence[Row], console: Console, columns: Sequence[str] | None) -> None:

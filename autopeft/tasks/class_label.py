@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -52,12 +53,15 @@ def class_names(names: Iterable[str]) -> tuple[str, ...]:
 
 def _natural(name: str) -> tuple[Any, ...]:
     try:
-        return (0, float(name), (), name)
+        number = float(name)
     except ValueError:
-        pieces = re.split(r"(\d{1,300})", name)
-        return (
-            1,
-            0.0,
-            tuple((p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in pieces),
-            name,
-        )
+        number = math.nan
+    if not math.isnan(number):  # nan has no place among numbers
+        return (0, number, (), name)
+    pieces = re.split(r"(\d{1,300})", name)
+    return (
+        1,
+        0.0,
+        tuple((p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in pieces),
+        name,
+    )

@@ -156,9 +156,16 @@ def _require_known(clean: dict[str, Dataset], problem: Problem, source: Source) 
         unknown = labels.index(-1) if -1 in labels else None
         if unknown is not None:
             row = dataset[unknown]["row"]
-            cell = source.splits[name][row][problem.columns.label]
+            found = _class_of(source.splits[name], row, problem.columns)
             raise DataError(
                 f"{source.origin}, {name}, row {row + 1}, column {problem.columns.label!r}: class "
-                f"{str(cell)!r} is not in the training data ({labels.count(-1)} such rows in "
+                f"{found!r} is not in the training data ({labels.count(-1)} such rows in "
                 f"{name}); add training examples of it, or remove these rows"
             )
+
+
+def _class_of(dataset: Dataset, row: int, columns: Columns) -> str:
+    """Return the name of the class of a usable row."""
+    alone = dataset.select([row])
+    batches = usable_rows(alone, columns, categorical=True, where="", skipped=Skipped())
+    return str(next(batches)[0].label)

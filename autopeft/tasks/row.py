@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from autopeft.data.columns import plain_cells
 from autopeft.errors import DataError
 from autopeft.tasks import Columns
 from autopeft.tasks.class_label import NAN_NAMES, class_name, class_names
@@ -71,7 +72,7 @@ def usable_rows(
     chosen = dataset.select_columns(needed).with_format("arrow")
     for start in range(0, len(dataset), _BATCH_ROWS):
         table = chosen[start : start + _BATCH_ROWS]
-        cells = [table.column(name).to_pylist() for name in needed]
+        cells = [plain_cells(table.column(name)) for name in needed]
         batch = []
         for index, row in enumerate(zip(*cells, strict=True), start=start):
             place = f"{where}, row {index + 1}"

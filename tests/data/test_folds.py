@@ -64,6 +64,12 @@ def test_training_keeps_every_class() -> None:
         assert set(fold.train["label"]) == {0, 1, 2}
 
 
+def test_training_keeps_every_class_of_inputs_with_several() -> None:
+    texts = [f"text {row}" for row in range(60)] + ["text 3", "text 7"]
+    for fold in divided([0] * 60 + [1] * 2, texts):
+        assert set(fold.train["label"]) == {0, 1}
+
+
 @settings(max_examples=25, deadline=None)
 @given(sizes=st.lists(st.integers(2, 20), min_size=2, max_size=4))
 def test_nothing_is_lost_and_no_class_leaves_training(sizes: list[int]) -> None:

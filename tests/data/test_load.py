@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import datasets
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autopeft.data.columns import profile
 from autopeft.data.load import load
 from autopeft.errors import DataError
 
@@ -41,6 +43,7 @@ def _write_arrow(path: Path) -> None:
 WRITERS: dict[str, Callable[[Path], object]] = {
     "a.csv": lambda path: FRAME.to_csv(path, index=False),
     "a.csv.gz": lambda path: FRAME.to_csv(path, index=False),
+    "B.CSV.GZ": lambda path: FRAME.to_csv(path, index=False, compression="gzip"),
     "a.tsv": lambda path: FRAME.to_csv(path, index=False, sep="\t"),
     "a.json": lambda path: path.write_text(json.dumps(ROWS)),
     "b.json": lambda path: path.write_text(json.dumps(FRAME.to_dict("list"))),
@@ -103,6 +106,18 @@ def test_name_is_safe_for_a_folder(tmp_path: Path) -> None:
     assert load(path, name="../x").name == "x"
 
 
+def test_name_is_without_the_format_in_capitals_too(tmp_path: Path) -> None:
+    path = tmp_path / "REVIEWS.CSV.GZ"
+    FRAME.to_csv(path, index=False, compression="gzip")
+    assert load(path).name == "reviews"
+
+
+def test_a_cell_of_a_tsv_in_capitals_may_hold_commas(tmp_path: Path) -> None:
+    path = tmp_path / "A.TSV"
+    path.write_text("a, b, c\tlabel\none\t1\n")
+    assert load(path).splits["train"].column_names == ["a, b, c", "label"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_encodings_with_a_mark_and_all_line_ends_are_read(
@@ -142,6 +157,27 @@ def test_type_of_a_column_comes_from_all_its_rows(tmp_path: Path) -> None:
     path.write_text("\n".join(["whole,mixed,text", *lines, "1,0.5,oops"]))
     features = load(path).splits["train"].features
     assert [features[name].dtype for name in features] == ["int64", "float64", "string"]
+
+
+def test_blanks_around_a_number_leave_it_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("whole,score,text\n1, 0.5, a\n 2 , NaN,b \n3, ,4\n")
+    assert load(path).splits["train"].to_list() == [
+        {"whole": 1, "score": 0.5, "text": " a"},
+        {"whole": 2, "score": None, "text": "b "},
+        {"whole": 3, "score": None, "text": "4"},
+    ]
+
+
+def test_decimals_are_numbers(tmp_path: Path) -> None:
+    scores = [Decimal("0.25"), None, Decimal("1.50")]
+    frame = pd.DataFrame({"text": ["a", "b", "c"], "score": scores})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    sources = [load(frame), load(tmp_path / "a.parquet"), load(tmp_path / "a.csv")]
+    for source in sources:
+        assert profile(source.splits["train"])[1].kind == "number"
+    assert len({source.digest for source in sources}) == 1
 
 
 def test_leading_zeros_stay_and_nan_is_missing_among_numbers_only(tmp_path: Path) -> None:
@@ -204,6 +240,19 @@ def test_folder_gives_splits_by_what_people_call_them(tmp_path: Path, validation
     assert source.notes == ("corpus.csv was left out: its name says no split",)
 
 
+def test_shards_of_whole_and_broken_numbers_are_one_column_of_numbers(tmp_path: Path) -> None:
+    (tmp_path / "train-0-of-2.csv").write_text("text,label\na,1\n")
+    (tmp_path / "train-1-of-2.csv").write_text("text,label\nb,0.5\n")
+    assert load(tmp_path).splits["train"]["label"][:] == [1.0, 0.5]
+
+
+def test_shards_that_do_not_go_together_are_told(tmp_path: Path) -> None:
+    (tmp_path / "train-0-of-2.csv").write_text("text,label\na,1\n")
+    (tmp_path / "train-1-of-2.csv").write_text("text,label\nb,x\n")
+    with pytest.raises(DataError, match="train: the columns of its files do not go together"):
+        load(tmp_path)
+
+
 def test_mapping_of_splits() -> None:
     source = load({"train": FRAME, "dev": _dataset(), "test": FRAME[:1]})
     assert {name: len(rows) for name, rows in source.splits.items()} == {
@@ -240,10 +289,17 @@ FAULTS = {
     "latin-1": ("a.csv", "text,label\nfine,1\näh,2\n".encode("latin1"), "line 3: not UTF-8 text"),
     "duplicate columns": ("a.csv", b"text,label,text\na,1,b\n", "columns are named 'text'"),
     "duplicate keys": ("a.jsonl", b'{"a": 1}\n{"a": 1, "a": 2}', "line 2: 'a' is there twice"),
+    "cp1252": ("a.csv", b"text\n\x93a\x94\n", "iconv -f cp1252 -t utf-8 a.csv > new-a.csv"),
+    "cp1252 in gzip": (
+        "a b.CSV.gz",
+        gzip.compress(b"text\n\x93a\x94\n"),
+        "gunzip -c 'a b.CSV.gz' | iconv -f cp1252 -t utf-8 > 'new-a b.CSV'",
+    ),
     "ragged": ("a.csv", b"text,label\na,1\nb,2,3\nc\n", "line 3 has 3 cells, line 4 has 1 cells"),
     "open quote": ("a.csv", b'text,label\na,1\n"b,2\n', "line 3: unexpected end of data"),
     "bad json line": ("a.jsonl", b'{"a": 1}\n{"a": }\n', "line 2, column 7: not valid JSON"),
     "bad json": ("a.json", b'[{"a": 1},\n {"a" 1}]', "line 2: not valid JSON"),
+    "bad json of lines": ("lines.json", b'[{"a": 1},\n {"a" 1}]', ", line 2: not valid JSON"),
     "json number": ("a.json", b"17", "a list of objects is expected"),
     "json strings": ("a.json", b'["a", "b"]', "row 1: an object"),
     "jsonl list": ("a.jsonl", b"[1]\n[2]\n", "line 1: an object"),

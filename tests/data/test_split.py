@@ -105,6 +105,30 @@ def test_rows_with_the_same_input_stay_together() -> None:
     assert not any(note.startswith("warning") for note in splits.notes)
 
 
+def _labelled(labels: list[list[int]]) -> dict[str, Dataset]:
+    """Return a training split with a row for each label of each text."""
+    pairs = [(f"text {n}", label) for n, found in enumerate(labels) for label in found]
+    return {
+        "train": Dataset.from_dict({"text": [t for t, _ in pairs], "label": [c for _, c in pairs]})
+    }
+
+
+def test_a_class_that_never_comes_first_is_spread_over_the_splits() -> None:
+    data = _labelled([[0, 1]] * 10 + [[0]] * 40)
+    for seed in range(10):
+        splits = split(data, strata="label", seed=seed, inputs=["text"])
+        for part in (splits.selection, splits.test):
+            assert Counter(part["label"]) == {0: 10, 1: 2}
+
+
+@pytest.mark.parametrize("rare", [[[3, 0], [3, 0]], [[0, 2], [1, 2], [0], [1]]])
+def test_training_has_every_class_of_inputs_with_several(rare: list[list[int]]) -> None:
+    data = _labelled([*rare, *[[3]] * 20])
+    for seed in range(40):
+        splits = split(data, strata="label", seed=seed, inputs=["text"])
+        assert set(splits.train["label"]) == set(data["train"]["label"])
+
+
 def test_leaks_between_given_splits_are_warned_about() -> None:
     train, test = _data([10, 10]), _data([10, 10], start=18)
     splits = split({"train": train, "test": test}, strata="label", seed=0, inputs=["text"])

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from autopeft.report import screen as screen_module
 from autopeft.report.screen import LiveScreen, PlainScreen, Screen, SilentScreen
-from autopeft.report.summary import interrupted
+from autopeft.report.summary import interrupted, show
 
 
 def play(screen: Screen) -> None:
@@ -81,3 +81,12 @@ def test_stopped_run_says_the_best_so_far() -> None:
         "The same command goes on from here: runs/a",
     ]
     assert "nothing finished yet" in interrupted("SIGTERM", rows[1:], "runs/a")
+
+
+@pytest.mark.parametrize("folder", ["/tmp/[new]/run", "/tmp/a[/b]/run"])
+def test_folders_of_any_name_are_shown_as_they_are(folder: str) -> None:
+    output = io.StringIO()
+    console = Console(file=output, width=100)
+    show(console, reason="", metric="accuracy", finalists=[], untrained_test_score=0.5, rows=[],
+         lost=[], load_code="", folder=folder)  # fmt: skip
+    assert f"{folder}/report.html  all of it" in output.getvalue()

@@ -71,17 +71,40 @@ def test_formulas_are_neutralised(start: str) -> None:
     assert read(text)[1] == [unrun, "-3", "-0.5"]
 
 
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("-1", False),
+        ("+0.5", False),
+        ("-.5e-3", False),
+        ("-1+1", True),
+        ("-1\n", True),
+        ("-", True),
+    ],
+)
+def test_texts_that_are_numbers_stay_as_they_are(text: str, quoted: bool) -> None:
+    assert read(as_csv([{"prediction": text}]))[1] == ["'" * quoted + text]
+
+
 def test_line_breaks_stay_inside_their_cell() -> None:
     text = as_csv([{"name": "a\r=1+1\r\nb\nc", "n": 1}])
     assert read(text) == [["name", "n"], ["a\n=1+1\nb\nc", "1"]]
     assert "\r" not in text
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return set(text) <= set("+-.eE0123456789")
+
+
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=4))
 def test_no_cell_of_a_csv_begins_a_formula(texts: list[str]) -> None:
     cells = read(as_csv([{f"c{index}": text for index, text in enumerate(texts)}]))[1]
     for before, after in zip(texts, cells, strict=True):
-        assert not after.startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert not after.startswith(("=", "+", "-", "@", "\t", "\r")) or _is_number(after)
         assert (
             after.removeprefix("'") in (plain := before.replace("\r\n", "\n").replace("\r", "\n"))
             or after == plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -78,6 +79,12 @@ def test_nan_numbers_are_missing() -> None:
     assert len(_all(prepared)) == SIZE - 1
 
 
+def test_decimals_are_numbers_and_whole_ones_classes() -> None:
+    data = Dataset.from_dict({"text": TEXTS, "label": [Decimal("1.0"), Decimal("2.0")] * 20})
+    assert infer(load(data)).labels == ("1", "2")
+    assert _all(_prepare(data, task="regression"))[1]["label"] == 2.0
+
+
 def test_infinite_number_is_an_error_with_its_row() -> None:
     with pytest.raises(DataError, match="row 2, column 'label': inf is not a finite number"):
         _prepare({"text": TEXTS, "label": [0.5, float("inf"), *([1.5] * (SIZE - 2))]})
@@ -116,6 +123,17 @@ def test_class_unseen_in_training_is_an_error_with_its_row() -> None:
         DataError, match="test, row 2, column 'label': class 'maybe' is not in the training data"
     ):
         _prepare(DatasetDict(train=train, test=test))
+
+
+def test_unseen_declared_class_is_named() -> None:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["no", "so", "yes"])})
+    numbers = {"no": 0, "yes": 2}
+    train = {"text": TEXTS, "label": [numbers[label] for label in LABELS]}
+    test = {"text": ["a", "b"], "label": [0, 1]}
+    splits = {"train": train, "test": test}
+    made = {name: Dataset.from_dict(rows, features=features) for name, rows in splits.items()}
+    with pytest.raises(DataError, match="class 'so' is not in the training data"):
+        _prepare(DatasetDict(made))
 
 
 def test_test_rows_leaked_into_training_are_warned_about() -> None:

@@ -13,6 +13,7 @@ from autopeft.data.load import load
 from autopeft.data.source import Source
 from autopeft.errors import ConfigError, DataError, UnknownNameError
 from autopeft.tasks import Columns
+from autopeft.tasks.class_label import class_names
 from autopeft.tasks.problem import Problem, infer
 
 ASSETS = Path(__file__).parents[3] / "shared" / "assets" / "data"
@@ -171,6 +172,11 @@ def test_labels_are_in_natural_order() -> None:
     assert infer(source).labels == ("9", "10", "b9", "b10")
     floats = _source(text=_sentences("a"), label=_cycle(10.0, 9.0, None))
     assert infer(floats).labels == ("9", "10")
+
+
+def test_classes_called_nan_come_after_those_that_are_numbers() -> None:
+    numbers = tuple(map(str, range(50)))
+    assert class_names(["b", "-nan", "Nan", *numbers]) == (*numbers, "-nan", "Nan", "b")
 
 
 def test_declared_classes_give_their_names() -> None:

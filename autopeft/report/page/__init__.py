@@ -3,7 +3,7 @@
 view.py      what is shown, as plain values
 front.py …   one figure per file: a picture, a sentence and a table of its numbers
 document.py  the page, its policy and its scripts; shell.py what it shares with other pages
-templates/   the page's words and order; page.css and page.js beside this file
+templates/   the page's words and order; page.css, page.js and theme.js beside this file
 """
 
 from autopeft.report.page.document import render

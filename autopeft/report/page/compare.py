@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from autopeft.records import TrialState
 from autopeft.report.page.about import settings
 from autopeft.report.page.figure import Figure, LogAxis, Table, inert, log_axis, score_axis
 from autopeft.report.page.front import cheapest, seed_scores
@@ -90,14 +89,13 @@ def _fronts(metric: str, placed: Sequence[tuple[int, RunView]]) -> Figure | None
 
 def _front(view: RunView) -> list[tuple[int, float, str]]:
     """Return parameters, mean score and name of each member of a run's front."""
-    done = [r for r in view.records if r.state is TrialState.COMPLETE and r.score is not None]
     return [
         (
             record.costs.trainable_params,
             statistics.fmean(seed_scores(view, record)),
             record.candidate.describe(),
         )
-        for record in cheapest(view, done, PARAMS)
+        for record in cheapest(view, PARAMS)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autopeft.report.page.figure import Figure, Table, inert
+from autopeft.report.page.figure import Figure, Table, inert_names
 from autopeft.report.page.view import RunView, SplitView
 
 COLOURS = {"train": "@heat2", "selection": "@heat1", "test": "@faint"}
@@ -48,9 +48,7 @@ def _classes(view: RunView, splits: Sequence[SplitView]) -> Figure:
             f"{total[least] / everything:.0%}.{cut}"
         ),
         data=[
-            _bars(
-                split, [inert(name, 40) for name in shown], [split.labels.get(n, 0) for n in shown]
-            )
+            _bars(split, inert_names(shown, 40), [split.labels.get(n, 0) for n in shown])
             for split in splits
         ],
         layout=_layout(None),
@@ -114,6 +112,6 @@ def _layout(title: str | None) -> dict[str, Any]:
         "bargroupgap": 0.06,
         "xaxis": {"automargin": True, "type": "category", "showgrid": False, "ticks": ""}
         | ({"title": {"text": title}} if title else {}),
-        "yaxis": {"tickformat": ".0%", "title": {"text": "share of the split"}},
+        "yaxis": {"tickformat": ".1~%", "title": {"text": "share of the split"}},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     }

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from autopeft.records import TrialState
+from autopeft.report.failures import by_cause, methods
 from autopeft.report.leaderboard import leaderboard
 from autopeft.report.page import wording
 from autopeft.report.page.about import again_facts, data_facts, settings
@@ -23,13 +23,14 @@ from autopeft.report.page.compare import differences, fronts_figures, overview
 from autopeft.report.page.curves import curves_figure
 from autopeft.report.page.data import labels_figure, lengths_figure
 from autopeft.report.page.figure import Figure
-from autopeft.report.page.front import front_figure
+from autopeft.report.page.front import cheapest, front_figure
 from autopeft.report.page.matter import heat_figure, importance_figure
 from autopeft.report.page.mistakes import confusion_figure
 from autopeft.report.page.parts import gates_figure
 from autopeft.report.page.prices import compared, price_table, prices_figure
 from autopeft.report.page.shell import asset, environment, policy, raw
 from autopeft.report.page.view import RunView
+from autopeft.report.page.wording import PRICES
 
 FIGURES = (
     *(front_figure, curves_figure, importance_figure, heat_figure, gates_figure),
@@ -40,7 +41,7 @@ SECTIONS = {
     "front": "The front",
     "curves": "Learning curves",
     "matter": "What mattered",
-    "gates": "Gates",
+    "gates": "Gates by layer",
     "costs": "What it costs",
     "certainty": "How sure it is",
     "failures": "Failures",
@@ -62,12 +63,14 @@ def render(views: Sequence[RunView]) -> str:
     figures = {figure.name: figure.plot() for figure in fronts}
     for part in parts:
         figures |= {part["prefix"] + name: f.plot() for name, f in part["figures"].items()}
-    style, script, library = asset("page.css"), asset("page.js"), _library()
+    style, library = asset("page.css"), _library()
+    script = asset("theme.js") + asset("page.js")
     page: str = (
         environment()
         .get_template("page.html")
         .render(
             parts=parts,
+            titles=SECTIONS,
             single=len(parts) == 1,
             overview=overview(views),
             differences=differences(views),
@@ -114,7 +117,7 @@ def _part(view: RunView, prefix: str) -> dict[str, Any]:
             view.records,
             metric=view.metric,
             higher_is_better=view.higher_is_better,
-            front=sorted(view.front),
+            front=[record.number for record in cheapest(view, PRICES["trainable_params"])],
         ),
         "states": Counter(record.state.value for record in view.records),
     }
@@ -156,21 +159,17 @@ def _beside(view: RunView) -> list[dict[str, Any]]:
 
 def _failures(view: RunView) -> list[dict[str, Any]]:
     """Return a row per cause: how often, which methods, and what the first of them said."""
-    failed = [record for record in view.records if record.state is TrialState.FAILED]
-    rows = []
-    for cause, number in Counter(record.cause for record in failed).most_common():
-        same = [record for record in failed if record.cause is cause]
-        rows.append(
-            {
-                "cause": "unknown" if cause is None else cause.value,
-                "count": number,
-                "methods": ", ".join(sorted({record.candidate.method for record in same})),
-                "trials": ", ".join(str(record.number) for record in same[:10])
-                + (" …" if len(same) > 10 else ""),
-                "first": same[0].message,
-            }
-        )
-    return rows
+    return [
+        {
+            "cause": cause,
+            "count": len(same),
+            "methods": methods(same),
+            "trials": ", ".join(str(record.number) for record in same[:10])
+            + (" …" if len(same) > 10 else ""),
+            "first": same[0].message,
+        }
+        for cause, same in by_cause(view.records)
+    ]
 
 
 @cache

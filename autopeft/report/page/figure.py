@@ -76,6 +76,23 @@ def inert(text: object, most: int = 120) -> str:
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def inert_names(names: Sequence[str], most: int) -> list[str]:
+    """Return names as `inert` shows them; those that would look like an earlier one are numbered.
+
+    >>> inert_names(["first of two", "first of both"], 9)
+    ['first of…', 'first of… (2)']
+    """
+    found: list[str] = []
+    for name in names:
+        line = shown = inert(name, most)
+        number = 1
+        while shown in found:
+            number += 1
+            shown = f"{line} ({number})"
+        found.append(shown)
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogAxis:
     """A logarithmic axis on which 0 has its place too, left of everything else.
@@ -126,7 +143,7 @@ def score_axis(metric: str, percent: bool, scores: Sequence[float]) -> dict[str,
     low, high = min(scores), max(scores)
     axis: dict[str, Any] = {"title": {"text": f"{inert(metric)} on the selection split"}}
     if percent:
-        axis["tickformat"] = ".0%"
+        axis["tickformat"] = ".1~%"
     least = LEAST_SPREAD * max(abs(low), abs(high))
     if high - low < least:
         axis["range"] = [low - 2 * least, high + 2 * least]

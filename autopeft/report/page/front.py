@@ -24,13 +24,6 @@ KINDS = {
 LABELLED = 8
 
 
-def reached(record: TrialRecord) -> float | None:
-    """Return the last score that was measured."""
-    if record.score is not None:
-        return record.score
-    return record.curve[-1].score if record.curve else None
-
-
 def seed_scores(view: RunView, record: TrialRecord) -> list[float]:
     """Return the scores of all seeds of a trial."""
     runs = [record, *view.replicates.get(record.number, ())]
@@ -53,16 +46,16 @@ def front_figure(view: RunView) -> Figure | None:
     shown = [
         record
         for record in view.records
-        if record.state is not TrialState.FAILED and reached(record) is not None
+        if record.state is not TrialState.FAILED and record.last_score is not None
     ]
     if not shown:
         return None
     groups = {kind: [r for r in shown if kind_of(view, r) == kind] for kind in KINDS}
     groups = {kind: records for kind, records in groups.items() if records}
     done = [record for record in shown if record.state is TrialState.COMPLETE]
-    switch = {name: _switched(view, groups, done, price) for name, price in PRICES.items()}
+    switch = {name: _switched(view, groups, price) for name, price in PRICES.items()}
     first = switch[next(iter(PRICES))]
-    known = [v for r in shown for v in (*seed_scores(view, r), reached(r)) if v is not None]
+    known = [v for r in shown for v in (*seed_scores(view, r), r.last_score) if v is not None]
     traces = [_line(), *(_trace(view, kind, records) for kind, records in groups.items())]
     for trace, change in zip(traces, first["data"], strict=True):
         trace.update(change)
@@ -110,7 +103,7 @@ def _trace(view: RunView, kind: str, records: Sequence[TrialRecord]) -> dict[str
             "line": {"width": 1.5, "color": look["color"] if kind == "stopped" else "@paper"},
         },
         "y": [
-            statistics.fmean(f) if f else reached(r) for f, r in zip(scores, records, strict=True)
+            statistics.fmean(f) if f else r.last_score for f, r in zip(scores, records, strict=True)
         ],
         "hovertext": [_hover(view, record) for record in records],
         "hovertemplate": "%{hovertext}<extra></extra>",
@@ -134,7 +127,7 @@ def _trace(view: RunView, kind: str, records: Sequence[TrialRecord]) -> dict[str
 
 def _hover(view: RunView, record: TrialRecord) -> str:
     found = seed_scores(view, record)
-    said = score(statistics.fmean(found) if found else reached(record), view.percent)
+    said = score(statistics.fmean(found) if found else record.last_score, view.percent)
     if len(found) > 1:
         said += f" ± {points(statistics.stdev(found), view.percent)} over {len(found)} seeds"
     if record.state is TrialState.STOPPED and record.curve:
@@ -150,15 +143,13 @@ def _hover(view: RunView, record: TrialRecord) -> str:
     return "<br>".join(lines)
 
 
-def _switched(
-    view: RunView, groups: dict[str, list[TrialRecord]], done: list[TrialRecord], price: Price
-) -> dict[str, Any]:
+def _switched(view: RunView, groups: dict[str, list[TrialRecord]], price: Price) -> dict[str, Any]:
     """Return what changes in the figure where another price is asked for."""
     values = [price.of(record.costs) for records in groups.values() for record in records]
     axis = log_axis(values, price.tick)
     line = [
         (axis.place(price.of(record.costs)), _mean(view, record))
-        for record in cheapest(view, done, price)
+        for record in cheapest(view, price)
     ]
     return {
         "xaxis": {"title": {"text": f"{price.title} (log)"}, **axis.layout},
@@ -176,13 +167,20 @@ def _mean(view: RunView, record: TrialRecord) -> float:
     return statistics.fmean(seed_scores(view, record))
 
 
-def cheapest(view: RunView, done: Sequence[TrialRecord], price: Price) -> list[TrialRecord]:
-    """Return the trials that nothing as cheap beats, the cheapest first, by the mean of seeds."""
+def cheapest(view: RunView, price: Price) -> list[TrialRecord]:
+    """Return the finished trials that nothing as cheap beats by the mean of seeds, cheapest first.
+
+    Args:
+        view: of the run.
+        price: what is paid; that of trained parameters makes the front.
+    """
     sign = 1.0 if view.higher_is_better else -1.0
     priced = [
         (value, -sign * _mean(view, record), record.number, record)
-        for record in done
-        if record.score is not None and (value := price.of(record.costs)) is not None
+        for record in view.records
+        if record.state is TrialState.COMPLETE
+        and record.score is not None
+        and (value := price.of(record.costs)) is not None
     ]
     kept: list[TrialRecord] = []
     best = float("inf")
@@ -196,7 +194,7 @@ def cheapest(view: RunView, done: Sequence[TrialRecord], price: Price) -> list[T
 def _summary(view: RunView, done: list[TrialRecord]) -> str:
     if not done:
         return f"{len(view.records)} trials; none was trained to the end yet."
-    front = cheapest(view, done, PRICES["trainable_params"])
+    front = cheapest(view, PRICES["trainable_params"])
     low, high = front[0], front[-1]
     said = (
         f"{len(view.records)} trials, {len(done)} of them trained to the end. The front goes from "
@@ -213,7 +211,6 @@ def _summary(view: RunView, done: list[TrialRecord]) -> str:
 
 def _table(view: RunView) -> Table:
     """Return the front's members, for whom the picture is nothing."""
-    done = [r for r in view.records if r.state is TrialState.COMPLETE and r.score is not None]
     rows = [
         [
             str(record.number),
@@ -222,7 +219,7 @@ def _table(view: RunView) -> Table:
             points(statistics.stdev(found), view.percent) if len(found) > 1 else "–",
             *(price.show(price.of(record.costs)) for price in PRICES.values()),
         ]
-        for record in cheapest(view, done, PRICES["trainable_params"])
+        for record in cheapest(view, PRICES["trainable_params"])
         if (found := seed_scores(view, record))
     ]
     return Table(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from autopeft.records import Placement, TrialRecord, TrialState
 from autopeft.report.page.figure import Figure, Table, inert
-from autopeft.report.page.front import reached
 from autopeft.report.page.view import RunView
 from autopeft.report.page.wording import score
 
@@ -66,7 +65,9 @@ def importance_figure(view: RunView) -> Figure | None:
 
 def heat_figure(view: RunView) -> Figure | None:
     """Return the best score of each method at each placement; None where nothing was scored."""
-    done = [r for r in view.records if r.state is not TrialState.FAILED and reached(r) is not None]
+    done = [
+        r for r in view.records if r.state is not TrialState.FAILED and r.last_score is not None
+    ]
     name = _precise if len({_precise(r) for r in done}) <= _MOST_COLUMNS else _rough
     cells: dict[tuple[str, str], list[TrialRecord]] = {}
     for record in done:
@@ -139,7 +140,7 @@ def _cell(
 def _best(view: RunView, records: list[TrialRecord]) -> float:
     """Return the best score of those that were trained furthest."""
     ended = [r for r in records if r.state is TrialState.COMPLETE] or records
-    scores = [found for record in ended if (found := reached(record)) is not None]
+    scores = [found for record in ended if (found := record.last_score) is not None]
     return max(scores) if view.higher_is_better else min(scores)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from autopeft.report.page.figure import Figure, Table, inert
+from autopeft.report.page.figure import Figure, Table, inert_names
 from autopeft.report.page.view import RunView
 
 _MOST_ROWS = 40
@@ -24,6 +24,7 @@ def _matrix(view: RunView) -> Figure:
     counts = view.mistakes.counts
     names = _named(view, counts)
     shown = names[:_MOST_CLASSES]
+    marks = inert_names(shown, 30)
     totals = {name: sum(n for (true, _), n in counts.items() if true == name) for name in names}
     right = sum(number for (true, found), number in counts.items() if true == found)
     wrong = sorted(
@@ -43,8 +44,8 @@ def _matrix(view: RunView) -> Figure:
         data=[
             {
                 "type": "heatmap",
-                "x": [inert(name, 30) for name in shown],
-                "y": [inert(name, 30) for name in shown[::-1]],
+                "x": marks,
+                "y": marks[::-1],
                 "z": [[_share(counts, totals, t, p) for p in shown] for t in shown[::-1]],
                 "text": [[str(counts.get((t, p), 0)) for p in shown] for t in shown[::-1]],
                 "texttemplate": "%{text}" if len(shown) <= 12 else "",

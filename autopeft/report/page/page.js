@@ -1,15 +1,11 @@
-"use strict";
-
 // Draws the figures of the page and answers to its switches. Every string it is given is shown by
 // plotly, which the page made inert, or as text; nothing is ever parsed as HTML here.
 (() => {
+  "use strict";
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const root = document.documentElement;
-  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const drawn = new Map();
   let printing = false;
-
-  const isDark = () => !printing && (root.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
 
   // What a name of the style sheet is in this theme: computed, as light-dark() has to be.
   function palette() {
@@ -115,21 +111,9 @@
     });
   }
 
-  const button = document.getElementById("theme");
-  const say = () => button.setAttribute("aria-pressed", String(isDark()));
-  button.hidden = false;
-  try {
-    const kept = localStorage.getItem("autopeft-theme");
-    if (kept === "dark" || kept === "light") root.dataset.theme = kept;
-  } catch { /* a browser that keeps nothing for files */ }
-  say();
-  button.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    try { localStorage.setItem("autopeft-theme", root.dataset.theme); } catch { /* as above */ }
-    say();
-    redrawAll();
-  });
-  prefersDark.addEventListener("change", () => { say(); redrawAll(); });
+  // The switch of the theme has done its work when these are told.
+  document.getElementById("theme").addEventListener("click", redrawAll);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawAll);
 
   for (const copy of document.querySelectorAll("[data-copy]")) {
     copy.hidden = false;

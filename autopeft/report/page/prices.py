@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from autopeft.records import TrialRecord, TrialState
+from autopeft.records import TrialRecord
 from autopeft.report.page.figure import Figure, Table, inert
 from autopeft.report.page.front import KINDS, cheapest, kind_of
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import PRICES
+from autopeft.report.page.wording import PRICES, rough
 
 _MOST = 6
 _ROW_HEIGHT, _FRAME = 44, 130
@@ -20,8 +20,7 @@ def compared(view: RunView) -> list[TrialRecord]:
     """Return the trials whose prices are worth comparing: the finalists, else the front."""
     by_number = {record.number: record for record in view.records}
     final = [by_number[row["number"]] for row in view.finalists if row["number"] in by_number]
-    done = [r for r in view.records if r.state is TrialState.COMPLETE and r.score is not None]
-    return final or cheapest(view, done, PRICES["trainable_params"])[:_MOST]
+    return final or cheapest(view, PRICES["trainable_params"])[:_MOST]
 
 
 def prices_figure(view: RunView) -> Figure | None:
@@ -54,7 +53,7 @@ def prices_figure(view: RunView) -> Figure | None:
                 "type": "log",
                 "title": {"text": "multiple of the default (log)"},
                 "tickvals": [10.0**power for power in range(-5, 4)],
-                "ticktext": [f"{10.0**power:g}×" for power in range(-5, 4)],
+                "ticktext": [f"{rough(10.0**power)}×" for power in range(-5, 4)],
             },
             "yaxis": {"automargin": True, "categoryarray": titles, "ticks": ""},
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -97,7 +96,7 @@ def _trace(view: RunView, place: int, record: TrialRecord, default: TrialRecord)
         "name": inert(f"{record.candidate.method} (trial {record.number})"),
         "x": [ratio for ratio, _, _ in points],
         "y": [title for _, title, _ in points],
-        "customdata": [said for _, _, said in points],
+        "customdata": [f"{said}, {rough(ratio)}× the default" for ratio, _, said in points],
         "marker": {
             "symbol": _SYMBOLS[place % len(_SYMBOLS)] if plain else look["symbol"],
             "color": _COLOURS[place % len(_COLOURS)] if plain else look["color"],
@@ -106,7 +105,7 @@ def _trace(view: RunView, place: int, record: TrialRecord, default: TrialRecord)
         },
         "hovertemplate": (
             f"<b>{inert(record.candidate.describe(), 80)}</b><br>"
-            "%{y}: %{customdata}, %{x:.3g}× the default<extra></extra>"
+            "%{y}: %{customdata}<extra></extra>"
         ),
     }
 
@@ -118,7 +117,7 @@ def _summary(view: RunView, default: TrialRecord) -> str:
     if record is default:
         return "The choice is the default LoRA itself; the other finalists are set beside it."
     parts = [
-        f"{value / base:.2g}× its {price.title}"
+        f"{rough(value / base)}× its {price.title}"
         for price in PRICES.values()
         if (base := price.of(default.costs)) and (value := price.of(record.costs)) is not None
     ]

@@ -1,24 +1,5 @@
 (() => {
   "use strict";
-  const root = document.documentElement;
-  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (root.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
-
-  const button = document.getElementById("theme");
-  const say = () => button.setAttribute("aria-pressed", String(isDark()));
-  try {
-    const kept = localStorage.getItem("autopeft-theme");
-    if (kept === "dark" || kept === "light") root.dataset.theme = kept;
-  } catch { /* a browser that keeps nothing for files */ }
-  button.hidden = false;
-  say();
-  prefersDark.addEventListener("change", say);
-  button.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    try { localStorage.setItem("autopeft-theme", root.dataset.theme); } catch { /* as above */ }
-    say();
-  });
-
   // Numbers by the number that a cell begins with, texts by their letters, what is missing last.
   const number = (text) => Number.parseFloat(text.replaceAll(",", ""));
   const isMissing = (text) => text === "" || text === "–";
@@ -50,5 +31,5 @@
       head.replaceChildren(by);
     });
   }
-  root.dataset.ready = "";
+  document.documentElement.dataset.ready = "";
 })();

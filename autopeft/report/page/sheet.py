@@ -12,7 +12,8 @@ from autopeft.report.table import cell
 
 def html(title: str, sections: Sequence[Section]) -> str:
     """Return the page of sections; its policy allows its own style and script, and nothing else."""
-    style, script = asset("page.css") + asset("sheet.css"), asset("sheet.js")
+    style = asset("page.css") + asset("sheet.css")
+    script = asset("theme.js") + asset("sheet.js")
     page: str = (
         environment()
         .get_template("sheet.html")

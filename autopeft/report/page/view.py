@@ -99,7 +99,6 @@ class RunView:
         labels: class names in their order; empty for numbers.
         records: every trial.
         replicates: further seeds of finalists, by trial.
-        front: numbers of the trials on the front of score and trained parameters.
         choice: as in ``result.json``; None where nothing was delivered.
         load_code: Python that loads the delivered model.
         gates: of the trials of a mixture, by number.
@@ -121,7 +120,6 @@ class RunView:
     labels: tuple[str, ...] = ()
     records: tuple[TrialRecord, ...] = ()
     replicates: Mapping[int, Sequence[TrialRecord]] = field(default_factory=dict)
-    front: frozenset[int] = frozenset()
     choice: Mapping[str, Any] | None = None
     load_code: str = ""
     gates: Mapping[int, Sequence[Gate]] = field(default_factory=dict)

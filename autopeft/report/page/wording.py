@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from autopeft.records import Costs
 
@@ -40,7 +41,16 @@ def count(value: float | None) -> str:
 
 def share(part: float, whole: float) -> str:
     """Return a share: ``0.061 %``."""
-    return f"{100 * part / whole:.2g} %"
+    return f"{rough(100 * part / whole)} %"
+
+
+def rough(value: float) -> str:
+    """Return two figures of a number, or its whole part from 10 on; never an exponent.
+
+    >>> rough(0.0000114), rough(3.14), rough(1234.5)
+    ('0.000011', '3.1', '1,234')
+    """
+    return f"{value:,.0f}" if value >= 10 else f"{Decimal(f'{value:.2g}'):f}"
 
 
 def short_count(value: float) -> str:
@@ -57,7 +67,7 @@ def seconds(value: float | None) -> str:
     """Return a time: ``4.1 ms``, ``26 s``, ``3 min 5 s``, ``2 h 4 min``."""
     if value is None:
         return MISSING
-    if value < 1.0:
+    if value < 0.9995:
         return f"{1000 * value:.3g} ms"
     if value < 60.0:
         return f"{value:.3g} s"

@@ -137,7 +137,6 @@ def view(count: int = 30, **values: Any) -> RunView:
             number: [replicate(made[number], 1, 0.77), replicate(made[number], 2, 0.79)]
             for number in (0, 2, 3)
         },
-        "front": frozenset({1, 2, 3}),
         "choice": choice(made),
         "load_code": "from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, 'best')",
         "gates": {

@@ -13,9 +13,11 @@ from html.parser import HTMLParser
 import pytest
 
 from autopeft.records import TrialState
-from autopeft.report.page import Importance, Mistake, MistakesView, RunView, render
+from autopeft.report.page import Importance, Mistake, MistakesView, RunView, render, wording
 from autopeft.report.page.document import harmless_json
-from tests.report.page.made_up import HOSTILE, LINK, choice, records, view
+from autopeft.report.page.front import front_figure
+from autopeft.report.page.prices import prices_figure
+from tests.report.page.made_up import HOSTILE, LINK, choice, records, replicate, view
 
 MOST_BYTES = 10_000_000
 
@@ -69,6 +71,10 @@ def test_every_section_is_there(page: str) -> None:
     ):
         assert f'<section id="{name}"' in body
         assert f'href="#{name}"' in body
+    titles = re.findall(r'<section id="(\w+)"[^>]*>\s*<h2[^>]*>(.+?)</h2>', body)
+    assert len(titles) == 11
+    for name, title in titles:
+        assert f'<a href="#{name}">{title}</a>' in body
 
 
 def test_the_choice_its_reason_and_its_code_are_there(page: str) -> None:
@@ -129,6 +135,22 @@ def test_a_single_score_is_not_lost_on_an_axis_from_minus_to_plus_one() -> None:
     assert low < alone.records[0].score < high < 1.1 * low
     many = figures_of(render([view()]))
     assert all("range" not in many[name]["layout"]["yaxis"] for name in ("front", "curves"))
+
+
+def test_the_list_of_trials_and_the_figure_mark_the_same_front() -> None:
+    made = view(replicates={})
+    best = int(front_figure(made).table.rows[-1][0])
+    unlucky = {best: [replicate(made.records[best], 1, 0.0)]}
+    fallen = view(replicates=unlucky)
+    listed = re.findall(r"<tr><td[^>]*>(\d+)(?:(?!</tr>).)*complete, front<", render([fallen]))
+    assert str(best) not in listed
+    assert set(listed) == {row[0] for row in front_figure(fallen).table.rows}
+
+
+def test_percentages_close_together_are_told_apart_on_their_axis(page: str) -> None:
+    figures = figures_of(render([view(), view()])) | figures_of(page)
+    axes = [figures[name]["layout"]["yaxis"] for name in ("front", "curves", "labels", "fronts-1")]
+    assert {axis["tickformat"] for axis in axes} == {".1~%"}
 
 
 def test_only_what_the_page_brings_along_may_run(page: str) -> None:
@@ -218,7 +240,7 @@ def test_an_unfinished_run_says_so_and_shows_what_is_there() -> None:
 def test_a_run_without_any_trial_has_a_page() -> None:
     empty = view(
         records=(), replicates={}, choice=None, mistakes=None, gates={}, splits=(), facts={},
-        front=frozenset(), importance=Importance(note="too few"), wall_seconds=None,
+        importance=Importance(note="too few"), wall_seconds=None,
     )  # fmt: skip
     page = render([empty])
     assert figures_of(page) == {}
@@ -251,6 +273,33 @@ def test_a_run_of_failures_alone_lists_them_and_draws_nothing_of_scores() -> Non
     assert "out-of-memory" in body_of(page)
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (wording.share(61, 100_000), "0.061 %"),
+        (wording.share(11, 100_000_000), "0.000011 %"),
+        (wording.share(997, 1000), "100 %"),
+        (wording.share(5, 2), "250 %"),
+        (wording.rough(3.14), "3.1"),
+        (wording.rough(1234.5), "1,234"),
+        (wording.seconds(0.9996), "1 s"),
+    ],
+)
+def test_numbers_for_people_have_no_exponent(said: str, expected: str) -> None:
+    assert said == expected
+
+
+def test_prices_far_from_the_default_have_no_exponent() -> None:
+    made = view()
+    dear = dataclasses.replace(made.records[2].costs, trainable_params=10**9, artifact_bytes=1)
+    trials = [dataclasses.replace(r, costs=dear) if r.number == 2 else r for r in made.records]
+    figure = prices_figure(dataclasses.replace(made, records=tuple(trials)))
+    said = [*figure.layout["xaxis"]["ticktext"], figure.summary, *figure.data[1]["customdata"]]
+    assert "13,563× its trained parameters" in figure.summary
+    assert any("13,563× the default" in text for text in figure.data[1]["customdata"])
+    assert not any(re.search(r"\de[+-]?\d", text) for text in said)
+
+
 def test_without_a_default_the_prices_are_a_table() -> None:
     made = tuple(record for record in records(30) if record.number > 1)
     page = render([view(records=made, choice=None)])
@@ -273,6 +322,14 @@ def test_numbers_instead_of_classes_are_scattered() -> None:
     confusion = figures_of(page)["confusion"]
     assert confusion["data"][1]["mode"] == "markers"
     assert "off by 0.1" in body_of(page)
+
+
+@pytest.mark.parametrize("labels", [("x" * 50 + "1", "x" * 50 + "2"), ("a  b", "a b")])
+def test_classes_that_are_shown_alike_stay_apart(labels: tuple[str, str]) -> None:
+    figures = figures_of(render([view(labels=labels)]))
+    matrix, bars = figures["confusion"]["data"][0], figures["labels"]["data"][0]
+    assert len(set(matrix["x"])) == len(set(bars["x"])) == 2
+    assert matrix["y"] == matrix["x"][::-1]
 
 
 def test_failures_are_counted_by_cause(page: str) -> None:
