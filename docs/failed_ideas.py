@@ -26,6 +26,7 @@ from autopeft.records import Candidate, Cause
 from autopeft.search import front, rungs, study
 from autopeft.search.front import Point
 from autopeft.search.load import load_space, method_space
+from autopeft.search.portfolio import hand_made
 from autopeft.search.rungs import Entry, decide
 from autopeft.search.space import Space
 from autopeft.search.study import Search
@@ -137,7 +138,14 @@ def _tell_as_fail(trials: TrialStore) -> None:
 
 def _search(space: Space, seed: int) -> Search:
     trials = TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
-    return Search(trials=trials, space=space, higher_is_better=True, seed=seed, max_trials=TRIALS)
+    return Search(
+        trials=trials,
+        space=space,
+        higher_is_better=True,
+        seed=seed,
+        first=list(hand_made(space)),
+        max_trials=TRIALS,
+    )
 
 
 def _space() -> Space:

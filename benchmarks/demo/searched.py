@@ -12,9 +12,13 @@ from autopeft.api.opening import DEMO_SECONDS
 from autopeft.api.result import RESULT, ChoiceRecord
 from autopeft.config import duration
 from autopeft.data.demo import DEMOS
+from autopeft.search.other_tasks import tasks_of
 from autopeft.store import RunFolder
 from autopeft.tasks.metric import METRICS
 from benchmarks.demo.process import watch
+
+RECORDED = {"demo": "movie_sentences"}
+"""What the data of a demo is called as a task."""
 
 
 def searched(
@@ -48,6 +52,16 @@ def searched(
     if seen.exit_code:
         return {**row, "error": f"exit status {seen.exit_code}\n{seen.last_lines}"}
     return {**row, **_found(folder)}
+
+
+def left_out(data: str) -> list[str]:
+    """Return the options with which a search knows nothing of its data from what is shipped.
+
+    Args:
+        data: as the command takes it, or the name of a task.
+    """
+    task = RECORDED.get(data, data)
+    return ["--leave-out", task] if task in tasks_of() else []
 
 
 def limit_of(data: str, time_limit: str | None, options: Sequence[str] = ()) -> float | None:

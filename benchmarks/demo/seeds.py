@@ -5,7 +5,8 @@
 
 Each seed is a search by the command line in a process of its own, one after the other, and is added
 to the result at once; a seed that is there already is skipped unless --again is given. Options that
-are not known here go to ``autopeft search``.
+are not known here go to ``autopeft search``. Where what is shipped was recorded on the same data,
+that data is left out of it.
 
 The seed draws the sample, the splits, the search and the trainings, the same for all that is
 compared, so differences are taken seed by seed. Time is the whole process from start to exit, and
@@ -24,7 +25,7 @@ from rich.console import Console
 
 from autopeft.report import table
 from benchmarks import ledger
-from benchmarks.demo.searched import limit_of, searched
+from benchmarks.demo.searched import left_out, limit_of, searched
 from benchmarks.spread import paired, plus_minus, spread
 
 FILE = ledger.RESULTS / "demo-seeds.json"
@@ -35,6 +36,7 @@ Row = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Run the seeds that are missing, print the table of all, return its rows."""
     options, passed_on = _parser().parse_known_args(arguments)
+    passed_on += left_out(options.data)
     limit = limit_of(options.data, options.time_limit, passed_on)
     wanted = {"data": options.data, "options": passed_on, "limit_seconds": limit}
     for seed in options.seeds:

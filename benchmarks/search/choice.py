@@ -41,6 +41,8 @@ class Delivered:
         row: what was chosen.
         regret: how far its mean test score is below the oracle's, in units of the metric.
         fair_regret: how far it is below `Referee.without_luck`; may be below 0.
+        tried: how far the best mean test score of what was completed is below the oracle's: what
+            of `regret` the search owes and not the choice.
         within: whether that is at most one standard error of their difference, over resamples of
             the test rows and of the seeds.
         ratio: of its trained parameters to the oracle's, one added to both.
@@ -49,6 +51,7 @@ class Delivered:
     row: Row
     regret: float
     fair_regret: float
+    tried: float
     within: bool
     ratio: float
 
@@ -111,9 +114,15 @@ class Referee:
             row=row,
             regret=regret,
             fair_regret=self.without_luck - self._table.gain(row.test),
+            tried=self._table.gain(self.oracle.test) - self._best_of(steps),
             within=regret <= float(apart.std(ddof=1)) or row is self.oracle,
             ratio=(1 + row.trainable_params) / (1 + self.oracle.trainable_params),
         )
+
+    def _best_of(self, steps: Sequence[Step]) -> float:
+        """Return the best mean test gain of what was completed."""
+        rows = [step.row for step in steps if step.state is TrialState.COMPLETE]
+        return max(self._table.gain(row.test) for row in rows if row.test is not None)
 
     def _choice(self, steps: Sequence[Step]) -> Row | None:
         records = [_record(number, step, self._origins) for number, step in enumerate(steps)]
@@ -189,7 +198,11 @@ def finalist_of(number: int, row: Row, origin: str, replicates: tuple[Replicate,
 
 def _replicates(row: Row, split: str) -> tuple[Replicate, ...]:
     return tuple(
-        Replicate(seed=one.seed, score=float(one.score or 0.0), predictions=one.predictions(split))
+        Replicate(
+            seed=one.seed,
+            score=float((one.test if split == "test" else one.score) or 0.0),
+            predictions=one.predictions(split),
+        )
         for one in row.complete
     )
 

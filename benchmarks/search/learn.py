@@ -18,9 +18,9 @@ from typing import Any
 
 from autopeft.bench.circumstances import circumstances
 from autopeft.search.other_tasks import FILE
-from benchmarks.protocol import CELLS, EPOCHS, file_of, listed
+from benchmarks.protocol import CELLS, EPOCHS, listed
 from benchmarks.search.policies.learned import learn_gains
-from benchmarks.search.recorded import Table, read_table
+from benchmarks.search.recorded import Table, complete_tables
 from benchmarks.table.candidates import SEEDS, TASKS
 
 ALSO = {"mr": ("movie_sentences",)}
@@ -37,34 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cells", type=Path, default=CELLS)
     parser.add_argument("--output", type=Path, default=FILE)
     options = parser.parse_args(arguments)
-    tables = [
-        read_table(
-            file_of(options, task), seeds=options.recorded, epochs=options.epochs, drawn=True
-        )
-        for task in options.tasks
-    ]
-    values = learnt(tables, options.backbone, options.recorded)
+    tables = complete_tables(options, options.tasks)
+    values = learnt(tables, options.backbone)
     options.output.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     print(f"{options.output}: {len(values['candidates'])} candidates on {len(tables)} tasks")
 
 
-def learnt(tables: Sequence[Table], backbone: str, seeds: int = len(SEEDS)) -> dict[str, Any]:
-    """Return what is written.
-
-    Args:
-        tables: of the tasks.
-        backbone: that was adapted.
-        seeds: that every candidate has to be recorded under.
-
-    Raises:
-        SystemExit: a table lacks a training.
-    """
-    lacking = [table.task for table in tables if table.seeds < seeds]
-    if lacking:
-        raise SystemExit(
-            f"not all trainings of {', '.join(lacking)} are recorded; go on with: "
-            "python -m benchmarks.table.record --assets FOLDER"
-        )
+def learnt(tables: Sequence[Table], backbone: str) -> dict[str, Any]:
+    """Return what is written of the tables of tasks on a backbone."""
     return {
         "backbone": backbone,
         "tasks": {table.task: about(table) for table in tables},

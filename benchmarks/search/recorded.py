@@ -6,9 +6,10 @@ See `benchmarks.table` for how it is made.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from autopeft.methods.hardening import Means
 from autopeft.records import Candidate, fingerprint
 from autopeft.search.front import gain, size
 from autopeft.search.portfolio import references
+from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.tasks.metric import METRICS
 from benchmarks.protocol import CELLS, file_of, listed
@@ -111,7 +113,8 @@ class Table:
         rows: by fingerprint of their candidate, so that their order is not that of training.
         epochs: of every training.
         train_rows: it is trained on.
-        seeds: that every candidate of the table is recorded under at least; 0 if one is missing.
+        seeds: of those asked for, if every candidate of the table is recorded under all of them;
+            otherwise 0.
     """
 
     task: str
@@ -150,6 +153,20 @@ class Table:
     def space(self) -> Space:
         """What searches of this table may propose."""
         return table_space(self.backbone, self.epochs)
+
+    @cached_property
+    def default_space(self) -> Space:
+        """The program's default space, with the training settings of the table."""
+        return table_space(self.backbone, self.epochs, name="default")
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs after which the program compares trainings on so many rows, the last included.
+
+        Each rung is moved to the end of its epoch: that is where curves are known.
+        """
+        shares = rungs_of(self.space.least_steps(self.train_rows))
+        return tuple(sorted({math.ceil(share * self.epochs) for share in shares}))
 
     @cached_property
     def by_fingerprint(self) -> Mapping[str, Row]:
@@ -203,6 +220,33 @@ def tables_of(options: argparse.Namespace) -> list[Table]:
     return [read_table(file, seeds=options.recorded) for file in files if file.is_file()]
 
 
+def complete_tables(options: argparse.Namespace, tasks: Iterable[str]) -> list[Table]:
+    """Read the tables of tasks as they were drawn.
+
+    Args:
+        options: those of `file_of`, and of `recorded` seeds and `epochs`.
+        tasks: by name.
+
+    Raises:
+        SystemExit: a training is not recorded.
+    """
+    tables, lacking = list[Table](), list[str]()
+    for task in tasks:
+        file = file_of(options, task)
+        if file.is_file():
+            tables.append(
+                read_table(file, seeds=options.recorded, epochs=options.epochs, drawn=True)
+            )
+        if not file.is_file() or not tables[-1].seeds:
+            lacking.append(task)
+    if lacking:
+        raise SystemExit(
+            f"not all trainings of {', '.join(lacking)} are recorded; --recorded 1 asks for those "
+            "of one seed; go on with: python -m benchmarks.table.record --assets FOLDER"
+        )
+    return tables
+
+
 def read_table(file: Path, *, seeds: int = 1, epochs: int = 5, drawn: bool = False) -> Table:
     """Read a task's table from its cells; the backbone is read from the same folder.
 
@@ -223,6 +267,9 @@ def read_table(file: Path, *, seeds: int = 1, epochs: int = 5, drawn: bool = Fal
         if alike and (not drawn or (cell.candidate.fingerprint, cell.seed) in own):
             found[cell.candidate.fingerprint].append(line)
     space, metric = table_space(backbone, epochs), cells.about["metric"]
+    complete = all(
+        cells.get(Cell(one, seed)) is not None for one in every for seed in SEEDS[:seeds]
+    )
     return Table(
         task=cells.about["task"],
         metric=metric,
@@ -231,7 +278,7 @@ def read_table(file: Path, *, seeds: int = 1, epochs: int = 5, drawn: bool = Fal
         backbone=backbone,
         epochs=epochs,
         train_rows=cells.about["rows"]["train"],
-        seeds=min(sum(cells.get(Cell(one, seed)) is not None for seed in SEEDS) for one in every),
+        seeds=len(SEEDS[:seeds]) if complete else 0,
         rows=tuple(
             _row(lines, metric, space.count(Candidate.from_json(lines[0]["candidate"])))
             for _, lines in sorted(found.items())

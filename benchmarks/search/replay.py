@@ -1,7 +1,8 @@
 """Replay a search on a table: its suggestions are answered by what was recorded.
 
 A policy is asked what to train; the answer is the nearest row that it has not been given yet, by
-the rule of `benchmarks.search.distance`, the same for every policy. It is told the row's size and,
+the rule of `benchmarks.search.distance`, the same for every policy. Rows of methods that its space
+lacks are not given to it: the replay ends when it has no other left. It is told the row's size and,
 epoch by epoch, its scores, as if the suggestion had them; every epoch told is an epoch spent. What
 a policy stopped it may begin again, from the first epoch and at the price of all of them. A failed
 training counts as a whole one: how far it came was not recorded. Which of a row's recorded seeds is
@@ -17,6 +18,8 @@ from typing import Protocol
 import numpy as np
 
 from autopeft.records import Candidate, TrialState
+from autopeft.search.portfolio import HEAD_METHOD
+from autopeft.search.space import Space
 from benchmarks.search.distance import Place, distance, place
 from benchmarks.search.recorded import Row, Table, Training
 
@@ -36,6 +39,10 @@ class Answer:
 
 class Policy(Protocol):
     """A way to search: it has at most one training under way."""
+
+    @property
+    def space(self) -> Space:
+        """What it may propose."""
 
     def ask(self) -> Candidate | None:
         """Return what to train next, None if there is nothing."""
@@ -72,17 +79,24 @@ class Step:
     compute: float
 
 
+def within(table: Table, space: Space) -> list[Row]:
+    """Return the rows whose method a space has, and the head alone, which every search trains."""
+    return [row for row in table.rows if row.candidate.method in (HEAD_METHOD, *space.methods)]
+
+
 class Untried:
     """The rows of a table that a search has not been given yet.
 
     Args:
         table: with all rows.
+        space: of the search.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, space: Space) -> None:
         self._space, self._shape = table.space, table.backbone.shape
         self._left = [
-            (place(row.candidate, row.trainable_params, self._shape), row) for row in table.rows
+            (place(row.candidate, row.trainable_params, self._shape), row)
+            for row in within(table, space)
         ]
 
     def __len__(self) -> int:
@@ -109,10 +123,11 @@ def replay(
         policy: asked until it has nothing to ask.
         table: of a task.
         seed: draws which recorded training of a row is replayed.
-        epochs: no training begins once so many are spent; None: until every row was given.
+        epochs: no training begins once so many are spent; None: until every row of the policy's
+            methods was given.
         enough: from what was trained so far, whether to end before that.
     """
-    untried = Untried(table)
+    untried = Untried(table, policy.space)
     generator, spent, compute, steps = np.random.default_rng(seed), 0, 0.0, list[Step]()
     seeds = {
         row.candidate.fingerprint: int(generator.integers(len(row.trainings))) for row in table.rows

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from autopeft.search.load import load_space
+from autopeft.search.portfolio import hand_made
 from benchmarks import ledger
 from benchmarks.search import choosing, stopping
 from tests.command import ROOT
@@ -27,6 +29,16 @@ def test_a_short_run_of_the_choice_is_kept(tmp_path: Path) -> None:
         assert 0 <= kind["kept"] <= 1
         assert kind["race"]["race"]["trainings"] <= kind["race"]["equal"]["trainings"] == 10
         assert kind["rules"]["0"]["size"] >= kind["rules"]["2se"]["size"]
+
+
+def test_our_search_stops_by_what_it_finds_and_not_by_what_is_shipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    methods = [one.method for one in hand_made(load_space("default"))]
+    first = [method for method in methods if method != "lora"]  # the default is a reference
+    monkeypatch.setattr(stopping, "LONGEST", 2 + len(first))
+    tried = [record.candidate.method for record in stopping.own_search(0)]
+    assert tried[2:] == first
 
 
 def test_a_short_run_of_stopping_is_kept(tmp_path: Path) -> None:

@@ -59,6 +59,30 @@ def test_seeds_are_run_once_and_summarised(
     assert len(ledger.read(file)) == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("demo", ["--leave-out", "movie_sentences"]),
+        ("demo:bbc", []),
+        ("reviews.csv", []),
+        ("subj", ["--leave-out", "subj"]),
+    ],
+)
+def test_a_search_knows_nothing_of_the_task_it_is_measured_on(
+    data: str, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def searched(*_: object, options: list[str], **__: object) -> dict[str, object]:
+        asked.append(options)
+        return {"error": "not searched"}
+
+    monkeypatch.setattr(seeds, "searched", searched)
+    shared = ["--data", data, "--seeds", "0", "--result", str(tmp_path / "seeds.json")]
+    seeds.main([*shared, "--trials", "2"])
+    assert asked == [["--trials", "2", *told]]
+
+
 @pytest.mark.slow
 def test_failed_seed_is_kept_with_its_error_and_not_counted(model: str, tmp_path: Path) -> None:
     file = tmp_path / "seeds.json"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autopeft.store import RunFolder
+from autopeft.train.session import Setting
 from benchmarks.speed import race
 from benchmarks.speed.peer_search import Progress
 from tests.report.page.made_up import records
@@ -35,6 +36,25 @@ def test_both_search_the_same_rows(reviews: Path, model: str, tmp_path: Path) ->
     else:
         assert one["ours"]["best"][-1][1] < goal
     assert str(tmp_path) not in json.dumps(kept), "no paths of this machine"
+
+
+@pytest.mark.parametrize("task", ["subj", "reviews"])
+def test_our_search_knows_nothing_of_the_task(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def begun(command: list[str], **_: object) -> None:
+        commands.append(command)
+        raise OSError
+
+    monkeypatch.setattr(race, "write_folder", lambda *_: None)
+    monkeypatch.setattr(race.subprocess, "Popen", begun)
+    setting = Setting(
+        data="", model="tiny", task="classification", labels=("a",), metric="f1", max_length=8
+    )
+    with pytest.raises(OSError):
+        race.our_search(task, setting, 0, 60.0, 1.0)
+    wanted = {"subj": ["--leave-out", "subj"], "reviews": []}
+    assert [text for text in commands[0] if text in ("--leave-out", "subj")] == wanted[task]
 
 
 def test_what_a_trial_kept_counts_beside_what_it_had_at_rungs(tmp_path: Path) -> None:

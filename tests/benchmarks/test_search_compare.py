@@ -18,6 +18,7 @@ from autopeft.search.other_tasks import read, tasks_of
 from autopeft.search.portfolio import learnt
 from benchmarks.search import compare, learn, page, plot
 from benchmarks.search.page import NONE_YET, PAGE
+from benchmarks.search.policies import ENTRANTS
 from benchmarks.search.policies.learned import (
     LEAST_SPREAD,
     learn_gains,
@@ -25,7 +26,7 @@ from benchmarks.search.policies.learned import (
     learn_sizes,
 )
 from benchmarks.search.recorded import Table, read_table
-from benchmarks.search.summary import aims, lacking, summary
+from benchmarks.search.summary import aims, ceilings, everything, lacking, summary, unplayed
 from benchmarks.table.candidates import candidates
 from tests.benchmarks.made_up import BACKBONE, Score, table
 from tests.search.made_up import final_score
@@ -34,6 +35,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compare")]
 
 EVERY = candidates(BACKBONE)
 LORA = [one for one in EVERY if one.method == "lora"]
+TASKS = ("one", "two")
 
 
 def write(made: Table, folder: Path) -> Path:
@@ -95,13 +97,28 @@ def test_what_suites_trained_is_left_out_where_tables_are_compared(tmp_path: Pat
     assert {one.seed for row in first.rows for one in row.trainings} == {0}
 
 
+@pytest.mark.parametrize(
+    ("there", "asked", "seeds"), [((0, 1), 2, 2), ((0, 1), 1, 1), ((0,), 1, 1), ((0,), 2, 0)]
+)
+def test_a_table_s_seeds_are_those_that_were_asked_for(
+    tmp_path: Path, there: tuple[int, ...], asked: int, seeds: int
+) -> None:
+    file = write(table(lambda *_: 0.75, seeds=there), tmp_path)
+    assert read_table(file, seeds=asked, drawn=True).seeds == seeds
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return cells of two small tasks."""
+    """Return cells of two tasks."""
     folder = tmp_path_factory.mktemp("search")
-    for task in ("one", "two"):
-        write(table(_shifted(task), task=task, found=EVERY[:24]), folder / "cells" / "tiny")
+    for task in TASKS:
+        write(table(_shifted(task), task=task), folder / "cells" / "tiny")
     return folder
+
+
+@pytest.fixture
+def two_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "TASKS", TASKS)
 
 
 def _shifted(task: str) -> Score:
@@ -111,37 +128,93 @@ def _shifted(task: str) -> Score:
 @pytest.fixture(scope="module")
 def options(folder: Path) -> Callable[..., list[str]]:
     shared = ["--backbone", "tiny", "--cells", str(folder / "cells")]
-    shared += ["--results", str(folder / "results"), "--tasks", "one,two"]
+    shared += ["--results", str(folder / "results"), "--tasks", ",".join(TASKS)]
     return lambda *more: [*shared, *more]
 
 
 @pytest.fixture(scope="module")
 def lines(folder: Path, options: Callable[..., list[str]]) -> list[dict[str, Any]]:
-    compare.main(options("--policies", "random,random+asha,ours+both", "--seeds", "2"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(compare, "TASKS", TASKS)
+        asked = ["--policies", "random,random+asha,ours+both", "--seeds", "2", "--recorded", "1"]
+        compare.main(options(*asked))
     return compare.read_lines(folder / "results" / "tiny.jsonl")
 
 
+@pytest.mark.usefixtures("two_tasks")
 def test_each_policy_is_replayed_once_per_task_and_seed(
     folder: Path, options: Callable[..., list[str]], lines: list[dict[str, Any]]
 ) -> None:
     assert len(lines) == 3 * 2 * 2
     file = folder / "results" / "tiny.jsonl"
     before = file.read_bytes()
-    compare.main(options("--policies", "random,random+asha", "--seeds", "2"))
+    once = options("--recorded", "1")
+    compare.main([*once, "--policies", "random,random+asha", "--seeds", "2"])
     assert file.read_bytes() == before
-    compare.main(options("--policies", "random", "--seeds", "1", "--again", "random"))
+    compare.main([*once, "--policies", "random", "--seeds", "1", "--again", "random"])
     again = compare.read_lines(file)
     assert len(again) == len(lines)
     assert len(file.read_bytes()) > len(before)
 
 
-def test_what_saw_an_earlier_table_is_left_out(tmp_path: Path) -> None:
+def test_what_saw_an_earlier_table_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "TASKS", ("a", "b"))
     made = [line_of("random", "a", 100, table="old"), line_of("random", "b", 100)]
     made += [{**line_of("ours+both", "b", 9), "learnt_on": {"a": "old"}}]
     made += [line_of("random", "a", 200, table="new")]
-    file = tmp_path / "lines.jsonl"
-    file.write_text("\n".join(json.dumps(line) for line in made), encoding="utf-8")
-    assert compare.current_lines(file) == [made[1], made[3]]
+    assert compare.current_lines(_written(made, tmp_path)) == [made[1], made[3]]
+
+
+def test_what_learnt_on_some_of_the_other_tasks_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "TASKS", ("a", "b", "c"))
+    line = line_of("ours+both", "b", 9)
+    whole = {**line, "learnt_on": {"a": "same", "c": "same"}}
+    made = [{**line, "learnt_on": {"a": "same"}}, whole, line, line_of("random", "a", 9)]
+    assert compare.current_lines(_written(made, tmp_path)) == [whole, made[3]]
+
+
+def test_lines_of_an_earlier_version_of_a_policy_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = dataclasses.replace(ENTRANTS["random"], version=2)
+    monkeypatch.setattr(compare, "ENTRANTS", {**ENTRANTS, "random": changed})
+    made = [line_of("random", "a", 9), {**line_of("random", "a", 8), "version": 2}]
+    made += [line_of("tpe", "a", 7), line_of("no such policy", "a", 6)]
+    made += [{name: value for name, value in made[2].items() if name != "version"}]
+    assert compare.current_lines(_written(made, tmp_path)) == made[1:3]
+    assert compare.current_lines(_written(made[1::-1], tmp_path)) == made[1:2]
+
+
+def _written(lines: list[dict[str, Any]], folder: Path) -> Path:
+    file = folder / "lines.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return file
+
+
+@pytest.mark.usefixtures("two_tasks", "lines")
+def test_a_line_that_was_cut_is_replayed_and_written_again(
+    folder: Path, options: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "tiny.jsonl"
+    kept = (folder / "results" / "tiny.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    file.write_text(f"{kept}\n{kept[:50]}", encoding="utf-8")
+    asked = ["--policies", "random", "--seeds", "2", "--recorded", "1", "--tasks", "one"]
+    compare.main([*options(), *asked, "--results", str(tmp_path)])
+    assert [json.loads(text)["seed"] for text in file.read_text("utf-8").splitlines()] == [0, 1]
+
+
+@pytest.mark.usefixtures("two_tasks")
+def test_what_is_learnt_is_learnt_on_tasks_that_are_not_replayed(
+    options: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    asked = ["--policies", "ours+both", "--seeds", "1", "--recorded", "1", "--tasks", "one"]
+    compare.main([*options(), *asked, "--results", str(tmp_path)])
+    (line,) = compare.read_lines(tmp_path / "tiny.jsonl")
+    assert (line["task"], list(line["learnt_on"])) == ("one", ["two"])
 
 
 def test_what_is_learnt_is_learnt_on_the_other_task(lines: list[dict[str, Any]]) -> None:
@@ -161,25 +234,26 @@ def test_a_replay_s_line_tells_its_growth_and_its_choices(lines: list[dict[str, 
         assert line["trainings"] < line["rows"] or line["compute"] == line["compute_of_all"]
         assert 0 < line["compute_to_99"] <= line["compute"] < line["epochs"]
         assert dict(line["growth"])[line["epochs_to_99"]] >= 0.99
-        assert all(one["regret"] >= 0 for one in line["delivered"].values())
+        assert all(one["regret"] >= one["tried"] >= 0 for one in line["delivered"].values())
+        assert line["everything"]["tried"] == 0 <= line["everything"]["regret"]
+        assert (line["seeds"], line["ceiling"]) == (1, 1)
 
 
-def test_what_cannot_be_searched_yet_is_left_out_by_name(
-    folder: Path, options: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_searched_yet_is_refused_by_name(
+    folder: Path, options: Callable[..., list[str]]
 ) -> None:
-    write(table(task="headless", found=EVERY[2:4]), folder / "cells" / "tiny")
-    write(table(task="once", found=EVERY[:4], seeds=(0,)), folder / "cells" / "tiny")
-    asked = ["--tasks", "headless,once,none", "--policies", "random", "--seeds", "1"]
-    assert compare.main([*options(), *asked]) == []
-    told = capsys.readouterr().out
-    assert "headless: left out, the head alone is not recorded" in told
-    assert "once: left out, the head alone is not recorded" in told
-    assert "none: left out, nothing is recorded" in told
-    bare = folder / "cells" / "bare" / "one.jsonl"
+    cells, shared = folder / "cells", [*options(), "--policies", "random", "--seeds", "1"]
+    write(table(task="headless", found=EVERY[2:]), cells / "tiny")
+    write(table(task="once", seeds=(0,)), cells / "tiny")
+    with pytest.raises(SystemExit, match="not all trainings of headless, once, none"):
+        compare.main([*shared, "--tasks", "headless,one,once,none"])
+    with pytest.raises(SystemExit, match="not all trainings of subj"):
+        compare.main([*shared, "--tasks", "one", "--policies", "ours+both"])
+    bare = cells / "bare" / "one.jsonl"
     bare.parent.mkdir()
-    bare.write_bytes((folder / "cells" / "tiny" / "one.jsonl").read_bytes())
-    compare.main([*options(), "--backbone", "bare", "--tasks", "one", "--policies", "random"])
-    assert "benchmarks.table.record --show writes it" in capsys.readouterr().out
+    bare.write_bytes((cells / "tiny" / "one.jsonl").read_bytes())
+    with pytest.raises(SystemExit, match=r"benchmarks\.table\.record --show writes it"):
+        compare.main([*shared, "--backbone", "bare", "--tasks", "one"])
 
 
 def line_of(
@@ -187,6 +261,7 @@ def line_of(
 ) -> dict[str, Any]:
     return {
         "policy": policy,
+        "version": 1,
         "task": task,
         "seed": 0,
         "table": table,
@@ -201,16 +276,23 @@ def line_of(
             str(budget): {
                 "regret": 0.01,
                 "fair_regret": 0.005,
+                "tried": 0.002,
                 "within": True,
                 "ratio": 0.5,
                 **choice,
             }
             for budget in compare.BUDGETS
         },
+        "everything": {"regret": 0.016, "fair_regret": 0.005, "within": True, "ratio": 0.5},
+        "ceiling": 1.0,
         "delivered_for_compute": {"regret": 0.02, "within": True, "ratio": 0.5},
         "cpu_seconds": 1.0,
         "seeds": 2,
     }
+
+
+def in_default_space(policy: str, task: str, epochs: int | None, ceiling: float) -> dict[str, Any]:
+    return {**line_of(policy, task, epochs), "ceiling": ceiling}
 
 
 def test_a_policy_s_row_is_over_tasks_and_replays() -> None:
@@ -235,11 +317,62 @@ def test_a_policy_s_row_is_over_tasks_and_replays() -> None:
     assert told[1] == "to 90 % it needs 0.79 of the epochs of the best generic policy, `random`"
 
 
+def test_ours_is_beside_the_generic_policies_of_its_space_too() -> None:
+    made = [line_of("random", "a", 100), in_default_space("random:default", "a", 80, 0.9)]
+    made += [in_default_space("nsga2:default", "a", 50, 0.9)]
+    made += [in_default_space("ours:shipped", "a", 40, 0.9)]
+    told = "\n".join(aims(made))
+    assert "needs 0.80 of the epochs of the best generic policy, `nsga2:default`" in told
+    assert "0.40 of those of random search, 0.50 of those of random search in its space" in told
+
+
+def test_what_a_space_covers_is_told_where_that_is_not_all() -> None:
+    made = [in_default_space("ours:shipped", task, 40, 0.9) for task in "ab"]
+    made += [in_default_space("tpe:default", task, None, 0.9) for task in "ab"]
+    made += [line_of("random", task, 100) for task in "ab"]
+    assert ceilings(made) == [{"policies": "`ours:shipped`, `tpe:default`", "a": 0.9, "b": 0.9}]
+    made[2]["growth"], made[3]["growth"] = [[[5, 0.5], [20, 0.889], [60, 0.9]]] * 2
+    rows = {row["policy"]: row for row in summary(made)}
+    assert rows["tpe:default"]["epochs to 99 %"] == pytest.approx(500)
+    assert rows["tpe:default"]["of its space"] == 60
+    assert rows["random"]["of its space"] is None
+
+
+def test_what_was_tried_and_all_there_is_are_told_beside_the_choice() -> None:
+    made = [line_of("ours:shipped", task, 40) for task in "ab"]
+    made += [line_of("random", "a", 100, tried=0.004)]
+    ours, random = sorted(summary(made), key=lambda row: row["policy"])
+    assert (ours["tried"], random["tried"]) == (0.002, 0.004)
+    (told,) = everything(made)
+    assert told == {
+        "policy": "everything trained",
+        "regret": 0.016,
+        "fair": 0.005,
+        "within 1 SE": 1.0,
+        "parameters": 0.5,
+    }
+
+
 def test_what_a_table_lacks_is_said() -> None:
     lines = [{**line_of("random", task, 100), "seeds": 2} for task in "ab"]
     assert lacking(lines) is None
     assert "one of 2 seeds" in str(lacking([{**lines[0], "seeds": 1}, lines[1]]))
-    assert "missing" in str(lacking([{**lines[0], "seeds": 0}, lines[1]]))
+
+
+def test_what_was_not_replayed_is_said_by_name() -> None:
+    lines = [line_of(name, "a", 100) for name in ENTRANTS if name not in ("gp", "ours")]
+    assert unplayed(lines, ENTRANTS) == "Replays of each task: 1. Not replayed: `gp`, `ours`."
+    whole = [line_of(name, "a", 100) for name in ENTRANTS]
+    assert unplayed(whole, ENTRANTS) == "Replays of each task: 1."
+    more = [*whole, {**line_of("ours", "a", 100), "seed": 1}]
+    assert unplayed(more, ENTRANTS) == "Replays of each task: 1 to 2."
+
+
+def test_the_lowest_regret_is_told_whoever_has_it() -> None:
+    made = [line_of("random", "a", 100, regret=0.02), line_of("ours:shipped", "a", 50)]
+    assert not any("lowest regret" in aim for aim in aims(made))
+    made[0] = line_of("random", "a", 100, regret=0.004)
+    assert "`random` has the lowest regret, 0.40 points" in aims(made)
 
 
 def test_curves_are_steps_between_trainings() -> None:
@@ -249,15 +382,17 @@ def test_curves_are_steps_between_trainings() -> None:
     assert not deviation.any()
 
 
-@pytest.mark.usefixtures("lines")
-def test_pictures_and_page_say_that_the_table_is_incomplete(folder: Path) -> None:
+@pytest.mark.usefixtures("lines", "two_tasks")
+def test_pictures_and_page_say_that_one_of_the_seeds_was_used(folder: Path) -> None:
     shared = ["--backbone", "tiny", "--results", str(folder / "results")]
     plot.main([*shared, "--output", str(folder)])
-    assert "are missing" in (folder / "search-hypervolume.svg").read_text(encoding="utf-8")
+    assert "one of 2 seeds" in (folder / "search-hypervolume.svg").read_text(encoding="utf-8")
     page.main([*shared, "--output", str(folder / "search.md")])
     text = (folder / "search.md").read_text(encoding="utf-8")
-    assert "Candidates of these tables are missing" in text
+    assert "one of 2 seeds" in text
     assert "| ours+both | 2 | 4 |" in text
+    assert "Not replayed: `tpe`" in text
+    assert "everything trained" in text
 
 
 def test_the_committed_page_follows_from_the_committed_results() -> None:
@@ -323,11 +458,13 @@ def test_a_size_s_range_moves_to_what_is_on_the_front_of_its_method() -> None:
     assert not {"ia3", "full"} & set(learn_sizes([table()]))
 
 
-def test_nothing_is_shipped_from_an_incomplete_table(folder: Path) -> None:
-    shared = ["--backbone", "tiny", "--cells", str(folder / "cells"), "--tasks", "one,two"]
+def test_nothing_is_shipped_from_an_incomplete_table(tmp_path: Path) -> None:
+    for task in TASKS:
+        write(table(task=task, found=EVERY[:24]), tmp_path / "tiny")
+    shared = ["--backbone", "tiny", "--cells", str(tmp_path), "--tasks", "one,two"]
     with pytest.raises(SystemExit, match="not all trainings of one, two"):
-        learn.main([*shared, "--output", str(folder / "other_tasks.json")])
-    assert not (folder / "other_tasks.json").exists()
+        learn.main([*shared, "--output", str(tmp_path / "other_tasks.json")])
+    assert not (tmp_path / "other_tasks.json").exists()
 
 
 def test_what_is_shipped_is_what_a_search_reads(

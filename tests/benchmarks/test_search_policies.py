@@ -74,6 +74,28 @@ def test_failures_are_survived(name: str, knowledge: Knowledge) -> None:
     assert {step.state for step in steps} >= {TrialState.FAILED, TrialState.COMPLETE}
 
 
+@pytest.mark.parametrize("name", ["random:default", "nsga2:default", "ours:default"])
+def test_in_the_default_space_a_search_ends_with_the_rows_of_its_methods(
+    name: str, made_up: Table, knowledge: Knowledge
+) -> None:
+    steps = run(name, made_up, knowledge, epochs=None)
+    default = table_space(BACKBONE, name="default")
+    rows = {row.candidate.fingerprint: row.candidate.method for row in made_up.rows}
+    own = {found for found, method in rows.items() if method in {*default.methods, "head_only"}}
+    assert set(names(steps)) == own
+
+
+@pytest.mark.parametrize("name", ["random+asha", "ours"])
+@pytest.mark.parametrize(("train_rows", "compared"), [(300, set()), (1000, {2})])
+def test_asha_compares_where_ours_does(
+    name: str, train_rows: int, compared: set[int], knowledge: Knowledge
+) -> None:
+    steps = run(name, table(train_rows=train_rows), knowledge, epochs=150)
+    spent = np.diff([0, *(step.epochs for step in steps)])
+    stopped = [step.state is TrialState.STOPPED for step in steps]
+    assert set(spent[stopped].tolist()) == compared
+
+
 def test_random_search_is_given_the_whole_table(made_up: Table, knowledge: Knowledge) -> None:
     steps = run("random", made_up, knowledge, epochs=None)
     assert len(steps) == len(made_up.rows)
@@ -145,6 +167,6 @@ def test_a_pruner_hears_the_score_and_the_sampler_the_stop(made_up: Table) -> No
     policy = OptunaPolicy(made_up, optuna.samplers.RandomSampler(seed=0), pruner=pruner)
     steps = replay(policy, made_up, seed=0, epochs=10)
     assert {(step.state, step.epochs) for step in steps} == {
-        (TrialState.STOPPED, number + 1) for number in range(10)
+        (TrialState.STOPPED, 2 * (number + 1)) for number in range(5)
     }
     assert {trial.state for trial in policy.study.trials} == {optuna.trial.TrialState.PRUNED}

@@ -36,7 +36,7 @@ class Listed:
     """Asks for candidates in order, and stops each after some epochs."""
 
     def __init__(self, asked: list[Candidate], epochs: int = 5) -> None:
-        self.asked, self.epochs = list(asked), epochs
+        self.asked, self.epochs, self.space = list(asked), epochs, SPACE
         self.rows: list[Row] = []
         self.heard: list[tuple[int, float]] = []
         self.answers: list[Answer] = []
@@ -99,13 +99,24 @@ def test_other_families_are_farther_than_other_methods_than_other_settings() -> 
 
 
 def test_every_row_is_given_once_the_same_first(made_up: Table) -> None:
-    untried = Untried(made_up)
+    untried = Untried(made_up, SPACE)
     assert [untried.take(one).candidate for one in EVERY] == EVERY
     assert len(untried) == 0
 
 
+def test_no_row_is_given_of_a_method_that_could_not_be_proposed(made_up: Table) -> None:
+    default = table_space(BACKBONE, name="default")
+    untried = Untried(made_up, default)
+    found = {untried.take(LORA).candidate.method for _ in range(len(untried))}
+    assert found == {*default.methods, "head_only"}
+    policy = Listed([LORA] * len(EVERY))
+    policy.space = default
+    steps = replay(policy, made_up, seed=0)
+    assert len(steps) == len(Untried(made_up, default)) < len(EVERY)
+
+
 def test_what_was_given_is_answered_by_the_next_nearest(made_up: Table) -> None:
-    untried = Untried(made_up)
+    untried = Untried(made_up, SPACE)
     given_rows = [untried.take(LORA) for _ in range(6)]
     assert len({row.candidate.fingerprint for row in given_rows}) == 6
     assert [row.candidate.method for row in given_rows[:5]] == ["lora"] * 5
@@ -234,6 +245,30 @@ def test_a_poor_choice_is_told_as_one() -> None:
     assert told.regret == pytest.approx(0.35)
     assert not told.within
     assert math.log10(told.ratio) < -1
+
+
+def test_seeds_that_differ_on_test_alone_make_a_difference_unsure() -> None:
+    def on_test(one: Candidate, params: int, seed: int) -> float:
+        return 0.85 if one == LORA else (0.9, 0.7)[seed]
+
+    made = table(lambda one, params, seed: 0.8, found=EVERY[:2], test=on_test)
+    told = Referee(made).judge(replay(Listed([EVERY[1]]), made, seed=0))
+    assert told is not None
+    assert told.regret == pytest.approx(0.05)
+    assert told.within
+
+
+def test_what_is_lost_by_choosing_is_told_apart_from_what_was_not_tried() -> None:
+    def on_test(one: Candidate, params: int, seed: int) -> float:
+        return 0.95 if one == EVERY[2] else 0.9 if one == LORA else 0.7
+
+    made = table(
+        lambda one, params, seed: 0.9 if one == EVERY[3] else 0.6, found=EVERY[:9], test=on_test
+    )
+    told = Referee(made).judge(replay(Listed([LORA, EVERY[3]]), made, seed=0))
+    assert told is not None
+    assert (told.row.candidate, told.regret) == (EVERY[3], pytest.approx(0.25))
+    assert told.tried == pytest.approx(0.05)
 
 
 def test_fair_regret_counts_no_luck() -> None:

@@ -23,11 +23,13 @@ class Entrant:
         about: one phrase.
         make: from a table, what was learnt on the other tasks, and a seed.
         learns: whether it uses what was learnt on other tasks.
+        version: raised when its replays change: lines of an earlier one, or of none, do not count.
     """
 
     about: str
     make: Callable[[Table, Knowledge, int], Policy]
     learns: bool = False
+    version: int = 1
 
 
 ENTRANTS: Mapping[str, Entrant] = {
@@ -35,10 +37,23 @@ ENTRANTS: Mapping[str, Entrant] = {
     "tpe": Entrant(about="multi-objective TPE (Ozaki et al., 2022)", make=generic.tpe),
     "nsga2": Entrant(about="NSGA-II (Deb et al., 2002)", make=generic.nsga2),
     "gp": Entrant(about="Gaussian process, expected hypervolume gain", make=generic.gp),
-    "random+asha": Entrant(
-        about="random, stopped by ASHA (Li et al., 2020)", make=generic.random_asha
+    "random:default": Entrant(
+        about="random, in the default space", make=generic.random_in_default_space
     ),
-    "tpe+asha": Entrant(about="TPE, stopped by ASHA on the score", make=generic.tpe_asha),
+    "tpe:default": Entrant(about="TPE, in the default space", make=generic.tpe_in_default_space),
+    "nsga2:default": Entrant(
+        about="NSGA-II, in the default space", make=generic.nsga2_in_default_space
+    ),
+    "random+asha": Entrant(
+        about="random, stopped by ASHA (Li et al., 2020) where ours compares",
+        make=generic.random_asha,
+        version=2,
+    ),
+    "tpe+asha": Entrant(
+        about="TPE, stopped by ASHA on the score where ours compares",
+        make=generic.tpe_asha,
+        version=2,
+    ),
     "autopeft-paper": Entrant(
         about="half at random, then a Gaussian process, none stopped (after Zhou et al., 2024)",
         make=generic.autopeft_paper,
@@ -50,11 +65,12 @@ ENTRANTS: Mapping[str, Entrant] = {
         make=ours.without_second_chances,
     ),
     "ours:curves": Entrant(
-        about="ours, stopping by predicted ends of curves in place of ranks",
+        about="ours, stopping by predicted ends of curves in place of ranks; the curves it expects "
+        "are from subj and tweet_emotion",
         make=ours.with_curves,
     ),
     "ours+curves": Entrant(
-        about="ours, stopping by ranks and by predicted ends of curves",
+        about="ours, stopping by ranks and by predicted ends of curves; expects the same",
         make=ours.with_rungs_and_curves,
     ),
     "ours+thrift": Entrant(
@@ -71,12 +87,15 @@ ENTRANTS: Mapping[str, Entrant] = {
         learns=True,
     ),
     "ours:default": Entrant(
-        about="ours, proposing only what the default space has", make=ours.in_default_space
+        about="ours, proposing only what the default space has",
+        make=ours.in_default_space,
+        version=2,
     ),
     "ours:shipped": Entrant(
         about="the same with the portfolio: what the program does unless told otherwise",
         make=ours.as_shipped,
         learns=True,
+        version=2,
     ),
     "ours+surrogate": Entrant(
         about="ours, after the references what should add most area by a Gaussian process",

@@ -21,7 +21,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 Suggest = Callable[[Space, optuna.Trial], Candidate]
 
 REDUCTION = 3
-"""ASHA's: one in this many goes on, as in ours; compared after epochs 1 and 3."""
+"""ASHA's: one in this many goes on, as in ours."""
 
 POPULATION = 20
 """NSGA-II's: Optuna's 50 would leave a table of 150 rows three generations."""
@@ -42,11 +42,14 @@ class OptunaPolicy:
     """A sampler, and if wished a pruner.
 
     Optuna's pruners judge studies of one objective alone, so a second study of the scores does the
-    pruning; the sampler hears that a training was pruned.
+    pruning; the sampler hears that a training was pruned. The pruner is asked where ours compares
+    trainings, at `Table.rungs`, so that both know as much: nowhere on so few rows that the first
+    epochs are too short to tell.
 
     Args:
-        table: gives the space and the metric's direction.
+        table: gives the metric's direction and the rungs.
         sampler: suggests.
+        space: what it may suggest; None for all that the table has.
         suggest: how a candidate is described to it.
         pruner: stops trainings; None trains all to their end.
     """
@@ -56,12 +59,13 @@ class OptunaPolicy:
         table: Table,
         sampler: optuna.samplers.BaseSampler,
         *,
+        space: Space | None = None,
         suggest: Suggest = suggest_conditional,
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
         direction = "maximize" if table.higher_is_better else "minimize"
-        self._space = table.space
-        self._suggest, self._pruner = suggest, pruner
+        self.space = table.space if space is None else space
+        self._suggest, self._rungs = suggest, table.rungs if pruner else ()
         self._sampler, self._random = sampler, optuna.samplers.RandomSampler(seed=0)
         self.study = optuna.create_study(directions=[direction, "minimize"], sampler=sampler)
         self._scores = optuna.create_study(
@@ -77,8 +81,8 @@ class OptunaPolicy:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._trial = self.study.ask()
-                candidate = self._suggest(self._space, self._trial)
-            if self._space.infeasible(candidate) is None:
+                candidate = self._suggest(self.space, self._trial)
+            if self.space.infeasible(candidate) is None:
                 return candidate
             self.study.tell(self._trial, state=OptunaState.FAIL)
         return None
@@ -92,8 +96,10 @@ class OptunaPolicy:
         self._row, self._watched = row, self._scores.ask()
 
     def goes_on(self, epoch: int, score: float) -> bool:
-        """Ask the pruner."""
-        self._watched.report(score, epoch)
+        """Ask the pruner at a rung; its own rungs are powers of `REDUCTION`."""
+        if epoch not in self._rungs:
+            return True
+        self._watched.report(score, REDUCTION ** self._rungs.index(epoch))
         return not self._watched.should_prune()
 
     def tell(self, answer: Answer) -> None:
@@ -113,6 +119,12 @@ def random(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
     return OptunaPolicy(table, optuna.samplers.RandomSampler(seed=seed))
 
 
+def random_in_default_space(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
+    """Draw at random from the default space."""
+    sampler = optuna.samplers.RandomSampler(seed=seed)
+    return OptunaPolicy(table, sampler, space=table.default_space)
+
+
 def random_asha(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
     """Draw at random and stop early."""
     return OptunaPolicy(table, optuna.samplers.RandomSampler(seed=seed), pruner=_asha())
@@ -123,6 +135,11 @@ def tpe(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
     return OptunaPolicy(table, _tpe(seed))
 
 
+def tpe_in_default_space(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
+    """Tree-structured Parzen estimator in the default space."""
+    return OptunaPolicy(table, _tpe(seed), space=table.default_space)
+
+
 def tpe_asha(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
     """Tree-structured Parzen estimator; stop early."""
     return OptunaPolicy(table, _tpe(seed), pruner=_asha())
@@ -130,8 +147,12 @@ def tpe_asha(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
 
 def nsga2(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
     """Evolve a population."""
-    sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
-    return OptunaPolicy(table, sampler, suggest=suggest_flat)
+    return OptunaPolicy(table, _nsga2(seed), suggest=suggest_flat)
+
+
+def nsga2_in_default_space(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
+    """Evolve a population in the default space."""
+    return OptunaPolicy(table, _nsga2(seed), space=table.default_space, suggest=suggest_flat)
 
 
 def gp(table: Table, _knowledge: Knowledge, seed: int) -> OptunaPolicy:
@@ -154,6 +175,10 @@ def _tpe(seed: int) -> optuna.samplers.TPESampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
+
+
+def _nsga2(seed: int) -> optuna.samplers.NSGAIISampler:
+    return optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
 
 
 def _gp(seed: int, *, startup: int) -> optuna.samplers.GPSampler:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import optuna
@@ -10,7 +9,6 @@ import optuna
 from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
 from autopeft.search.compare import Compare, SecondChances, goes_on, second_chances
 from autopeft.search.portfolio import fitted, hand_made, portfolio
-from autopeft.search.rungs import rungs_of
 from autopeft.search.space import Space
 from autopeft.search.study import Guided, Proposal, Search, unguided
 from autopeft.search.thrift import Price
@@ -22,7 +20,6 @@ from benchmarks.search.policies.learned import Knowledge, with_rates, with_sizes
 from benchmarks.search.policies.surrogate import Surrogate
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
-from benchmarks.table.candidates import table_space
 
 
 class SearchPolicy:
@@ -56,7 +53,7 @@ class SearchPolicy:
     ) -> None:
         higher = table.higher_is_better
         study = optuna.create_study(directions=["maximize" if higher else "minimize", "minimize"])
-        self._epochs, self._rungs = table.epochs, rungs
+        self.space, self._epochs, self._rungs = space, table.epochs, rungs
         self._search = Search(
             trials=TrialStore(study),
             space=space,
@@ -132,8 +129,7 @@ def without_rungs(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolic
 
 def without_second_chances(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
     """What was stopped stays so."""
-    rungs = whole_epochs(table)
-    return SearchPolicy(table, table.space, seed, rungs=rungs, second=lambda *_: ())
+    return SearchPolicy(table, table.space, seed, rungs=table.rungs, second=lambda *_: ())
 
 
 def with_curves(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
@@ -196,13 +192,13 @@ def with_transfer(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy
 
 def in_default_space(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
     """Propose only what the default space has."""
-    space = _default_space(table)
+    space = table.default_space
     return _policy(table, seed, space=space, first=list(hand_made(space)))
 
 
 def as_shipped(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
     """The same with the portfolio that follows from other tasks."""
-    space = _default_space(table)
+    space = table.default_space
     return _policy(table, seed, space=space, first=portfolio(space, seen=knowledge.seen))
 
 
@@ -216,10 +212,6 @@ def with_earlier_runs(table: Table, knowledge: Knowledge, seed: int) -> SearchPo
     """With what did best in earlier runs, one on each other task."""
     first = [*best_of_earlier(knowledge.tables, seed), *hand_made(table.space)]
     return _policy(table, seed, first=first)
-
-
-def _default_space(table: Table) -> Space:
-    return table_space(table.backbone, table.epochs, name="default")
 
 
 def _guided(table: Table, seed: int, guide: Guide) -> SearchPolicy:
@@ -240,16 +232,13 @@ def _policy(
     space = table.space if space is None else space
     if first is not None:
         first = list(fitted(first, space))
-    rungs = whole_epochs(table)
     return SearchPolicy(
-        table, space, seed, rungs=rungs, first=first, compare=compare, guide=guide, price=price
+        table,
+        space,
+        seed,
+        rungs=table.rungs,
+        first=first,
+        compare=compare,
+        guide=guide,
+        price=price,
     )
-
-
-def whole_epochs(table: Table) -> tuple[int, ...]:
-    """Return the epochs after which a search on so many rows compares trainings.
-
-    Each rung is moved to the end of its epoch: that is where curves are known.
-    """
-    shares = rungs_of(table.space.least_steps(table.train_rows))
-    return tuple(sorted({math.ceil(share * table.epochs) for share in shares}))
