@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autopeft.records import TrialRecord
+from autopeft.report.number import figures
 from autopeft.search.convergence import COHORT, Outlook, outlook
 
 _HOUR_SECONDS = 3600.0
@@ -50,4 +51,4 @@ def _lift(found: Outlook, further: int, percent: bool) -> str:
 
 
 def _amount(rise: float, percent: bool) -> str:
-    return f"{100 * rise:.2f} points" if percent else f"{rise:.2g}"
+    return f"{100 * rise:.2f} points" if percent else figures(rise, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from autopeft.report.number import figures
 from autopeft.search.finalist import Expected, Row
 from autopeft.search.paired import SIGNIFICANT
 
@@ -182,12 +183,12 @@ def _times(ratio: float) -> str:
 
 
 def _score(score: float, percent: bool) -> str:
-    return f"{100 * score:.1f} %" if percent else f"{score:.4g}"
+    return f"{100 * score:.1f} %" if percent else figures(score, 4)
 
 
 def _points(difference: float, percent: bool) -> str:
     if not percent:
-        return f"{difference:.2g}"
+        return figures(difference, 2)
     return f"{100 * difference:.1f} points"
 
 
@@ -199,4 +200,5 @@ def _limit(limit: str, error: str, point: float, percent: bool) -> str:
     assert match is not None, limit
     if match[2] == "se":
         return f"within {match[1]} standard errors{error}"
-    return f"within {match[1]} points" if percent else f"within {float(match[1]) * point:.2g}"
+    points = f"{match[1]} points" if percent else figures(float(match[1]) * point, 2)
+    return f"within {points}"

@@ -190,3 +190,9 @@ def test_failures_are_grouped_by_cause() -> None:
         "1 × bug: lora (first: KeyError)",
     ]
     assert failures(RECORDS[1:]) == []
+
+
+def test_large_scores_have_no_exponent() -> None:
+    assert [cell(value) for value in (23_456.7, -12_345.6, 5e-05, 0.5)] == [
+        "23,457", "-12,346", "5e-05", "0.5",
+    ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from autopeft.report.number import figures
 from autopeft.report.page.figure import Figure, Table, inert_names
 from autopeft.report.page.view import RunView, SplitView
 
@@ -71,13 +72,14 @@ def _numbers(
     bins: Sequence[Sequence[tuple[float, float, int]]],
 ) -> Figure:
     edges = bins[0]
-    names = [f"{low:.4g}–{high:.4g}" for low, high, _ in edges]
+    names = [f"{figures(low, 4)}–{figures(high, 4)}" for low, high, _ in edges]
     counts = [[number for _, _, number in found] for found in bins]
     most = max(range(len(names)), key=lambda place: sum(found[place] for found in counts))
     return Figure(
         name=name,
         title=title,
-        summary=f"From {edges[0][0]:.4g} to {edges[-1][1]:.4g}; most are in {names[most]}.",
+        summary=f"From {figures(edges[0][0], 4)} to {figures(edges[-1][1], 4)}; "
+        f"most are in {names[most]}.",
         data=[_bars(s, names, found) for s, found in zip(splits, counts, strict=True)],
         layout=_layout(title.lower()),
         table=Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from autopeft.report.number import figures
 from autopeft.report.page.figure import Figure, Table, inert_names
 from autopeft.report.page.view import RunView
 
@@ -148,11 +149,11 @@ def _deciles(pairs: list[tuple[float, float]]) -> Table:
         columns=["true from", "to", "rows", "mean true", "mean predicted"],
         rows=[
             [
-                f"{group[0][0]:.4g}",
-                f"{group[-1][0]:.4g}",
+                figures(group[0][0], 4),
+                figures(group[-1][0], 4),
                 f"{len(group):,}",
-                f"{sum(true for true, _ in group) / len(group):.4g}",
-                f"{sum(found for _, found in group) / len(group):.4g}",
+                figures(sum(true for true, _ in group) / len(group), 4),
+                figures(sum(found for _, found in group) / len(group), 4),
             ]
             for group in groups
         ],

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from autopeft.records import TrialRecord
+from autopeft.report.number import figures
 from autopeft.report.page.figure import Figure, Table, inert
 from autopeft.report.page.front import KINDS, cheapest, kind_of
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import PRICES, rough
+from autopeft.report.page.wording import PRICES
 
 _MOST = 6
 _ROW_HEIGHT, _FRAME = 44, 130
@@ -53,7 +54,7 @@ def prices_figure(view: RunView) -> Figure | None:
                 "type": "log",
                 "title": {"text": "multiple of the default (log)"},
                 "tickvals": [10.0**power for power in range(-5, 4)],
-                "ticktext": [f"{rough(10.0**power)}×" for power in range(-5, 4)],
+                "ticktext": [f"{figures(10.0**power, 2)}×" for power in range(-5, 4)],
             },
             "yaxis": {"automargin": True, "categoryarray": titles, "ticks": ""},
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -96,7 +97,7 @@ def _trace(view: RunView, place: int, record: TrialRecord, default: TrialRecord)
         "name": inert(f"{record.candidate.method} (trial {record.number})"),
         "x": [ratio for ratio, _, _ in points],
         "y": [title for _, title, _ in points],
-        "customdata": [f"{said}, {rough(ratio)}× the default" for ratio, _, said in points],
+        "customdata": [f"{said}, {figures(ratio, 2)}× the default" for ratio, _, said in points],
         "marker": {
             "symbol": _SYMBOLS[place % len(_SYMBOLS)] if plain else look["symbol"],
             "color": _COLOURS[place % len(_COLOURS)] if plain else look["color"],
@@ -117,7 +118,7 @@ def _summary(view: RunView, default: TrialRecord) -> str:
     if record is default:
         return "The choice is the default LoRA itself; the other finalists are set beside it."
     parts = [
-        f"{rough(value / base)}× its {price.title}"
+        f"{figures(value / base, 2)}× its {price.title}"
         for price in PRICES.values()
         if (base := price.of(default.costs)) and (value := price.of(record.costs)) is not None
     ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from autopeft.records import Costs
+from autopeft.report.number import figures
 
 MISSING = "–"
 
@@ -15,14 +15,14 @@ def score(value: float | None, percent: bool) -> str:
     """Return a score: ``78.5 %``, or ``0.7853`` for what is no share."""
     if value is None:
         return MISSING
-    return f"{100 * value:.1f} %" if percent else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if percent else figures(value, 4)
 
 
 def points(value: float | None, percent: bool) -> str:
     """Return a difference of scores: in points, or as it is."""
     if value is None:
         return MISSING
-    return f"{100 * value:.1f}" if percent else f"{value:.2g}"
+    return f"{100 * value:.1f}" if percent else figures(value, 2)
 
 
 def trainings(seeds: int, failures: Sequence[str]) -> str:
@@ -41,16 +41,7 @@ def count(value: float | None) -> str:
 
 def share(part: float, whole: float) -> str:
     """Return a share: ``0.061 %``."""
-    return f"{rough(100 * part / whole)} %"
-
-
-def rough(value: float) -> str:
-    """Return two figures of a number, or its whole part from 10 on; never an exponent.
-
-    >>> rough(0.0000114), rough(3.14), rough(1234.5)
-    ('0.000011', '3.1', '1,234')
-    """
-    return f"{value:,.0f}" if value >= 10 else f"{Decimal(f'{value:.2g}'):f}"
+    return f"{figures(100 * part / whole, 2)} %"
 
 
 def short_count(value: float) -> str:

@@ -280,8 +280,8 @@ def test_a_run_of_failures_alone_lists_them_and_draws_nothing_of_scores() -> Non
         (wording.share(11, 100_000_000), "0.000011 %"),
         (wording.share(997, 1000), "100 %"),
         (wording.share(5, 2), "250 %"),
-        (wording.rough(3.14), "3.1"),
-        (wording.rough(1234.5), "1,234"),
+        (wording.score(23_456.7, False), "23,457"),
+        (wording.points(-0.0000114, False), "-0.000011"),
         (wording.seconds(0.9996), "1 s"),
     ],
 )
