@@ -45,9 +45,10 @@ def in_turns(best: Iterable[Iterable[Candidate]]) -> list[Candidate]:
 def _best(run: Path) -> Iterator[Candidate]:
     with RunFolder.read(run) as folder:
         higher = METRICS.get(folder.manifest["identity"]["metric"]).higher_is_better
-        records = folder.trials(higher_is_better=higher).records()
+        trials = folder.trials(higher_is_better=higher)
+        records, replicates = trials.records(), trials.all_replicates()
         result = folder.read_json(RESULT)
-    front = front_of(records, higher)
+    front = front_of(records, higher, replicates)
     if not front:
         raise RunFolderError(f"{run} has nothing to learn from: none of its trainings has ended")
     chosen = None if result is None else result["choice"]["number"]

@@ -249,13 +249,14 @@ class Opened:
 
     def rows(self) -> list[dict[str, object]]:
         """Return the leaderboard so far."""
-        records = self.trials.records()
+        records, replicates = self.trials.records(), self.trials.all_replicates()
+        front = front_of(records, self.higher_is_better, replicates)
         return leaderboard(
             records,
             metric=self.prepared.problem.metric,
             higher_is_better=self.higher_is_better,
-            front=[record.number for record in front_of(records, self.higher_is_better)],
-            replicates=self.trials.all_replicates(),
+            front=[record.number for record in front],
+            replicates=replicates,
         )
 
     def failures(self) -> list[str]:

@@ -51,7 +51,7 @@ def read_leaderboard(run: Path, *, metric: str | None = None) -> list[dict[str, 
         records,
         metric=metric,
         higher_is_better=higher,
-        front=[record.number for record in front_of(records, higher)],
+        front=[record.number for record in front_of(records, higher, replicates)],
         replicates=replicates,
     )
 

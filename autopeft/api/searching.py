@@ -275,6 +275,8 @@ class Searching:
             folder=self._run.path,
             choice=choice,
             records=tuple(records),
-            front=tuple(front_of(records, self._run.higher_is_better)),
+            front=tuple(
+                front_of(records, self._run.higher_is_better, self._trials.all_replicates())
+            ),
             higher_is_better=self._run.higher_is_better,
         )

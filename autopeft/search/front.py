@@ -7,7 +7,8 @@ comparison of the search is made here, so a metric's direction is turned in one 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autopeft.records import TrialRecord, TrialState
@@ -64,11 +65,26 @@ def pareto(points: Sequence[Point]) -> list[int]:
     return fronts(points)[0] if points else []
 
 
-def front_of(records: Iterable[TrialRecord], higher_is_better: bool) -> list[TrialRecord]:
-    """Return the finished trials on the front of score and parameters, smallest first."""
+def front_of(
+    records: Iterable[TrialRecord],
+    higher_is_better: bool,
+    replicates: Mapping[int, Sequence[TrialRecord]] | None = None,
+) -> list[TrialRecord]:
+    """Return the finished trials on the front of score and parameters, smallest first.
+
+    Args:
+        records: of all trials.
+        higher_is_better: the metric's direction.
+        replicates: further seeds by trial; what counts is the mean over all seeds.
+    """
     done = [r for r in records if r.state is TrialState.COMPLETE and r.score is not None]
+
+    def mean(record: TrialRecord) -> float:
+        runs = (record, *(replicates or {}).get(record.number, ()))
+        return statistics.fmean(run.score for run in runs if run.score is not None)
+
     points = [
-        Point(gain=gain(r.score, higher_is_better), size=size(r.costs.trainable_params))
+        Point(gain=gain(mean(r), higher_is_better), size=size(r.costs.trainable_params))
         for r in done
     ]
     return sorted((done[index] for index in pareto(points)), key=lambda r: r.costs.trainable_params)

@@ -7,7 +7,17 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopeft.search.front import Point, contribution, dominates, fronts, gain, pareto, size
+from autopeft.records import Candidate, Costs, TrialRecord, TrialState
+from autopeft.search.front import (
+    Point,
+    contribution,
+    dominates,
+    front_of,
+    fronts,
+    gain,
+    pareto,
+    size,
+)
 
 GAINS = st.sampled_from([-math.inf, 0.0, 0.25, 0.5, 0.75, 1.0])
 POINTS = st.lists(
@@ -47,3 +57,22 @@ def test_a_missing_score_is_worse_than_any() -> None:
 def test_the_head_alone_has_size_zero() -> None:
     assert size(0) == 0.0
     assert math.isclose(size(999), 3.0)
+
+
+def test_the_front_of_trials_is_that_of_the_means_over_seeds() -> None:
+    def trained(number: int, score: float, params: int) -> TrialRecord:
+        return TrialRecord(
+            number=number,
+            candidate=Candidate(method="lora", learning_rate=1e-3, epochs=1),
+            seed=0,
+            state=TrialState.COMPLETE,
+            origin="tpe",
+            costs=Costs(trainable_params=params),
+            score=score,
+        )
+
+    records = [trained(0, 0.8, 10), trained(1, 0.9, 100), trained(2, 0.7, 50)]
+    assert [r.number for r in front_of(records, True)] == [0, 1]
+    assert [r.number for r in front_of(records, False)] == [0, 2]
+    further = {1: [trained(1, 0.6, 100), trained(1, 0.7, 100)]}
+    assert [r.number for r in front_of(records, True, further)] == [0]
