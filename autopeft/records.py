@@ -170,13 +170,15 @@ class BackboneShape:
         head_params: parameters of the head (fresh and mismatched modules included).
         has_pad_token: whether padding can be told from text; images have none.
         embedding: the word embedding, from `vocabulary` to its width; None where there is none.
-        positions_table: the embedding of absolute positions; None where they are not learnt so.
+        positions_table: the embedding of absolute positions, of an encoder-decoder the encoder's;
+            None where they are not learnt so.
         cross: the projections of a decoder's attention over the encoder, at sites ``cross.q``,
             ``cross.k``, ``cross.v`` and ``cross.out``, which no placement names.
         mask_token: the number of the token that stands for a gap; None where there is none.
         checkpoint: the folder or hub name of the weights; ``""`` where only numbers are known.
         attention_interface: whether its attention comes from transformers' interface, through which
             prefixes reach it; True where older records do not say.
+        labels: outputs of the head: classes, or 1 for a number; 0 where older records do not say.
     """
 
     architecture: str
@@ -198,6 +200,7 @@ class BackboneShape:
     mask_token: int | None = None
     checkpoint: str = ""
     attention_interface: bool = True
+    labels: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -62,6 +62,36 @@ OTHER_NAMES = {
         "decoder_start_token_id": 0,
     },
     "vit": {"image_size": IMAGE, "patch_size": PATCH, "num_channels": 3},
+    "albert": {"embedding_size": HIDDEN // 2},
+    "electra": {"embedding_size": HIDDEN // 2},
+    "convbert": {"embedding_size": HIDDEN // 2, "head_ratio": 2},
+    "mobilebert": {
+        "embedding_size": HIDDEN // 2,
+        "true_hidden_size": HIDDEN // 4,
+        "intra_bottleneck_size": HIDDEN // 4,
+    },
+    "esm": {"mask_token_id": 4},
+    "gemma2": {
+        "head_dim": HIDDEN // HEADS,
+        "num_key_value_heads": 2,
+        "attn_logit_softcapping": 1.0,
+    },
+    "gpt_oss": {
+        "head_dim": HIDDEN // HEADS,
+        "num_key_value_heads": 2,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+    },
+    "opt": {"ffn_dim": INNER, "word_embed_proj_dim": HIDDEN},
+    "bart": {
+        "d_model": HIDDEN,
+        "encoder_layers": LAYERS,
+        "decoder_layers": 1,
+        "encoder_attention_heads": HEADS,
+        "decoder_attention_heads": HEADS,
+        "encoder_ffn_dim": INNER,
+        "decoder_ffn_dim": INNER,
+    },
 }
 OTHER_NAMES["gpt2"]["n_inner"] = INNER
 

@@ -106,6 +106,7 @@ def load_backbone(
     import transformers
 
     config = read_config(model, model_options)
+    _check_architecture(config)
     processor, notes = _load_processor(model, config, auto_class)
     loader = getattr(transformers, auto_class)
     with quiet(), seeded(seed), explained(model):
@@ -155,6 +156,7 @@ def outline(
     import transformers
 
     config = read_config(model, model_options)
+    _check_architecture(config)
     processor, notes = _load_processor(model, config, auto_class)
     with quiet(), explained(model), torch.device("meta"):
         empty = getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
@@ -231,6 +233,22 @@ def _check_place(model: str | Path) -> None:
         checkpoint.check_folder(Path(model))
     elif str(model).startswith(("/", "./", "../", "~")) or str(model).count("/") > 1:
         raise ModelError(f"there is no model folder {model}; give a folder or a hub name")
+
+
+def _check_architecture(config: PretrainedConfig) -> None:
+    """Refuse layers of several widths or without attention, and a head that would read padding."""
+    name = config.model_type
+    if name == "xlnet":
+        raise ModelError(
+            "the head of xlnet reads the last position, which is padding where texts are padded on "
+            "the right, as they are here; give a model of another architecture"
+        )
+    for number in ("hidden_size", "num_attention_heads"):
+        if not isinstance(getattr(config, number, None), int):
+            raise ModelError(
+                f"{name} models have no {number} that holds for all layers, so nothing here could "
+                "adapt them; give a model of another architecture"
+            )
 
 
 def _check_fit(

@@ -24,9 +24,7 @@ def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneSh
     config = model.config
     prefix = model.base_model_prefix if hasattr(model, model.base_model_prefix) else ""
     base = model.get_submodule(prefix) if prefix else model
-    hidden, heads_count = config.hidden_size, config.num_attention_heads
-    kv_heads = getattr(config, "num_key_value_heads", None) or heads_count
-    head_width = getattr(config, "head_dim", None) or hidden // heads_count
+    modules = module_shapes(base, f"{prefix}." if prefix else "", config.hidden_size)
     vocabulary = getattr(config, "vocab_size", 0)
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     inside = {name: size for name, size in sizes.items() if not in_head(name, heads)}
@@ -34,12 +32,12 @@ def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneSh
         architecture=config.model_type,
         kind=_kind(model),
         layers=_layers(config, base),
-        hidden=hidden,
-        heads=heads_count,
-        kv_width=kv_heads * head_width,
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        kv_width=_kv_width(config, modules),
         vocabulary=vocabulary,
         positions=_positions(model),
-        modules=module_shapes(base, f"{prefix}." if prefix else "", hidden),
+        modules=modules,
         total_params=sum(inside.values()),
         biases=tuple(
             (name.rpartition(".")[0], size) for name, size in inside.items() if is_bias(name)
@@ -49,7 +47,15 @@ def backbone_shape(model: PreTrainedModel, heads: tuple[str, ...]) -> BackboneSh
         embedding=_embedding(model),
         positions_table=_positions_table(model),
         cross=cross_shapes(base, f"{prefix}." if prefix else ""),
+        attention_interface=uses_attention_interface(model),
+        labels=config.num_labels,
     )
+
+
+def uses_attention_interface(model: PreTrainedModel) -> bool:
+    """Return whether a model takes its attention from transformers' interface, as prefixes need."""
+    uses: bool = type(model)._can_set_attn_implementation()
+    return uses
 
 
 def is_bias(name: str) -> bool:
@@ -71,6 +77,18 @@ def _layers(config: PretrainedConfig, base: nn.Module) -> int:
     return layers
 
 
+def _kv_width(config: PretrainedConfig, modules: tuple[ModuleShape, ...]) -> int:
+    """Return the width of one layer's keys: of what makes them, or of heads in a fused projection.
+
+    A model may attend in a narrower state than it hands on, as MobileBERT does.
+    """
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    made = (module.fan_out for module in modules if module.site == "attn.k")
+    return next(made, kv_heads * head_width)
+
+
 def _embedding(model: PreTrainedModel) -> ModuleShape | None:
     """Return the module that turns token numbers into vectors, None if the model reads no text."""
     from torch import nn
@@ -86,11 +104,15 @@ def _embedding(model: PreTrainedModel) -> ModuleShape | None:
 
 
 def _positions_table(model: PreTrainedModel) -> ModuleShape | None:
-    """Return the module that turns positions into vectors, None if it is none of its own."""
+    """Return the module that turns positions into vectors, None if it is none of its own.
+
+    Of an encoder-decoder that is the encoder's. Tables of sines are not learnt.
+    """
     from torch import nn
 
     for name, module in model.named_modules():
-        if name.endswith(("position_embeddings", ".wpe")) and isinstance(module, nn.Embedding):
+        learnt = isinstance(module, nn.Embedding) and "Sinusoidal" not in type(module).__name__
+        if learnt and name.endswith(("position_embeddings", "embed_positions", ".wpe")):
             return _table(name, "embed.position", module)
     return None
 
@@ -115,4 +137,5 @@ def _positions(model: PreTrainedModel) -> int | None:
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             padding = module.padding_idx
             return module.num_embeddings - (0 if padding is None else padding + 1)
-    return getattr(model.config, "max_position_embeddings", None)
+    longest: int | None = getattr(model.config, "max_position_embeddings", None)
+    return longest if longest is not None and longest > 0 else None

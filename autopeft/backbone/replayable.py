@@ -29,10 +29,12 @@ def replayable(model: nn.Module) -> str | None:
     inner = inner_model(model)
     name = inner.config.model_type
     layers = replayed_layers(model)
-    inputs = _example(inner)
-    if not layers or inputs is None:
-        return f"{name} has no layers" if not layers else f"{name} reads neither texts nor images"
+    if not layers:
+        return f"{name} has no layers"
     try:
+        inputs = _example(inner)
+        if inputs is None:
+            return f"{name} reads neither texts nor images"
         with _evaluating(model), torch.no_grad():
             if _order(model, layers, inputs) != list(range(len(layers))):
                 return f"the layers of {name} do not run once each, one after the other"
@@ -64,7 +66,7 @@ def _example(model: PreTrainedModel) -> dict[str, Tensor] | None:
     if model.main_input_name != "input_ids":
         return None
     ids = torch.arange(1, 8).clamp(max=config.vocab_size - 1)
-    last = config.eos_token_id
+    last = getattr(config, "eos_token_id", None)
     last = last[0] if isinstance(last, list) else last
     if last is not None:  # the classifiers of T5 and its kind read at the one end of a text
         ids = torch.cat([ids[ids != last], torch.tensor([last])])

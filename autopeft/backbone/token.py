@@ -20,7 +20,8 @@ def load_tokenizer(
     contain one, so the last real token can still be told. ``config.pad_token_id`` is set to match.
 
     Raises:
-        ModelError: there is no usable tokenizer, or no token to pad with.
+        ModelError: there is no usable tokenizer, no token to pad with, or no table of tokens in the
+            model.
     """
     from transformers import AutoTokenizer
 
@@ -31,6 +32,11 @@ def load_tokenizer(
             f"cannot load the tokenizer of {str(model)!r}: {str(error).splitlines()[0]}; "
             "save it there with tokenizer.save_pretrained"
         ) from error
+    if not hasattr(config, "vocab_size"):
+        raise ModelError(
+            f"{config.model_type} models have no vocab_size, the table of tokens that is needed "
+            "here; give a model of another architecture"
+        )
     if len(tokenizer) > config.vocab_size and max(tokenizer.get_vocab().values()) >= (
         config.vocab_size
     ):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, drawn
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
@@ -44,9 +43,7 @@ class Bottleneck(Delta):
     ) -> None:
         super().__init__()
         self.scale, self._activation = scale, ACTIVATIONS[activation]
-        down = torch.empty(width, fan_in)
-        nn.init.kaiming_uniform_(down, a=math.sqrt(5))
-        self.down = nn.Parameter(down)
+        self.down = nn.Parameter(drawn(width, fan_in))
         self.down_bias = nn.Parameter(torch.zeros(width))
         self.up = nn.Parameter(torch.zeros(fan_out, width))
         self.up_bias = nn.Parameter(torch.zeros(fan_out))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
-
 import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
 from autopeft.deltas.delta import Delta
-from autopeft.deltas.soft_prompt import words
-
-if TYPE_CHECKING:
-    from autopeft.deltas import Part
+from autopeft.deltas.soft_prompt import Prompt, words
 
 
-class Cloze(Delta):
+class Cloze(Prompt):
     """[before; P; after]: words of the vocabulary with n trained vectors among them.
 
     One of the words is the model's own for a gap to fill.
@@ -49,11 +44,6 @@ class Cloze(Delta):
         self.register_buffer("before", _rows(vocabulary, before))
         self.register_buffer("after", _rows(vocabulary, after))
         assert len(self.before) + soft + len(self.after) == tokens
-
-    @classmethod
-    def of(cls, part: Part, base: nn.Module) -> Self:
-        assert isinstance(base, nn.Embedding)
-        return cls(base.weight, **part.settings)  # type: ignore[arg-type]
 
     def forward(self, text: Tensor, mask: Tensor | None) -> Tensor:
         del text, mask

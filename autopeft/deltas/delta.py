@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -58,6 +60,15 @@ class Delta(nn.Module):
             NotImplementedError: Δh is not a linear map.
         """
         raise NotImplementedError(f"{self.name} is no linear map, so it cannot be merged")
+
+
+def drawn(*shape: int) -> Tensor:
+    """Return matrices (…, rows, columns), each drawn as `nn.Linear` draws its own.
+
+    That is Kaiming-uniform(√5): evenly between ±1/√columns.
+    """
+    bound = 1 / math.sqrt(shape[-1])
+    return torch.empty(shape).uniform_(-bound, bound)
 
 
 def frozen_weight(module: nn.Module) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, drawn
 
 
 class DynamicLowRank(Delta):
@@ -30,7 +30,8 @@ class DynamicLowRank(Delta):
 
     def __init__(self, fan_in: int, fan_out: int, *, r: int) -> None:
         super().__init__()
-        self.u, self.scale_u = _uniform(fan_out, r), _uniform(fan_out, r)
+        self.u = nn.Parameter(drawn(fan_out, r))
+        self.scale_u = nn.Parameter(drawn(fan_out, r))
         self.v = nn.Parameter(torch.zeros(r, fan_in))
         self.scale_v = nn.Parameter(torch.zeros(r, fan_in))
         self.sigma = nn.Linear(fan_in, r * r)
@@ -52,11 +53,6 @@ def softplus_less_one(z: Tensor) -> Tensor:
     softplus itself would leave rounding errors where there is no change.
     """
     return torch.log1p((1 - 1 / math.e) * torch.expm1(z))
-
-
-def _uniform(rows: int, columns: int) -> nn.Parameter:
-    bound = 1 / math.sqrt(columns)
-    return nn.Parameter(torch.empty(rows, columns).uniform_(-bound, bound))
 
 
 DELTAS.register(DynamicLowRank)

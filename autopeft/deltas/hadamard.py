@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, drawn
 
 
 class Hadamard(Delta):
@@ -29,10 +27,8 @@ class Hadamard(Delta):
     def __init__(self, fan_in: int, fan_out: int, *, r: int, alpha: float) -> None:
         super().__init__()
         self.scale = alpha / r
-        b1, a1, b2 = torch.empty(fan_out, r), torch.empty(r, fan_in), torch.empty(fan_out, r)
-        for drawn in (b1, a1, b2):
-            nn.init.kaiming_uniform_(drawn, a=math.sqrt(5))
-        self.b1, self.a1, self.b2 = nn.Parameter(b1), nn.Parameter(a1), nn.Parameter(b2)
+        self.b1, self.a1 = nn.Parameter(drawn(fan_out, r)), nn.Parameter(drawn(r, fan_in))
+        self.b2 = nn.Parameter(drawn(fan_out, r))
         self.a2 = nn.Parameter(torch.zeros(r, fan_in))
 
     def update(self) -> Tensor:

@@ -40,8 +40,8 @@ class Hypercomplex(Delta):
 
     Shapes: h (…, fan_in), W_down (width, fan_in) from s (n, width/n) and t (n, fan_in/n), W_up
     (fan_out, width) from s (n, fan_out/n) and t (n, width/n), Δh (…, fan_out).
-    Initialisation: s and t Glorot-uniform, biases zero, A small (`Rules`); so Δh is near 0, and not
-    exactly, because A = 0 would stop every gradient.
+    Initialisation: s and t Glorot-uniform, which the authors' code multiplies by √2; biases zero, A
+    small (`Rules`); so Δh is near 0, and not exactly, because A = 0 would stop every gradient.
     Trained: fan_in + 2·width + fan_out, biases width + fan_out; once for all, n³.
     """
 

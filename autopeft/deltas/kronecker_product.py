@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, drawn
 
 if TYPE_CHECKING:
     from autopeft.deltas import Part
@@ -50,9 +49,9 @@ class KroneckerProduct(Delta):
         self.scale = alpha / r
         self.u = nn.Parameter(torch.zeros(rows, columns))
         k, n = fan_out // rows, fan_in // columns
-        self.v = None if low else nn.Parameter(_drawn(k, n))
-        self.b = nn.Parameter(_drawn(k, r)) if low else None
-        self.a = nn.Parameter(_drawn(r, n)) if low else None
+        self.v = None if low else nn.Parameter(drawn(k, n))
+        self.b = nn.Parameter(drawn(k, r)) if low else None
+        self.a = nn.Parameter(drawn(r, n)) if low else None
 
     @classmethod
     def of(cls, part: Part, base: nn.Module) -> Self:
@@ -79,12 +78,6 @@ class KroneckerProduct(Delta):
         first, *second = self._factors()
         v = second[0] @ first if second else first
         return weight + self.scale * torch.kron(self.u, v), bias
-
-
-def _drawn(*shape: int) -> Tensor:
-    values = torch.empty(shape)
-    nn.init.kaiming_uniform_(values, a=math.sqrt(5))
-    return values
 
 
 DELTAS.register(KroneckerProduct)

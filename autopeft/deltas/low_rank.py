@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, drawn
 
 
 class LowRank(Delta):
@@ -40,9 +40,7 @@ class LowRank(Delta):
     ) -> None:
         super().__init__()
         self.scale = (alpha / (math.sqrt(r) if rslora else r)) if scaled else 1.0
-        a = torch.empty(r, fan_in)
-        nn.init.kaiming_uniform_(a, a=math.sqrt(5))
-        self.a = nn.Parameter(a, requires_grad=not freeze_a)
+        self.a = nn.Parameter(drawn(r, fan_in), requires_grad=not freeze_a)
         self.b = nn.Parameter(torch.zeros(fan_out, r))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta, frozen_weight
+from autopeft.deltas.delta import Delta, drawn, frozen_weight
 
 if TYPE_CHECKING:
     from autopeft.deltas import Part
@@ -39,9 +38,7 @@ class LowRankSparse(Delta):
     ) -> None:
         super().__init__()
         self.scale = alpha / r
-        a = torch.empty(r, fan_in)
-        nn.init.kaiming_uniform_(a, a=math.sqrt(5))
-        self.a = nn.Parameter(a)
+        self.a = nn.Parameter(drawn(r, fan_in))
         self.b = nn.Parameter(torch.zeros(fan_out, r))
         self.values = nn.Parameter(torch.zeros(positions.shape[1]))
         self.register_buffer("positions", positions)

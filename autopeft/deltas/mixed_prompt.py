@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta
-from autopeft.deltas.soft_prompt import words
+from autopeft.deltas.soft_prompt import Prompt, words
 from autopeft.deltas.source import PROMPT, source_files
 
 if TYPE_CHECKING:
-    from autopeft.deltas import Part
     from autopeft.records import Scalar
 
 
-class MixedPrompt(Delta):
+class MixedPrompt(Prompt):
     """P = P_t + Σ_j a_j P_j, with a = softmax_j(max(P_j) · g / (e·width)).
 
     Max-pooled over real tokens to x, the input's embeddings ask with
@@ -61,11 +59,6 @@ class MixedPrompt(Delta):
         self.register_buffer("sources", torch.zeros(count, tokens, width))
         if folder:
             self.sources.copy_(_read(Path(folder), self.sources.shape))
-
-    @classmethod
-    def of(cls, part: Part, base: nn.Module) -> Self:
-        assert isinstance(base, nn.Embedding)
-        return cls(base.weight, **part.settings)  # type: ignore[arg-type]
 
     @staticmethod
     def settled(settings: Mapping[str, Scalar]) -> dict[str, Scalar]:

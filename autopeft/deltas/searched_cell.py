@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, drawn
 
 if TYPE_CHECKING:
     from autopeft.deltas import Part
@@ -107,9 +106,7 @@ class SearchedCell(Delta):
 
 
 def _matrix(*shape: int) -> nn.Parameter:
-    """Return matrices (…, rows, columns), each drawn as `nn.Linear` draws its own."""
-    bound = 1 / math.sqrt(shape[-1])
-    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+    return nn.Parameter(drawn(*shape))
 
 
 def _zeros(*shape: int) -> nn.Parameter:

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from autopeft.deltas import Part
 
 
-class SoftPrompt(Delta):
+class Prompt(Delta):
+    """Vectors that stand among the embeddings of a text, made from the table of those."""
+
+    @classmethod
+    def of(cls, part: Part, base: nn.Module) -> Self:
+        assert isinstance(base, nn.Embedding)
+        return cls(base.weight, **part.settings)
+
+
+class SoftPrompt(Prompt):
     """n vectors that the model reads as if they were words: the same ones for every input.
 
     Paper: Lester et al. (2021), The Power of Scale for Parameter-Efficient Prompt Tuning.
@@ -30,11 +39,6 @@ class SoftPrompt(Delta):
     def __init__(self, vocabulary: Tensor, *, tokens: int) -> None:
         super().__init__()
         self.prompt = nn.Parameter(words(vocabulary, tokens))
-
-    @classmethod
-    def of(cls, part: Part, base: nn.Module) -> Self:
-        assert isinstance(base, nn.Embedding)
-        return cls(base.weight, **part.settings)  # type: ignore[arg-type]
 
     def forward(self, text: Tensor, mask: Tensor | None) -> Tensor:
         del text, mask

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS
-from autopeft.deltas.delta import Delta, frozen_weight
+from autopeft.deltas.delta import Delta, drawn, frozen_weight
 
 if TYPE_CHECKING:
     from autopeft.deltas import Part
@@ -38,9 +38,7 @@ class WeightDecomposed(Delta):
         weight = frozen_weight(base)
         self._base = (base,)  # in a tuple, so that its weights are not this module's
         self.scale = alpha / (math.sqrt(r) if rslora else r)
-        a = torch.empty(r, weight.shape[1])
-        nn.init.kaiming_uniform_(a, a=math.sqrt(5))
-        self.a = nn.Parameter(a)
+        self.a = nn.Parameter(drawn(r, weight.shape[1]))
         self.b = nn.Parameter(torch.zeros(weight.shape[0], r))
         self.magnitude = nn.Parameter(weight.norm(dim=1))
 

@@ -77,7 +77,8 @@ class MethodInfo:
         config: builds a fresh peft config from (candidate, shape, names of head modules, optimizer
             steps of the whole training or None); None for methods that are not peft adapters (see
             `trains_base`).
-        trains_base: ``"all"`` (full), ``"none"``, ``"bias"``…: which base parameters it trains.
+        trains_base: ``"all"`` (full), ``"none"``, ``"embeddings"``…: which base parameters it
+            trains.
         native: whether its artifact loads with plain peft.
         mergeable: whether it can be merged into the backbone's weights.
         low_precision: whether a 16-bit frozen backbone under fp32 trained parameters works.
@@ -126,12 +127,17 @@ def modules_at(shape: BackboneShape, placement: Placement | None) -> tuple[Modul
     """
     found = () if placement is None else placed(shape, placement)
     if not found:
-        sites = "no sites" if placement is None else ", ".join(placement.sites)
+        sites = "no sites" if placement is None else _worded(placement)
         present = ", ".join(sorted({module.site for module in shape.modules}))
         raise IncompatibleMethodError(
             f"{shape.architecture} has no module at {sites}; its sites are {present}"
         )
     return found
+
+
+def _worded(placement: Placement) -> str:
+    sites = ", ".join(placement.sites)
+    return sites if placement.layers == "all" else f"{sites} of layers {placement.layers}"
 
 
 def names_at(shape: BackboneShape, placement: Placement | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from autopeft.deltas import Part
 from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
 from autopeft.methods.adapter import SCALE, WIDTH, parallel, serial
-from autopeft.methods.ln_tuning import recipe as norms
+from autopeft.methods.ln_tuning import norms_named
 from autopeft.methods.prefix import TOKENS, prefix_part
 from autopeft.methods.recipe import Knobs, layers_of, made_of, sits_at
 from autopeft.records import BackboneShape, Placement
@@ -35,11 +35,7 @@ def prefixes(shape: BackboneShape, placement: Placement | None, knobs: Knobs) ->
 
 def prefix_ln(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> list[Part]:
     """Return a prefix in the attention and the norms of the layers."""
-    parts = prefixes(shape, placement, knobs)
-    if sits_at(placement, "norm"):
-        rule = placement.layers if placement else "all"
-        parts += norms(shape, Placement(sites=("norm",), layers=rule), {})
-    return parts
+    return prefixes(shape, placement, knobs) + norms_named(shape, placement)
 
 
 def prefix_adapter_ln(

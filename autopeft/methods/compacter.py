@@ -6,7 +6,7 @@ from autopeft.deltas import Part
 from autopeft.errors import IncompatibleMethodError
 from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
 from autopeft.methods.adapter import LAST
-from autopeft.methods.ln_tuning import recipe as norms
+from autopeft.methods.ln_tuning import norms_named
 from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, part_at, sits_at
 from autopeft.records import BackboneShape, Placement
 
@@ -58,10 +58,7 @@ def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> l
         for block, site in LAST.items()
         if sits_at(placement, block)
     ]
-    if sits_at(placement, "norm"):
-        rule = placement.layers if placement else "all"
-        parts += norms(shape, Placement(sites=("norm",), layers=rule), {})
-    return parts
+    return parts + norms_named(shape, placement)
 
 
 METHODS.register(

@@ -84,7 +84,7 @@ def chosen_modules(
 
 
 def _named(shape: BackboneShape, text: str) -> tuple[ModuleShape, ...]:
-    """Return the modules that a value of the knob names."""
+    """Return the modules that a value of the knob names, a fused projection once."""
     found: list[ModuleShape] = []
     for entry in text.split():
         site, _, bits = entry.partition(":")
@@ -95,7 +95,7 @@ def _named(shape: BackboneShape, text: str) -> tuple[ModuleShape, ...]:
         if site not in (*PROJECTIONS, "attn.qkv") or not at:
             raise ConfigError(f"kadaptation: {shape.architecture} has no modules {entry!r}")
         found += at
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 METHODS.register(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autopeft.deltas import Part
 from autopeft.methods import METHODS, LearningRatePrior, MethodInfo, modules_at
-from autopeft.methods.recipe import Knobs, made_of, part_at
+from autopeft.methods.recipe import Knobs, made_of, part_at, sits_at
 from autopeft.records import BackboneShape, Placement
 
 
@@ -15,6 +15,14 @@ def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> l
         part_at("norm", module, settings={"bias": bool(module.bias)})
         for module in modules_at(shape, placement)
     ]
+
+
+def norms_named(shape: BackboneShape, placement: Placement | None) -> list[Part]:
+    """Return the same for a placement that may name other sites too; nothing if not the norms'."""
+    if not sits_at(placement, "norm"):
+        return []
+    rule = placement.layers if placement else "all"
+    return recipe(shape, Placement(sites=("norm",), layers=rule), {})
 
 
 METHODS.register(

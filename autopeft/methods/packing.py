@@ -9,8 +9,9 @@ from autopeft.deltas import Part
 from autopeft.methods import METHODS
 from autopeft.records import BackboneShape, Candidate
 
-ALONE = ("deberta", "deberta-v2")
-"""Architectures whose projections serve the positions too, which all candidates would share."""
+ALONE = ("deberta", "deberta-v2", "longformer")
+"""Architectures whose projections serve the positions too, which all candidates would share, or are
+run on (S, B, width), where a candidate's share of the batch is not at one place."""
 
 PACK_BYTES = 1_200_000_000
 """What the candidates of a pack may take together, on a processor."""
@@ -55,12 +56,21 @@ def pack_key(candidate: Candidate, shape: BackboneShape) -> PackKey | None:
 def lowest_layer(candidate: Candidate, shape: BackboneShape) -> int:
     """Return the lowest layer that a candidate trains or changes, as far as its recipe tells.
 
-    Of the head alone that is the number of layers; of a method without a recipe 0.
+    Of the head alone, or in a decoder over an encoder, that is the number of layers that can be
+    replayed; of a method without a recipe 0.
     """
     info = METHODS.get(candidate.method)
     if info.recipe is None:
-        return shape.layers if info.family == "head" else 0
-    return max(0, min(part.layer for part in _parts(candidate, shape)))
+        return _replayable(shape) if info.family == "head" else 0
+    lowest = min(part.layer for part in _parts(candidate, shape))
+    return min(max(0, lowest), _replayable(shape))
+
+
+def _replayable(shape: BackboneShape) -> int:
+    """Return the number of layers, of an encoder-decoder those of the encoder."""
+    if shape.kind != "encoder-decoder":
+        return shape.layers
+    return min(module.layer for module in shape.modules if "decoder." in module.name)
 
 
 def _parts(candidate: Candidate, shape: BackboneShape) -> Sequence[Part]:

@@ -6,7 +6,7 @@ layers the depth, as in the top two. Of an encoder-decoder the encoder's layers 
 decoder's attention over the encoder.
 
 Extra position embeddings, added to the frozen ones, are the position embeddings trained from where
-they are: a sum of both is one table.
+they are: a sum of both is one table. Of an encoder-decoder, the encoder's train.
 """
 
 from __future__ import annotations

@@ -8,9 +8,6 @@ from autopeft.methods import METHODS, Knob, LearningRatePrior, MethodInfo
 from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, part_at
 from autopeft.records import BackboneShape, Placement
 
-OWN_ATTENTION = ("mpnet", "deberta", "deberta-v2")
-"""Architectures that compute attention themselves, past transformers' interface."""
-
 TOKENS = Knob(default=10, low=1, high=200, log=True, help="length of the prefix")
 
 PLACEMENT = Placement(sites=("attn.prefix",))
@@ -22,7 +19,7 @@ def prefix_part(shape: BackboneShape, layer: int, *, tokens: int, inner: int = 0
     Raises:
         IncompatibleMethodError: the attention of this architecture takes no prefix.
     """
-    if shape.architecture in OWN_ATTENTION:
+    if not shape.attention_interface:
         raise IncompatibleMethodError(
             f"{shape.architecture} computes its attention itself, so that no prefix reaches it"
         )

@@ -20,6 +20,8 @@ def excluded(shape: BackboneShape, longest: int) -> str | None:
     """Return why prompts do not work on a backbone: its inputs, head, or too few positions."""
     if shape.vocabulary == 0:
         return f"{shape.architecture} reads images, and peft puts prompts before texts only"
+    if shape.embedding is None:
+        return f"{shape.architecture} has no word embedding beside whose vectors a prompt stands"
     if shape.kind == "encoder-decoder":
         return f"the classifier of {shape.architecture} takes no embeddings, which prompts need"
     if shape.kind != "encoder":
@@ -47,19 +49,25 @@ def model_settings(shape: BackboneShape, heads: tuple[str, ...]) -> dict[str, An
     ``mlp_head``.
     """
     return {
-        "token_dim": shape.hidden,
+        "token_dim": _width(shape),
         "num_layers": shape.layers,
         "num_attention_heads": shape.heads,
         "modules_to_save": [f"base_model.{head}" for head in heads],
     }
 
 
+def _width(shape: BackboneShape) -> int:
+    """Return the width of the word embedding, which a prompt has too."""
+    assert shape.embedding is not None
+    return shape.embedding.fan_out
+
+
 def _count_prompt(
     shape: BackboneShape, placement: Placement | None, knobs: Mapping[str, Scalar]
 ) -> int:
-    """Return ``tokens · hidden``."""
+    """Return ``tokens · width``."""
     del placement
-    return int(knobs["tokens"]) * shape.hidden
+    return int(knobs["tokens"]) * _width(shape)
 
 
 def _count_encoder(
@@ -67,10 +75,10 @@ def _count_encoder(
 ) -> int:
     """Return the prompt plus the three layers d → w → w → d of its encoder, biases included.
 
-    The encoder is dropped once trained: the artifact stores ``tokens · hidden``.
+    The encoder is dropped once trained: the artifact stores ``tokens · d``.
     """
-    width, hidden = int(knobs["hidden"]), shape.hidden
-    encoder = (hidden + 1) * width + (width + 1) * width + (width + 1) * hidden
+    width, outer = int(knobs["hidden"]), _width(shape)
+    encoder = (outer + 1) * width + (width + 1) * width + (width + 1) * outer
     return _count_prompt(shape, placement, knobs) + encoder
 
 

@@ -23,6 +23,9 @@ from autopeft.records import BackboneShape, ModuleShape, Placement
 START = 1
 """Tokens of an encoder's input before the template: the first, whose state the head reads."""
 
+OUTPUT_NORMS = ("output_layer_norm", "post_mlp_layernorm")
+"""What a norm is called that makes a layer's output from outside its feed-forward."""
+
 SOFT, MASK = "{soft}", "{mask}"
 KNOBS = {
     "tokens": Knob(default=20, low=1, high=40, log=True, help="trained words, where {soft} stands"),
@@ -101,13 +104,29 @@ def _fit(shape: BackboneShape) -> tuple[ModuleShape, int, ModuleShape]:
         raise IncompatibleMethodError(f"{name} is no encoder of texts, so it fills no gaps in them")
     if shape.mask_token is None:
         raise IncompatibleMethodError(f"the tokenizer of {name} has no token for a gap")
-    last = [module for module in shape.modules if module.layer == shape.layers - 1][-1]
-    if last.site != "norm":
+    last = _output_norm(shape)
+    if last is None:
         raise IncompatibleMethodError(
             f"the last layer of {name} does not end with a norm, so there is no module that puts "
             "out the states which the head reads"
         )
     return shape.embedding, shape.mask_token, last
+
+
+def _output_norm(shape: BackboneShape) -> ModuleShape | None:
+    """Return the norm that makes the last layer's output, None if no norm of the layer does.
+
+    It stands beside the projection that ends the feed-forward, or its name says so. Other norms
+    come before the attention or the feed-forward, though they may be registered last.
+    """
+    last = [module for module in shape.modules if module.layer == shape.layers - 1]
+    ends = {_parent(module) for module in last if module.site == "ffn.out"}
+    norms = (module for module in reversed(last) if module.site == "norm")
+    return next((m for m in norms if _parent(m) in ends or m.name.endswith(OUTPUT_NORMS)), None)
+
+
+def _parent(module: ModuleShape) -> str:
+    return module.name.rpartition(".")[0]
 
 
 def _template(shape: BackboneShape, text: str, tokens: int, mask: int) -> Template:
@@ -139,7 +158,8 @@ def _verbaliser(shape: BackboneShape, words: str) -> Knobs:
     """Return the settings of a verbaliser, apart from the place of the gap.
 
     Raises:
-        ConfigError: there is no head for masked words, or a word is not one token.
+        ConfigError: there is no head for masked words, a word is not one token, or there are words
+            for another number of classes than the head has.
     """
     from autopeft.backbone.answer import answer_form
 
@@ -153,6 +173,11 @@ def _verbaliser(shape: BackboneShape, words: str) -> Knobs:
                     "words that are one"
                 )
         answers.append(" ".join(str(number) for (number,) in numbers))
+    if shape.labels and len(answers) != shape.labels:
+        raise ConfigError(
+            f"soft_template: words for {len(answers)} classes, but there are {shape.labels}: give "
+            "some for each, in the order of the classes"
+        )
     form = answer_form(shape.checkpoint)
     if form is None:
         raise ConfigError(

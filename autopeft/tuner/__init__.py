@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autopeft.tuner.config import AutoPeftConfig
     from autopeft.tuner.delivery import delivered
-    from autopeft.tuner.gates import GateMean, gate_means, reading_gates
+    from autopeft.tuner.gates import GateMean, reading_gates
     from autopeft.tuner.layer import DeltaLayer
     from autopeft.tuner.model import DeltaModel, draw_from, parts_of
     from autopeft.tuner.pack import Pack, PackLayer
@@ -33,7 +33,6 @@ _HOMES = {
     "PackLayer": "pack",
     "delivered": "delivery",
     "draw_from": "model",
-    "gate_means": "gates",
     "parts_of": "model",
     "reading_gates": "gates",
 }
@@ -47,7 +46,6 @@ __all__ = [
     "PackLayer",
     "delivered",
     "draw_from",
-    "gate_means",
     "parts_of",
     "reading_gates",
 ]

@@ -17,27 +17,9 @@ if TYPE_CHECKING:
     from autopeft.tuner.layer import DeltaLayer
 
 
-def verbaliser_in(parts: Sequence[Part], config: Any) -> Part | None:
-    """Return the part that changes the logits, None if there is none.
-
-    Args:
-        parts: of an adapter.
-        config: of the model.
-
-    Raises:
-        ValueError: it answers for another number of classes than the head.
-    """
-    found = [part for part in parts if part.changes == "logits"]
-    if not found:
-        return None
-    (part,) = found
-    classes = part.settings["classes"]
-    if classes != config.num_labels:
-        raise ValueError(
-            f"words for {classes} classes, but there are {config.num_labels}: give some for each, "
-            "in the order of the classes"
-        )
-    return part
+def verbaliser_in(parts: Sequence[Part]) -> Part | None:
+    """Return the part of an adapter that changes the logits, None if there is none."""
+    return next((part for part in parts if part.changes == "logits"), None)
 
 
 def fill(layer: DeltaLayer, adapter: str, part: Part) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from autopeft.backbone.outline import uses_attention_interface
 from autopeft.tuner.call import Call, Prefix
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ def install(model: PreTrainedModel, names: list[str], call: Call) -> str:
     Raises:
         ValueError: the model does not take its attention from transformers' interface.
     """
+    if not uses_attention_interface(model):
+        raise ValueError(f"{model.config.model_type} has an attention of its own, without prefixes")
     register_attention()
     before: str = model.config._attn_implementation
     model.set_attn_implementation(ATTENTION)
-    if model.config._attn_implementation != ATTENTION:
-        raise ValueError(f"{model.config.model_type} has an attention of its own, without prefixes")
     for name in names:
         setattr(model.get_submodule(name), _MARK, (call, name))
     return before
@@ -62,6 +63,8 @@ def attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     position_bias: Tensor | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Return the attention's output (B, S, H, D) over the prefix, if there is one, and the text.
@@ -75,6 +78,8 @@ def attention(
         scaling: of the scores; 1/√D if not given.
         dropout: of the weights, while training.
         position_bias: added to the scores (1 or B, H, S, T), as T5 does.
+        softcap: the largest score, before masks, as Gemma 2 has it; None for no cap.
+        s_aux: of each head (H,) the score of a sink, as GPT-OSS has it; None without sinks.
         kwargs: what other models pass and this function does not need.
     """
     del kwargs
@@ -88,16 +93,24 @@ def attention(
         key, value = (state.repeat_interleave(groups, dim=1) for state in (key, value))
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     dropout = dropout if module.training else 0.0
-    if query.device.type != "cpu":
+    if query.device.type != "cpu" and softcap is None and s_aux is None:
         output = nn.functional.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, dropout_p=dropout, scale=scaling
         )
-    else:  # the processor's fused attention has a slow way back
+    else:  # no fused attention has caps and sinks, and the processor's has a slow way back
         scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+        scores = scores if softcap is None else softcap * torch.tanh(scores / softcap)
         scores = scores if bias is None else scores + bias
-        weights = nn.functional.dropout(scores.softmax(dim=-1), dropout).to(value.dtype)
+        weights = scores.softmax(dim=-1) if s_aux is None else _beside_sinks(scores, s_aux)
+        weights = nn.functional.dropout(weights, dropout).to(value.dtype)
         output = torch.matmul(weights, value)
     return output.transpose(1, 2).contiguous(), None
+
+
+def _beside_sinks(scores: Tensor, sinks: Tensor) -> Tensor:
+    """Return the weights (B, H, S, T) of scores beside a sink of each head (H,)."""
+    sink = sinks.view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)
+    return torch.cat([scores, sink], dim=-1).softmax(dim=-1)[..., :-1]
 
 
 def _prefixes(module: nn.Module) -> list[Prefix]:
@@ -117,9 +130,15 @@ def _prepended(
     prefix_values: Tensor,
     gate: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return keys, values and bias with the prefix before them."""
+    """Return keys, values and bias with the prefix before them.
+
+    Raises:
+        ValueError: the prefix is not as wide as the keys of all heads together.
+    """
     rows, heads, _, width = key.shape
-    tokens = prefix_keys.shape[-2]
+    tokens, wide = prefix_keys.shape[-2:]
+    if wide != heads * width:
+        raise ValueError(f"a prefix of width {wide} before keys of width {heads * width}")
     states = []
     for state in (prefix_keys, prefix_values):
         split = state.view(-1, tokens, heads, width).transpose(1, 2)

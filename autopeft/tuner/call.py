@@ -32,7 +32,7 @@ class Call:
         inputs: by module, the input that later parts read.
         prefixes: by attention module, what stands before the keys and values of the text.
         room: where the soft prompt stands in the sequence; None without one, and between passes.
-        rows: of a pack, how many the members have together.
+        rows: examples of the batch; of a pack, those of all members together.
         generators: each candidate's own, that dropout is drawn from; empty for torch's.
     """
 
@@ -60,12 +60,18 @@ class Call:
         self.inputs.clear()
         self.prefixes.clear()
         wide = dict(inputs) if room is None else widened(inputs, room, pad_token)
-        self.room, self.masks = room, _masks(wide)
+        self.room, self.masks, self.rows = room, _masks(wide), _rows(wide)
         try:
             yield wide
         finally:
             self.inputs.clear()
             self.room = None
+
+
+def _rows(inputs: Mapping[str, Any]) -> int:
+    """Return how many examples the inputs of a model hold, 0 without any."""
+    batched = (v for v in inputs.values() if isinstance(v, Tensor) and v.dim() > 0)
+    return next(map(len, batched), 0)
 
 
 def _masks(inputs: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,16 +73,3 @@ def reading_gates(model: nn.Module) -> Iterator[GateReader]:
         yield reader
     finally:
         reader.close()
-
-
-def gate_means(model: nn.Module, batches: Iterable[Mapping[str, Tensor]]) -> tuple[GateMean, ...]:
-    """Run batches through a model and return what its gates say; its mode stays as it is.
-
-    Args:
-        model: with an adapter of ours; to be read in eval mode, where nothing is random.
-        batches: keyword arguments of the model, on its device; at least one batch.
-    """
-    with reading_gates(model) as reader, torch.inference_mode():
-        for batch in batches:
-            model(**batch)
-    return reader.means()

@@ -89,6 +89,14 @@ class ActingLayer(nn.Module):
         return self._run(actor, x, y)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        rows = self._call.rows
+        if x.dim() == 2 and x.is_floating_point() and rows and len(x) % rows == 0:
+            # OPT runs its feed-forward on the tokens of all examples one after the other
+            return self.act(x.reshape(rows, -1, x.shape[-1]), *args, **kwargs).flatten(0, 1)
+        return self.act(x, *args, **kwargs)
+
+    def act(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return what the frozen module and the parts make of an input (B, …)."""
         if self.recorded:
             self._call.inputs[self.name] = x
         for actor in self.acting("input"):

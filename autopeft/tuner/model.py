@@ -44,7 +44,7 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         """
         config = self.peft_config[adapter_name]
         self._prepare(model, config, adapter_name)
-        part = verbaliser_in(config.placed(), model.config)
+        part = verbaliser_in(config.placed())
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         if part is not None:
             self._verbalised[adapter_name] = part.module

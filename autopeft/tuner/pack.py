@@ -84,7 +84,7 @@ class Pack(nn.Module):
         """
         pad_token = getattr(self.model.config, "pad_token_id", None)
         with self._call.passing(inputs, self._room, pad_token) as wide:
-            self._call.rows = self.size * len(next(iter(wide.values())))
+            self._call.rows *= self.size
             repeated = {
                 name: value.repeat(self.size, *[1] * (value.dim() - 1))
                 for name, value in wide.items()
@@ -155,10 +155,10 @@ class PackLayer(ActingLayer):
             return turn.prefix(own[0], examples=len(x) // turn.runs.size)
         return own
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def act(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if len(x) != self._call.rows:
             raise ValueError(f"{self.name} is run on more than the examples of the pack")
-        return super().forward(x, *args, **kwargs)
+        return super().act(x, *args, **kwargs)
 
 
 class Group:

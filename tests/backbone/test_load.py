@@ -285,6 +285,24 @@ def test_unknown_architecture_is_said(copy: Path) -> None:
         load_backbone(copy, **HEAD)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "said"),
+    [
+        ("canine", "canine models have no vocab_size"),
+        ("fnet", "fnet models have no num_attention_heads"),
+        ("swin", "swin models have no num_attention_heads that holds for all layers"),
+        ("xlnet", "the head of xlnet reads the last position"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_backbone, outline])
+def test_architecture_that_cannot_be_used_is_said(
+    copy: Path, load: Callable[..., object], architecture: str, said: str
+) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": architecture}))
+    with pytest.raises(ModelError, match=said):
+        load(copy, **HEAD)
+
+
 def test_broken_config_is_said(copy: Path) -> None:
     (copy / "config.json").write_text("{")
     with pytest.raises(ModelError, match="cannot load model"):

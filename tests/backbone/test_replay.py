@@ -237,6 +237,23 @@ def test_layers_that_share_their_weights_are_refused_with_the_reason(tmp_path: P
     assert model.training
 
 
+def test_no_end_token_need_be_known() -> None:
+    from transformers import MobileBertConfig, MobileBertForSequenceClassification
+
+    config = MobileBertConfig(
+        vocab_size=100,
+        embedding_size=16,
+        hidden_size=32,
+        true_hidden_size=16,
+        intra_bottleneck_size=16,
+        num_hidden_layers=2,
+        intermediate_size=48,
+        max_position_embeddings=64,
+    )
+    assert not hasattr(config, "eos_token_id")
+    assert replayable(MobileBertForSequenceClassification(config)) is None
+
+
 def test_layer_whose_output_depends_on_more_than_its_state_is_refused(load: Load) -> None:
     model = adapt(load("bert"), top("bert"), seed=0)
     seen: list[Tensor] = []

@@ -84,21 +84,24 @@ def test_attention_over_the_encoder_is_told_apart(tiny_folder: Callable[[str], P
 
 
 @pytest.mark.parametrize(
-    ("architecture", "name"),
+    ("architecture", "name", "rows"),
     [
-        ("bert", "bert.embeddings.position_embeddings"),
-        ("gpt2", "transformer.wpe"),
-        ("llama", None),
-        ("t5", None),
-        ("vit", None),
+        ("bert", "bert.embeddings.position_embeddings", 128),
+        ("gpt2", "transformer.wpe", 128),
+        ("bart", "model.encoder.embed_positions", 128 + 2),
+        ("opt", "model.decoder.embed_positions", 128 + 2),
+        ("llama", None, 0),
+        ("roformer", None, 0),
+        ("t5", None, 0),
+        ("vit", None, 0),
     ],
 )
 def test_table_of_positions(
-    tiny_folder: Callable[[str], Path], architecture: str, name: str | None
+    tiny_folder: Callable[[str], Path], architecture: str, name: str | None, rows: int
 ) -> None:
     table = shape_of(tiny_folder(architecture), architecture).positions_table
     assert name == (None if table is None else table.name)
-    assert table is None or (table.fan_in, table.fan_out) == (128, 32)
+    assert table is None or (table.fan_in, table.fan_out) == (rows, 32)
 
 
 def test_first_norm_of_modernbert_is_not_there(tiny_folder: Callable[[str], Path]) -> None:
@@ -142,6 +145,10 @@ def test_padding_rows_are_no_positions(
 ) -> None:
     shape = shape_of(tiny_folder(architecture), architecture)
     assert shape.positions == POSITIONS.get(architecture, 128)
+
+
+def test_no_limit_of_positions_may_be_written_as_a_number() -> None:
+    assert shape_from("llama", "score", max_position_embeddings=-1).positions is None
 
 
 def test_images_have_no_vocabulary_and_want_no_pad_token(

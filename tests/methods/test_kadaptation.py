@@ -84,6 +84,11 @@ def test_count_follows_what_is_named(bert: Backbone) -> None:
     assert count(bert.shape, NAMED) == shared + 32 * (32 + 32) // 16 + 32 * (48 + 32) // 16
 
 
+def test_a_fused_projection_is_one_module(tiny_folder: Callable[[str], Path]) -> None:
+    shape = load_backbone(tiny_folder("gpt2"), **head_for("gpt2")).shape
+    assert count(shape, "attn.q:10 attn.v:10") == count(shape, "attn.qkv:10")
+
+
 @pytest.mark.parametrize(
     ("modules", "said"),
     [

@@ -118,6 +118,20 @@ def test_trained_positions_are_extra_ones_added_to_the_frozen(bert: Backbone) ->
     torch.testing.assert_close(*both, rtol=0, atol=1e-5)
 
 
+def test_positions_of_the_encoder_train_besides(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    backbone = load_backbone(tiny_folder("bart"), **head_for("bart"))
+    contract = MethodContract(backbone, "partial", knobs={"embeddings": "positions"})
+    trained = {n for n, p in contract.model.named_parameters() if p.requires_grad}
+    assert [name for name in trained if "embed" in name] == [
+        "base_model.model.model.encoder.embed_positions.modules_to_save.default.weight"
+    ]
+    contract.check_count_is_exact(tmp_path)
+    contract.check_every_trained_tensor_gets_a_gradient(tmp_path)
+    contract.check_save_then_load_gives_equal_logits(tmp_path)
+
+
 def test_attention_over_the_encoder_trains_if_asked(
     tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -32,6 +32,8 @@ SITES = {
     "ffn.out": (64, 32),
     "norm": (32, 32),
 }
+NAMES = {"norm": "ffn.norm"}
+"""Modules that are not called as their site: the norm ends the feed-forward, as BERT's does."""
 
 
 def backbone(layers: int = 6, *, fused: bool = False) -> BackboneShape:
@@ -43,7 +45,7 @@ def backbone(layers: int = 6, *, fused: bool = False) -> BackboneShape:
         sites["attn.qkv"] = (32, 96)
     modules = tuple(
         ModuleShape(
-            name=f"layer.{layer}.{site}",
+            name=f"layer.{layer}.{NAMES.get(site, site)}",
             site=site,
             layer=layer,
             fan_in=fan_in,

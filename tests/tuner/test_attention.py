@@ -31,8 +31,12 @@ from tests.tuner.common import (
 
 WIDTH = HIDDEN // HEADS
 TOKENS = 3
-OPEN = ("bert", "roberta", "distilbert", "modernbert", "gpt2", "llama")
-"""Architectures whose attention comes from transformers' interface."""
+OPEN = ("bert", "roberta", "distilbert", "modernbert", "mobilebert", "gpt2", "llama", "gemma2")
+"""Architectures whose attention comes from transformers' interface: MobileBERT's is narrower than
+its state, Gemma 2 caps the scores."""
+
+SINKS = "gpt_oss"
+"""Its attention has a score for nothing; its feed-forward has no projections."""
 
 OUT = {
     "bert": "bert.encoder.layer.{}.attention.output.dense",
@@ -148,7 +152,7 @@ def test_equals_attention_by_hand(
             assert apart(got[real], made[real]) <= CLOSE
 
 
-@pytest.mark.parametrize("architecture", OPEN)
+@pytest.mark.parametrize("architecture", [*OPEN, SINKS])
 @pytest.mark.parametrize("masked", [True, False])
 def test_without_a_prefix_it_is_plain_attention(
     tiny_folder: Callable[[str], Path], architecture: str, masked: bool
@@ -180,7 +184,7 @@ def test_without_a_prefix_it_is_plain_attention_with_position_biases() -> None:
         assert apart(model(**batch).last_hidden_state, expected) <= 1e-6
 
 
-@pytest.mark.parametrize("architecture", OPEN)
+@pytest.mark.parametrize("architecture", [*OPEN, SINKS])
 def test_positions_do_not_shift(tiny_folder: Callable[[str], Path], architecture: str) -> None:
     """A text may fill every position, and behind a closed gate gives the backbone's logits."""
     folder = tiny_folder(architecture)
@@ -221,6 +225,13 @@ def test_architectures_with_an_attention_of_their_own_are_refused(
     prefix = replace(first, delta="prefix", changes="attention", settings={"tokens": 2})
     with pytest.raises(ValueError, match="mpnet has an attention of its own, without prefixes"):
         adapted(model, [prefix])
+
+
+def test_prefix_of_another_width_is_no_pack(tiny_folder: Callable[[str], Path]) -> None:
+    model = tiny(tiny_folder("bert"))
+    wide = [replace(part, fan_out=4 * HIDDEN) for part in parts(model, "prefix", tokens=TOKENS)]
+    with pytest.raises(ValueError, match="prefix of width 128 before keys of width 32"):
+        logits(adapted(model, wide))
 
 
 def test_prefixes_of_a_pass_are_used_up(tiny_folder: Callable[[str], Path]) -> None:

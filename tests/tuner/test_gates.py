@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from autopeft.methods.adapt import adapt
 from autopeft.methods.mixture import kind_of
 from autopeft.records import Candidate
 from autopeft.testing.toy import make_toy
-from autopeft.tuner import DeltaLayer, gate_means, reading_gates
+from autopeft.tuner import DeltaLayer, GateMean, reading_gates
 
 
 @pytest.fixture
@@ -32,6 +32,15 @@ def mixed(backbone: Backbone, **knobs: Any) -> torch.nn.Module:
     )
 
 
+def means(
+    model: torch.nn.Module, batches: Sequence[dict[str, torch.Tensor]]
+) -> tuple[GateMean, ...]:
+    with reading_gates(model) as reader, torch.inference_mode():
+        for batch in batches:
+            model(**batch)
+    return reader.means()
+
+
 def test_means_are_those_of_the_gates_over_real_tokens(bert: Backbone) -> None:
     model, toy = mixed(bert, serial=3, lora=2), make_toy(bert.tokenizer)
     inputs: dict[str, torch.Tensor] = {}
@@ -42,7 +51,7 @@ def test_means_are_those_of_the_gates_over_real_tokens(bert: Backbone) -> None:
         )
         for name, layer in layers.items()
     ]
-    found = gate_means(model, [toy.inputs])
+    found = means(model, [toy.inputs])
     for hook in hooks:
         hook.remove()
     assert len(found) == 2 * 3
@@ -61,10 +70,10 @@ def test_means_are_those_of_the_gates_over_real_tokens(bert: Backbone) -> None:
 
 def test_batches_are_weighed_by_their_examples(bert: Backbone) -> None:
     model, toy = mixed(bert), make_toy(bert.tokenizer)
-    whole = gate_means(model, [toy.inputs])
+    whole = means(model, [toy.inputs])
     cut = ({name: value[:3] for name, value in toy.inputs.items()},
            {name: value[3:] for name, value in toy.inputs.items()})  # fmt: skip
-    for one, other in zip(whole, gate_means(model, cut), strict=True):
+    for one, other in zip(whole, means(model, cut), strict=True):
         assert one.part == other.part
         assert other.mean == pytest.approx(one.mean, abs=1e-6)
         assert other.spread == pytest.approx(one.spread, abs=1e-6)
@@ -72,9 +81,9 @@ def test_batches_are_weighed_by_their_examples(bert: Backbone) -> None:
 
 def test_a_shared_gate_says_the_same_of_all_parts_of_its_layer(bert: Backbone) -> None:
     model, toy = mixed(bert, prefix=3, ia3=True, gates="shared"), make_toy(bert.tokenizer)
-    means = gate_means(model, [toy.inputs])
+    found = means(model, [toy.inputs])
     for layer in (0, 1):
-        there = {kind_of(one.part): one.mean for one in means if one.part.layer == layer}
+        there = {kind_of(one.part): one.mean for one in found if one.part.layer == layer}
         assert set(there) == {"serial", "prefix", "lora_q", "lora_v", "ia3"}
         assert len(set(there.values())) == 1
 
@@ -94,4 +103,4 @@ def test_reading_leaves_the_model_as_it_was(bert: Backbone) -> None:
 
 
 def test_a_model_without_gates_has_none(bert: Backbone) -> None:
-    assert gate_means(mixed(bert, gates="none"), [make_toy(bert.tokenizer).inputs]) == ()
+    assert means(mixed(bert, gates="none"), [make_toy(bert.tokenizer).inputs]) == ()
