@@ -149,6 +149,7 @@ def test_predict_on_screen_and_in_a_file(finished: Run, command: Command, tmp_pa
         ("text\na\n", ["--model", "./gone"], "no model folder ./gone"),
         ("text\na\n", ["--model", "./gone"], "say with --model where it is now"),
         ("", [], "the file is empty"),
+        ("text\na\n", ["--output", "a.txt", "--format", "table"], "'table'; allowed: json, csv"),
     ],
 )
 def test_predict_says_what_is_wrong(

@@ -42,7 +42,7 @@ def predict(
     from autopeft.api.reading import read_predictions
     from autopeft.report import table
 
-    check_format(form)
+    check_format(form, table.FORMATS if output is None else table.FILE_FORMATS)
     rows = read_predictions(run, data, model=model)
     if output is None:
         table.show(rows, form, terminal())

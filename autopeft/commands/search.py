@@ -65,7 +65,7 @@ def _dry_run(data: str, config: SearchConfig, form: str) -> None:
     from autopeft.api.dry_run import dry_run
     from autopeft.report import table
 
-    with screen_for(config, form) as screen:
+    with exit_codes(), screen_for(config, form) as screen:
         settings, rows = dry_run(data, config, screen)
     if form == "table":
         for name, value in settings.items():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FORMATS = ("table", "json", "csv")
+FILE_FORMATS = ("json", "csv")
 
 Row = Mapping[str, object]
 
