@@ -74,7 +74,8 @@ def _against(chosen: Row, default: Row | None, percent: bool) -> str:
         return f", {_times(theirs / ours)} fewer than the default LoRA" if ours < theirs else ""
     gained = default.behind - chosen.behind
     size = _points(abs(gained), percent)
-    bought = f"which buy {size}" if gained > 0 else f"which is {size} ahead" if gained else "level"
+    told = f"which is {size} ahead" if gained else "which is as good"
+    bought = f"which buy {size}" if gained > 0 else told
     return f", {_times(ours / theirs)} more than the default LoRA, {bought}"
 
 

@@ -211,6 +211,8 @@ def test_a_reference_that_may_not_be_chosen_can_be_better_and_is_told_so() -> No
     assert "because it is the best of those that may be chosen: 4,000" in reason
     assert "4.0× more than the default LoRA, which is 12.0 points ahead; the best score" in reason
     assert "buy" not in reason
+    level = dataclasses.replace(reference, replicates=finalist(1, 10, 0.78).replicates)
+    assert "LoRA, which is as good;" in pick([level, finalist(1, 4_000, 0.78)]).reason
 
 
 def test_the_promised_interval_stays_within_what_the_metric_can_be() -> None:
