@@ -126,11 +126,12 @@ class Finals:
                 left_out = {r.number for r in self._sitting.rivals() if r not in rivals}
                 if not left_out:
                     return count
-                raced = left_out & self._sitting.trials.all_replicates().keys()
-                if not lacking and not raced:
+                if left_out & self._sitting.trials.all_replicates().keys():
+                    return 0
+                if not lacking:
                     return count  # the race that was run stays as it is
                 reach = self._judge.within_reach(self._sitting.finalists())
-                return 0 if raced or reach & left_out else count
+                return count if reach.isdisjoint(left_out) else 0
         return 0
 
     def _all_fit(self, jobs: Sequence[Job]) -> bool:

@@ -16,6 +16,7 @@ from autopeft.api.estimate import TRAININGS, affordable_epochs
 from autopeft.api.facts import FACTS, command, facts, how_trained
 from autopeft.api.interrupt import Interrupt
 from autopeft.api.pool import WORK, Job, Pool, Watcher
+from autopeft.api.reading import rows_of
 from autopeft.backbone.checkpoint import digest
 from autopeft.backbone.load import find_folder
 from autopeft.config import SearchConfig
@@ -24,12 +25,10 @@ from autopeft.delivery import About
 from autopeft.methods import feasible_methods
 from autopeft.records import BackboneShape
 from autopeft.report.failures import failures
-from autopeft.report.leaderboard import leaderboard
 from autopeft.report.screen import LoggedScreen, Screen
 from autopeft.report.table import as_csv
 from autopeft.search import other_tasks
 from autopeft.search.dimension import ends
-from autopeft.search.front import front_of
 from autopeft.search.narrow import lengthen, shorten
 from autopeft.search.space import Space
 from autopeft.store import RunFolder, TrialStore
@@ -249,15 +248,8 @@ class Opened:
 
     def rows(self) -> list[dict[str, object]]:
         """Return the leaderboard so far."""
-        records, replicates = self.trials.records(), self.trials.all_replicates()
-        front = front_of(records, self.higher_is_better, replicates)
-        return leaderboard(
-            records,
-            metric=self.prepared.problem.metric,
-            higher_is_better=self.higher_is_better,
-            front=[record.number for record in front],
-            replicates=replicates,
-        )
+        replicates, metric = self.trials.all_replicates(), self.prepared.problem.metric
+        return rows_of(self.trials.records(), replicates, metric)
 
     def failures(self) -> list[str]:
         """Return a line per cause of failure."""

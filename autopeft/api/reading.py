@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,19 @@ def read_leaderboard(run: Path, *, metric: str | None = None) -> list[dict[str, 
             number: [_scored_by(one, metric) for one in further]
             for number, further in replicates.items()
         }
+    return rows_of(records, replicates, metric)
+
+
+def rows_of(
+    records: Sequence[TrialRecord], replicates: Mapping[int, Sequence[TrialRecord]], metric: str
+) -> list[dict[str, object]]:
+    """Return the leaderboard of trials, the front by the mean over seeds.
+
+    Args:
+        records: of one run.
+        replicates: further seeds of finalists, by the number of the trial.
+        metric: that their scores are of.
+    """
     higher = METRICS.get(metric).higher_is_better
     return leaderboard(
         records,
