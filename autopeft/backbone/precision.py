@@ -1,12 +1,24 @@
-"""Modules that compute in 32 bit inside a backbone of 16 bit."""
+"""A backbone of 16 bit, and modules that compute in 32 bit inside it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+ModelT = TypeVar("ModelT", bound="nn.Module")
+
+
+def cast_weights(model: ModelT, dtype: torch.dtype) -> ModelT:
+    """Cast a model's parameters in place and return it; buffers stay as they are.
+
+    Frequencies of rotary positions are buffers, and rounded they would turn far positions wrongly.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model
 
 
 def island(module: nn.Module, *, cast_back: bool) -> None:

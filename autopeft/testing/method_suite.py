@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopeft.backbone.load import Backbone
+from autopeft.backbone.precision import cast_weights
 from autopeft.backbone.share import checksum, share
 from autopeft.methods import METHODS
 from autopeft.methods.adapt import adapt, private_copy, with_defaults
@@ -206,7 +207,9 @@ class MethodContract:
         """Over 16 bit it trains in 32, and its artifact serves a 32-bit backbone."""
         import torch
 
-        narrow = replace(self.backbone, model=share(self.backbone.model).to(torch.bfloat16))
+        narrow = replace(
+            self.backbone, model=cast_weights(share(self.backbone.model), torch.bfloat16)
+        )
         if not self.info.low_precision:
             assert self._adapt(narrow).dtype == torch.float32
             return

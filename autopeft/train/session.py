@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from autopeft.backbone.load import Backbone, load_backbone, set_attention
+from autopeft.backbone.precision import cast_weights
 from autopeft.backbone.share import share
 from autopeft.data.folds import folder_of
 from autopeft.errors import TrialError
@@ -322,9 +323,7 @@ class Session:
         return METHODS.get(method).low_precision or self.plan.dtype == "float32"
 
     def _backbone_for(self, plan: Plan) -> Backbone:
-        model = share(self.delivered.model)
-        for parameter in model.parameters():  # frequencies of rotary positions stay exact
-            parameter.data = parameter.data.to(plan.torch_dtype)
+        model = cast_weights(share(self.delivered.model), plan.torch_dtype)
         return set_attention(dataclasses.replace(self.delivered, model=model), plan.attention)
 
 
