@@ -25,6 +25,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from autopeft.config import USUAL_WITHIN
+from autopeft.errors import DataError
 from autopeft.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
@@ -90,9 +91,11 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
                 fork=True,
                 **settings,
             )
-        except BaseException:
+        except BaseException as fault:
             if temporary is not None:
                 temporary.remove()
+            if isinstance(fault, DataError):
+                raise ValueError(str(fault)) from fault
             raise
         self._give_up_folder()
         if temporary is not None:
@@ -187,6 +190,7 @@ class AutoPeftClassifier(ClassifierMixin, _AutoPeft):  # type: ignore[misc]
         classes, codes = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y has one class only ({classes[0]!r}); give examples of another")
+        _require_text(columns, classes, codes)
         names = _names(classes)
         task = "pair-classification" if "text_pair" in columns else "text-classification"
         self._search({**columns, "label": [names[code] for code in codes]}, task)
@@ -290,6 +294,9 @@ def _labels(y: Any, X: Any) -> np.ndarray:
     """
     if y is None:
         raise ValueError("y is None; this estimator requires y to be passed")
+    dtype = getattr(y, "dtype", None)
+    if not isinstance(dtype, np.dtype) and getattr(dtype, "kind", "O") in "biuf":
+        y = y.tolist()  # scikit-learn would make floats of the nullable types of pandas
     values = column_or_1d(y, warn=True)
     check_consistent_length(X, values)
     for place, value in enumerate(values.tolist()):
@@ -297,6 +304,21 @@ def _labels(y: Any, X: Any) -> np.ndarray:
             raise ValueError(f"y[{place}] is {value!r}; remove the row or give it a value")
     labels: np.ndarray = values
     return labels
+
+
+def _require_text(columns: dict[str, list[str]], classes: np.ndarray, codes: np.ndarray) -> None:
+    """Raise for a class of which no row has its texts; such rows are left out of the training.
+
+    Raises:
+        ValueError: names the class.
+    """
+    whole = [all(text.strip() for text in row) for row in zip(*columns.values(), strict=True)]
+    blank = np.setdiff1d(np.arange(len(classes)), codes[np.array(whole)])
+    if len(blank):
+        raise ValueError(
+            f"class {classes.tolist()[blank[0]]!r} has blank texts only; give it others, or remove "
+            "its rows"
+        )
 
 
 def _names(classes: np.ndarray) -> list[str]:

@@ -153,6 +153,21 @@ def test_labels_come_back_as_they_were(searches: list[dict[str, Any]], labels: A
     assert np.array_equal(classifier.predict_proba(names), expected)
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([True, False, True], "boolean"), ([7, 2, 7], "Int64"), ([1, 0, 1], "UInt8")],
+)
+def test_labels_of_the_nullable_types_of_pandas_come_back(
+    searches: list[dict[str, Any]], values: list[Any], kind: str
+) -> None:
+    classifier = AutoPeftClassifier("m").fit(["x", "y", "z"], pd.Series(values, dtype=kind))
+    names = searches[0]["columns"]["label"]
+    assert names == list(map(str, values))
+    assert repr(classifier.predict(names).tolist()) == repr(values)
+    with pytest.raises(ValueError, match=r"y\[1\] is <NA>"):
+        AutoPeftClassifier("m").fit(["x", "y"], pd.Series([values[0], None], dtype=kind))
+
+
 @pytest.mark.parametrize("labels", [["", "a"], ["a", " a"], ["nan", "a"]])
 def test_labels_that_would_be_confused_get_names(
     searches: list[dict[str, Any]], labels: list[str]
@@ -255,6 +270,27 @@ def test_bad_numbers_are_refused(searches: list[dict[str, Any]], y: Any, message
     with pytest.raises(ValueError, match=message):
         AutoPeftRegressor("m").fit(["one", "two"], y)
     assert not searches
+
+
+@pytest.mark.parametrize("texts", [["one", " ", ""], [("a", "b"), ("c", ""), (" ", "d")]])
+def test_a_class_without_texts_is_refused(searches: list[dict[str, Any]], texts: Any) -> None:
+    with pytest.raises(ValueError, match="class 7 has blank texts only"):
+        AutoPeftClassifier("m").fit(texts, [3, 7, 7])
+    assert not searches
+
+
+@pytest.mark.parametrize(
+    ("estimator", "y", "message"),
+    [
+        (AutoPeftClassifier, ["a", "b", "b", "c"], "2 classes: 'a', 'c' with one example only"),
+        (AutoPeftRegressor, [0.5] * 4, "one number only"),
+    ],
+)
+def test_what_the_data_lacks_is_a_value_error(
+    tiny_folder: Callable[[str], Path], estimator: type, y: list[Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        estimator(tiny_folder("bert")).fit(["one", "two", "three", "four"], y)
 
 
 def test_prediction_takes_what_fit_took(searches: list[dict[str, Any]]) -> None:

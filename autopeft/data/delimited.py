@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autopeft.data.encoding import open_text, without_gz
-from autopeft.data.table import Row, write_rows
+from autopeft.data.table import Row, kind_of_value, write_rows
 from autopeft.errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_INT = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
+_INT = re.compile(r"[+-]?(0|[1-9]\d{0,99})", re.ASCII)
 _FLOAT = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _NA = {"nan", "na", "n/a", "null", "none", "<na>"}
 _SHOWN_FAULTS = 5
@@ -43,18 +43,19 @@ def read_delimited(path: Path, notes: list[str]) -> Dataset:
         DataError: empty, not text, duplicate column names, ragged rows, broken quotes.
     """
     dialect = _dialect(path)
-    if dialect.delimiter == "\t":
-        try:
-            return _read(path, dialect, notes)
-        except _FormError:
-            # Many tsv files hold bare quotes; then a quote is a character like any other.
-            plain = _Dialect("\t", quoting=False)
-            dataset = _read(path, plain, notes)
-            notes.append(f"{path.name}: quotes do not match; read as ordinary characters")
-            return dataset
+    if dialect.delimiter == "\t" and not _quotes_mark_cells(path, dialect):
+        dialect = _Dialect("\t", quoting=False)
+        notes.append(f"{path.name}: quotes do not match; read as ordinary characters")
     if dialect.delimiter != "," and without_gz(path).lower().endswith(".csv"):
         notes.append(f"{path.name}: read with the delimiter {dialect.delimiter!r}")
-    return _read(path, dialect, notes)
+    _check_form(path, dialect)
+    return write_rows(
+        lambda: _rows(path, dialect),
+        origin=str(path),
+        unit="line",
+        notes=notes,
+        kind_of=kind_of_cell,
+    )
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -66,15 +67,26 @@ class _FormError(DataError):
     """Quotes or cells that do not match up."""
 
 
-def _read(path: Path, dialect: _Dialect, notes: list[str]) -> Dataset:
-    _check_form(path, dialect)
-    return write_rows(
-        lambda: _rows(path, dialect),
-        origin=str(path),
-        unit="line",
-        notes=notes,
-        kind_of=kind_of_cell,
-    )
+def _quotes_mark_cells(path: Path, dialect: _Dialect) -> bool:
+    """Whether quotes stand around cells; many files with tabs hold them as ordinary characters.
+
+    They do not if they do not match, nor if two that happen to match enclose whole rows.
+    """
+    try:
+        _check_form(path, dialect)
+        if not any(_may_enclose_rows(cells) for _, cells in _cells(path, dialect)):
+            return True
+    except _FormError:
+        return False
+    try:
+        _check_form(path, _Dialect(dialect.delimiter, quoting=False))
+    except _FormError:
+        return True
+    return False
+
+
+def _may_enclose_rows(cells: list[str]) -> bool:
+    return any("\t" in cell and ("\n" in cell or "\r" in cell) for cell in cells)
 
 
 def kind_of_cell(cell: str) -> str | None:
@@ -84,7 +96,7 @@ def kind_of_cell(cell: str) -> str | None:
         return None
     if cell[0] in "+-.0123456789":
         if _INT.fullmatch(cell):
-            return "int"
+            return kind_of_value(int(cell))
         if _FLOAT.fullmatch(cell):
             return "float"
     elif len(cell) <= 4 and cell.lower() in _NA:
@@ -97,7 +109,8 @@ def _dialect(path: Path) -> _Dialect:
     if without_gz(path).lower().endswith(".tsv"):
         return _Dialect("\t")
     with open_text(path) as lines:
-        header = lines.readline(65536)
+        starts = iter(lambda: lines.readline(65536), "")
+        header = next((line for line in starts if line.strip()), "")
     return _Dialect(max(",;\t|", key=header.count))
 
 
@@ -112,7 +125,12 @@ def _any_size() -> Iterator[None]:
 
 
 def _cells(path: Path, dialect: _Dialect) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which a row starts, and its cells; blank lines are skipped."""
+    """Yield the line on which a row starts, and its cells.
+
+    Skipped are blank lines, and rows of empty cells unless there is one for each column: then they
+    are rows, as where a list of texts holds one that is empty.
+    """
+    columns = 0
     with open_text(path) as lines:
         reader = csv.reader(
             lines,
@@ -132,7 +150,9 @@ def _cells(path: Path, dialect: _Dialect) -> Iterator[tuple[int, list[str]]]:
                 ) from fault
             if cells is None:
                 return
-            if cells and any(cells):
+            if not columns and any(map(str.strip, cells)):
+                columns = len(cells)
+            if columns and cells and (any(cells) or len(cells) == columns):
                 yield start, cells
 
 
@@ -141,7 +161,7 @@ def _names(path: Path, dialect: _Dialect) -> list[str]:
     header = next((cells for _, cells in _cells(path, dialect)), None)
     if header is None:
         raise DataError(f"{path}: the file is empty; give it a header line and rows")
-    names = [name.strip() or f"column_{place}" for place, name in enumerate(header, start=1)]
+    names = [name.strip() or f"unnamed_{place}" for place, name in enumerate(header, start=1)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,18 +81,7 @@ def _parse(text: str, path: Path, line: int | None = None) -> Any:
 def _as_rows(value: Any, path: Path) -> list[dict[str, Any]]:
     """Return the rows of a whole JSON document."""
     if isinstance(value, dict):
-        lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
-        if len(lists) == 1 and all(isinstance(row, dict) for row in next(iter(lists.values()))):
-            value = next(iter(lists.values()))
-        elif lists and len(lists) == len(value):
-            sizes = {name: len(cells) for name, cells in lists.items()}
-            if len(set(sizes.values())) > 1:
-                raise DataError(f"{path}: columns differ in length ({sizes}); make them equal")
-            value = [
-                dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
-            ]
-        else:
-            value = [value]
+        value = _rows_of_object(value, path)
     if not isinstance(value, list):
         raise DataError(f"{path}: a list of objects is expected, found {type(value).__name__}")
     for number, row in enumerate(value, start=1):
@@ -101,3 +90,35 @@ def _as_rows(value: Any, path: Path) -> list[dict[str, Any]]:
                 f"{path}, row {number}: an object {{…}} is expected, found {type(row).__name__}"
             )
     return value
+
+
+def _rows_of_object(value: dict[str, Any], path: Path) -> list[Any]:
+    """Return the rows of an object that is a table, its columns, or one row.
+
+    Columns are lists, or objects by the number of the row, as pandas writes them.
+    """
+    lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
+    tables = {name: rows for name, rows in lists.items() if _are_objects(rows)}
+    if len(lists) == 1 and tables:
+        return next(iter(tables.values()))
+    if len(tables) > 1 and any(tables.values()):
+        raise DataError(
+            f"{path}: holds several tables ({', '.join(tables)}); give each split a file of its "
+            "own, in one folder"
+        )
+    if value and _are_objects(value.values()) and all(map(_is_numbered, value.values())):
+        lists = {name: list(cells.values()) for name, cells in value.items()}
+    if not lists or len(lists) < len(value):
+        return [value]
+    sizes = {name: len(cells) for name, cells in lists.items()}
+    if len(set(sizes.values())) > 1:
+        raise DataError(f"{path}: columns differ in length ({sizes}); make them equal")
+    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+
+def _are_objects(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+def _is_numbered(cells: dict[str, Any]) -> bool:
+    return bool(cells) and all(name.isdecimal() for name in cells)

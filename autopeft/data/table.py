@@ -127,10 +127,15 @@ def write_rows(
                 column.first[kind] = place
     if not count:
         raise DataError(f"{origin}: has no rows; give it one row for each example")
+    before = len(notes)
     resolved = {name: column.resolve(name, origin, unit, notes) for name, column in columns.items()}
     kinds = {name: kind for name, kind in resolved.items() if kind is not None}
     if not kinds:
-        raise DataError(f"{origin}: has no usable columns; it needs a text and a label column")
+        left_out = "; ".join(notes[before:])
+        raise DataError(
+            f"{origin}: has no usable columns; it needs a text and a label column"
+            + (f" ({left_out})" if left_out else "")
+        )
     return write_batches(_batches(rows(), kinds, kind_of, f"{origin}, {unit}"), _schema(kinds))
 
 

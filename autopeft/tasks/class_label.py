@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autopeft.data.columns import ColumnProfile
-from autopeft.tasks.role import Choice, label_of, named_label
+from autopeft.tasks.role import CLASS_NAMES, Choice, label_of, named_label
 
 MAX_INTEGER_CLASSES = 20
 
@@ -25,10 +25,15 @@ def class_label(profiles: Sequence[ColumnProfile]) -> Choice | None:
     column = next(column for column in profiles if column.name == choice.names[0])
     confidence = choice.confidence
     if column.kind == "integer":
-        few = column.distinct <= MAX_INTEGER_CLASSES and 2 * column.distinct <= column.sampled
-        confidence *= 0.85 if few else 0.3
+        few = column.distinct <= MAX_INTEGER_CLASSES or column.name.lower() in CLASS_NAMES
+        confidence *= 0.85 if few and repeats(column) else 0.3
     counted = f"{column.distinct} different values in {column.sampled} rows"
     return Choice(names=choice.names, confidence=confidence, reason=f"{choice.reason} ({counted})")
+
+
+def repeats(column: ColumnProfile) -> bool:
+    """Whether the values of a column come twice and more on average."""
+    return 2 * column.distinct <= column.sampled
 
 
 def class_name(value: Any) -> str:

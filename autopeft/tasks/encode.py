@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from autopeft.errors import ConfigError
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -52,7 +54,16 @@ def encode(dataset: Dataset, tokenizer: Any, *, max_length: int) -> Encoded:
             is to be predicted) and, for pairs, ``text_pair``.
         tokenizer: of transformers.
         max_length: in tokens, special ones included.
+
+    Raises:
+        ConfigError: there is no room for a token beside the special ones.
     """
+    special = tokenizer.num_special_tokens_to_add(pair="text_pair" in dataset.column_names)
+    if max_length <= special:
+        raise ConfigError(
+            f"--max-length {max_length} leaves no room for text beside {special} special tokens; "
+            f"give at least {special + 1}"
+        )
     ids: list[npt.NDArray[np.int32]] = []
     types: list[npt.NDArray[np.int32]] = []
     truncated = 0

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from autopeft.data.folds import SMALL, Fold, folds
 from autopeft.data.source import Source
 from autopeft.data.split import split
@@ -73,12 +75,14 @@ def prepare(source: Source, problem: Problem, *, seed: int) -> Prepared:
         else:
             notes.append(f"{no_rows(where, skipped)}; this split is not used")
     _require_known(clean, problem, source)
+    _require_variation(clean["train"], problem, source)
     inputs = ["text"] if problem.columns.text_pair is None else ["text", "text_pair"]
     parts = split(clean, strata="label", seed=seed, inputs=inputs, names=problem.labels or None)
     notes += parts.notes
     divided = [Fold(train=parts.train, selection=parts.selection)]
     if "selection" in parts.carved and len(parts.selection) < SMALL:
         divided = folds(parts.train, parts.selection, strata="label", seed=seed, inputs=inputs)
+    if len(divided) > 1:
         notes.append(
             f"selection has only {len(parts.selection)} rows: further seeds of the finalists are "
             "trained and compared on other folds of these and the training rows, "
@@ -162,6 +166,30 @@ def _require_known(clean: dict[str, Dataset], problem: Problem, source: Source) 
                 f"{found!r} is not in the training data ({labels.count(-1)} such rows in "
                 f"{name}); add training examples of it, or remove these rows"
             )
+
+
+def _require_variation(train: Dataset, problem: Problem, source: Source) -> None:
+    """Raise where the numbers to train on are all the same in the precision of a model.
+
+    Raises:
+        DataError: names the column.
+    """
+    if problem.labels:
+        return
+    numbers = np.asarray(train["label"][:])
+    if np.ptp(numbers.astype(np.float32)):
+        return
+    where = f"{source.origin}: column {problem.columns.label!r}"
+    if not np.ptp(numbers):
+        raise DataError(
+            f"{where} has one number only ({float(numbers[0])!r}); there is nothing to learn; give "
+            "rows with other numbers, or another --label"
+        )
+    low, high = float(numbers.min()), float(numbers.max())
+    raise DataError(
+        f"{where} has numbers that a model, which computes in single precision, cannot tell apart "
+        f"({low!r} to {high!r}); subtract what they share, or multiply them"
+    )
 
 
 def _class_of(dataset: Dataset, row: int, columns: Columns) -> str:

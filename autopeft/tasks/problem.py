@@ -11,7 +11,7 @@ from autopeft.data.source import Source
 from autopeft.errors import ConfigError, DataError, suggestion
 from autopeft.tasks import TASKS, Columns, Fit, TaskInfo
 from autopeft.tasks.metric import METRICS
-from autopeft.tasks.role import named_label, pair_of, text_of, texts_of
+from autopeft.tasks.role import is_id, named_label, pair_of, text_of, texts_of
 from autopeft.tasks.row import found_classes
 
 FLAGS = {"text": "--text", "text_pair": "--text-pair", "label": "--label"}
@@ -135,7 +135,8 @@ def _why_none_fits(profiles: Sequence[ColumnProfile], asked: TaskInfo | None) ->
     if not texts:
         return f"no column holds texts; name one with --text (columns: {columns})"
     label = named_label(profiles)
-    labels = [c for c in profiles if c.kind in ("category", "integer", "number") and not c.given]
+    free = [column for column in profiles if not column.given and not is_id(column)]
+    labels = [column for column in free if column.kind in ("category", "integer", "number")]
     if label is None and len(labels) != 1:
         found = f"{len(labels)} columns could be the label" if labels else "no label column found"
         return f"{found}; name it with --label (columns: {columns})"

@@ -9,7 +9,7 @@ import numpy as np
 
 from autopeft.data.columns import ColumnProfile
 from autopeft.tasks import TASKS, Columns, Fit, TaskInfo
-from autopeft.tasks.class_label import MAX_INTEGER_CLASSES
+from autopeft.tasks.class_label import MAX_INTEGER_CLASSES, repeats
 from autopeft.tasks.role import label_of, pair_of, text_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def recognise(profiles: Sequence[ColumnProfile]) -> Fit | None:
     confidence = label.confidence
     if column.kind == "integer":
         many = column.distinct > MAX_INTEGER_CLASSES
-        confidence *= 0.8 if many else 0.4
+        # Many that come again and again may be classes that were numbered.
+        confidence *= (0.6 if repeats(column) else 0.8) if many else 0.4
     others = [other for other in profiles if other.name != column.name]
     texts = pair_of(others) or text_of(others)
     if texts is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,9 @@ LABEL_NAMES = (
     "stars",
     "y",
 )
+CLASS_NAMES = ("class", "category", "intent", "topic")
+"""Names of a label that is a class, whatever it is written as."""
+
 TEXT_NAMES = (
     "text",
     "sentence",
@@ -95,7 +99,7 @@ def label_of(profiles: Sequence[ColumnProfile], kinds: Sequence[str]) -> Choice 
         )
         # Of another kind, it is still the label, of another task.
         return choice if named.kind in kinds else None
-    fitting = [column for column in profiles if column.kind in kinds and not _is_id(column)]
+    fitting = [column for column in profiles if column.kind in kinds and not is_id(column)]
     fitting = [column for column in fitting if column.given is None]
     if len(fitting) != 1:
         return None
@@ -126,7 +130,7 @@ def texts_of(profiles: Sequence[ColumnProfile]) -> list[ColumnProfile]:
     if not texts:
         named = (*TEXT_NAMES, *(name for pair in PAIR_NAMES for name in pair))
         texts = [c for c in profiles if c.kind == "category" and c.name.lower() in named]
-    readable = [column for column in texts if not _is_id(column)]
+    readable = [column for column in texts if not is_id(column)]
     return readable or texts
 
 
@@ -184,7 +188,12 @@ def _named_pair(texts: Sequence[ColumnProfile]) -> tuple[str, str] | None:
     return None
 
 
-def _is_id(column: ColumnProfile) -> bool:
-    """Whether a column identifies rows rather than describing them."""
-    words = column.name.lower().replace("-", "_").split("_")
+def is_id(column: ColumnProfile) -> bool:
+    """Whether a column identifies rows rather than describing them.
+
+    ``Unnamed: 0`` and ``__index_level_0__`` are what pandas calls an index that it has written.
+    """
+    words = re.findall(r"[^\W_]+", column.name.lower()) or [""]
+    if words[0] in LABEL_NAMES:
+        return False
     return words[-1] in _ID_NAMES or words[0] in ("unnamed", "index")

@@ -15,6 +15,9 @@ from autopeft.tasks.class_label import NAN_NAMES, class_name, class_names
 if TYPE_CHECKING:
     from datasets import Dataset
 
+LARGEST = 1e37
+"""Single precision ends at 3e38; a model needs room for predictions beyond what it has seen."""
+
 _BATCH_ROWS = 1_000
 
 
@@ -135,6 +138,8 @@ def _label(cell: Any, names: list[str] | None, categorical: bool, place: str) ->
         ) from fault
     if not math.isfinite(number):
         raise DataError(f"{place}: {cell!r} is not a finite number; correct or remove it")
+    if abs(number) > LARGEST:
+        raise DataError(f"{place}: {cell!r} is too large for a model; give it in larger units")
     return number
 
 

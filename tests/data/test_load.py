@@ -47,6 +47,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a.tsv": lambda path: FRAME.to_csv(path, index=False, sep="\t"),
     "a.json": lambda path: path.write_text(json.dumps(ROWS)),
     "b.json": lambda path: path.write_text(json.dumps(FRAME.to_dict("list"))),
+    "e.json": lambda path: FRAME.to_json(path),
+    "f.json": lambda path: FRAME.to_json(path, orient="records"),
     "c.json": lambda path: path.write_text(json.dumps({"version": 1, "data": ROWS})),
     "d.json": lambda path: path.write_text("\n".join(map(json.dumps, ROWS))),
     "a.jsonl": lambda path: path.write_text("\n".join(map(json.dumps, ROWS))),
@@ -54,6 +56,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
         gzip.compress("\n".join(map(json.dumps, ROWS)).encode())
     ),
     "a.parquet": lambda path: FRAME.to_parquet(path),
+    "b.parquet": lambda path: FRAME.astype({"text": "category"}).to_parquet(path),
     "a.arrow": _write_arrow,
     "folder": lambda path: _dataset().save_to_disk(path),
 }
@@ -151,6 +154,23 @@ def test_bare_quotes_in_tsv_are_characters(tmp_path: Path) -> None:
     assert "quotes do not match" in source.notes[0]
 
 
+def test_bare_quotes_that_happen_to_match_swallow_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    texts = ['"all is well, he said', "fine", 'the end"', 'she said "no" twice']
+    path.write_text("text\tlabel\n" + "".join(f"{text}\tx\n" for text in texts))
+    source = load(path)
+    assert source.splits["train"]["text"][:] == texts
+    assert "quotes do not match" in source.notes[0]
+
+
+def test_quoted_cells_of_a_tsv_may_hold_tabs_and_line_ends(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": ["one\ttwo\nthree\tfour\tfive", "b"], "label": ["x", "y"]})
+    frame.to_csv(tmp_path / "a.tsv", sep="\t", index=False)
+    source = load(tmp_path / "a.tsv")
+    assert source.splits["train"].to_list() == frame.to_dict("records")
+    assert source.notes == ()
+
+
 def test_type_of_a_column_comes_from_all_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     lines = [f"{row},{row},{row}" for row in range(1, 12_000)]
@@ -167,6 +187,34 @@ def test_blanks_around_a_number_leave_it_a_number(tmp_path: Path) -> None:
         {"whole": 2, "score": None, "text": "b "},
         {"whole": 3, "score": None, "text": "4"},
     ]
+
+
+def test_whole_numbers_beyond_64_bits_are_text_in_every_format(tmp_path: Path) -> None:
+    names = ["9223372036854775807", "9223372036854775808", "-12345678901234567890123"]
+    for name, codes in (("some", names[:1] * 2), ("all", names)):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["code", *codes]))
+        (tmp_path / f"{name}.json").write_text(json.dumps([{"code": int(code)} for code in codes]))
+        read = [load(tmp_path / f"{name}.{form}").splits["train"] for form in ("csv", "json")]
+        assert read[0]["code"][:] == read[1]["code"][:]
+        assert list(map(str, read[0]["code"])) == codes
+
+
+def test_a_text_that_is_empty_is_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for frame in (
+        pd.DataFrame({"text": ["one", "", "three"]}),
+        pd.DataFrame({"text": ["one", "", "three"], "label": ["a", None, "b"]}),
+    ):
+        frame.to_csv(path, index=False)
+        assert load(path).splits["train"]["text"][:] == ["one", None, "three"]
+    path.write_text(",\n\ntext,label\n\none,a\n\n,,,\n")
+    assert load(path).splits["train"].to_list() == [{"text": "one", "label": "a"}]
+
+
+def test_a_delimiter_is_recognised_below_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n  \ntext;label\na, b;1\n")
+    assert load(path).splits["train"].to_list() == [{"text": "a, b", "label": 1}]
 
 
 def test_decimals_are_numbers(tmp_path: Path) -> None:
@@ -304,6 +352,13 @@ FAULTS = {
     "json strings": ("a.json", b'["a", "b"]', "row 1: an object"),
     "jsonl list": ("a.jsonl", b"[1]\n[2]\n", "line 1: an object"),
     "uneven columns": ("a.json", b'{"a": [1, 2], "b": [1]}', "columns differ in length"),
+    "json of splits": (
+        "a.json",
+        b'{"train": [{"a": 1}, {"a": 2}], "test": [{"a": 3}]}',
+        "holds several tables (train, test); give each split a file of its own",
+    ),
+    "nested json": ("a.json", b'{"a": {"b": 1}}', "no usable columns; it needs a text and a label"),
+    "named nested": ("b.json", b'{"a": {"b": 1}}', "column 'a' was left out: it holds nested"),
     "deep json": ("a.json", b"[" * 100_000, "JSON that cannot be read"),
     "half a surrogate": ("a.jsonl", b'{"a": "x"}\n{"a": "\\ud800"}', "line 2, column 'a'"),
     "list and value": ("a.jsonl", b'{"a": [1]}\n{"a": 2}', "mixes lists (line 1) and single"),

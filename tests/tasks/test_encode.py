@@ -13,6 +13,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+from autopeft.errors import ConfigError
 from autopeft.tasks.encode import encode
 
 WORDS = ["[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
@@ -92,3 +93,14 @@ def test_slow_tokenizer_counts_the_same() -> None:
     encoded = encode(data, slow, max_length=5)
     assert encoded.lengths.tolist() == [4, 5, 5]
     assert encoded.truncated == 1
+
+
+@pytest.mark.parametrize(("columns", "special"), [(["text"], 2), (["text", "text_pair"], 3)])
+def test_room_for_special_tokens_alone_is_refused(
+    tokenizer: Any, columns: list[str], special: int
+) -> None:
+    data = Dataset.from_dict({name: ["a b c"] for name in columns})
+    for length in range(1, special + 1):
+        with pytest.raises(ConfigError, match=f"give at least {special + 1}"):
+            encode(data, tokenizer, max_length=length)
+    assert encode(data, tokenizer, max_length=special + 1).lengths.tolist() == [special + 1]

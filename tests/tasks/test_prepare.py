@@ -74,6 +74,34 @@ def test_a_given_or_a_large_selection_has_none(monkeypatch: pytest.MonkeyPatch) 
     assert len(_prepare({"text": TEXTS, "label": LABELS}).folds) == 1
 
 
+def test_classes_too_small_for_folds_get_none_and_none_are_promised() -> None:
+    prepared = _prepare({"text": TEXTS, "label": [f"c{row // 2}" for row in range(SIZE)]})
+    assert len(prepared.folds) == 1
+    assert not any("folds" in note for note in prepared.notes)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ([3] * SIZE, r"column 'label' has one number only \(3.0\); there is nothing to learn"),
+        ([0.1] * SIZE, r"column 'label' has one number only \(0.1\)"),
+        ([1.7e9 + row / 2 for row in range(SIZE)], "cannot tell apart.*subtract what they share"),
+        ([1e-50 * row for row in range(SIZE)], "cannot tell apart.*or multiply them"),
+        ([0.5, 1e38] * (SIZE // 2), "row 2, column 'label': 1e.38 is too large for a model"),
+    ],
+)
+def test_numbers_that_a_model_cannot_tell_apart_are_refused(
+    numbers: list[float], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        _prepare({"text": TEXTS, "label": numbers}, task="regression")
+
+
+def test_numbers_of_any_usual_size_are_taken() -> None:
+    for numbers in ([1e-30, 2e-30], [1e36, -1e36], [2020.5, 2021.0], [0, 5]):
+        assert len(_all(_prepare({"text": TEXTS, "label": numbers * 20}, task="regression")))
+
+
 def test_nan_numbers_are_missing() -> None:
     prepared = _prepare({"text": TEXTS, "label": [float("nan"), *(r / 3 for r in range(1, SIZE))]})
     assert len(_all(prepared)) == SIZE - 1

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
@@ -87,6 +88,31 @@ TOLD: dict[str, tuple[dict[str, list[Any]], str, tuple[str, str | None, str]]] =
         {"text": _sentences("a"), "score": list(range(SIZE))},
         "regression",
         ("text", None, "score"),
+    ),
+    "an index that pandas wrote": (
+        {"Unnamed: 0": list(range(SIZE)), "review": _sentences("a"), "verdict": _cycle(0, 1)},
+        "text-classification",
+        ("review", None, "verdict"),
+    ),
+    "an index that parquet keeps": (
+        {"review": _sentences("a"), "grade": _cycle(0, 1), "__index_level_0__": list(range(SIZE))},
+        "text-classification",
+        ("review", None, "grade"),
+    ),
+    "numbers of classes": (
+        {"Class Index": _cycle(1, 2, 3), "review": _sentences("a")},
+        "text-classification",
+        ("review", None, "Class Index"),
+    ),
+    "identifiers with blanks": (
+        {"Tweet ID": list(range(SIZE)), "review": _sentences("a"), "verdict": _cycle(0, 1)},
+        "text-classification",
+        ("review", None, "verdict"),
+    ),
+    "many numbered classes": (
+        {"text": _sentences("a") * 2, "Intent": [row % 30 for row in range(2 * SIZE)]},
+        "text-classification",
+        ("text", None, "Intent"),
     ),
     "label before score": (
         {
@@ -282,3 +308,18 @@ def test_what_cannot_be_told_or_used_says_why_and_what_to_do(case: str) -> None:
     columns, given, error, message = WRONG[case]
     with pytest.raises(error, match=message):
         infer(_source(**columns), **given)
+
+
+def test_an_index_is_no_label(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"review": _sentences("a"), "verdict": _cycle(0, 1)})
+    frame.to_csv(tmp_path / "a.csv")
+    assert _columns(infer(load(tmp_path / "a.csv"))) == ("review", None, "verdict")
+    frame[["review"]].to_csv(tmp_path / "b.csv")
+    with pytest.raises(DataError, match="no label column found"):
+        infer(load(tmp_path / "b.csv"))
+
+
+def test_many_whole_numbers_that_repeat_may_be_classes() -> None:
+    source = _source(text=_sentences("a") * 2, label=[row % 30 for row in range(2 * SIZE)])
+    assert "not sure of this" in infer(source).reasons[1]
+    assert infer(source, task="text-classification").labels == tuple(map(str, range(30)))
