@@ -75,8 +75,8 @@ def intrinsic_dimensions(
 
     def keep(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            del module, inputs
-            seen[name] = output[0] if isinstance(output, tuple) else output
+            del module, inputs  # the first, as DeBERTa runs some on positions after the text
+            seen.setdefault(name, output[0] if isinstance(output, tuple) else output)
 
         return hook
 
@@ -84,6 +84,7 @@ def intrinsic_dimensions(
     try:
         taken = 0
         for batch in batches:
+            seen.clear()
             with torch.no_grad():
                 model(**batch)
             for name in modules:

@@ -20,8 +20,8 @@ class Bias(Delta):
     Paper: Ben Zaken et al. (2022), BitFit: Simple Parameter-efficient Fine-tuning for
     Transformer-based Masked Language-models. Beside a frozen bias b₀ this trains b₀ + b.
 
-    Shapes: h (…, width), b (width,), Δh (width,); at a convolution h (B, width, …) and
-    Δh (width, 1, …).
+    Shapes: h (…, width), b (width,), Δh (width,); at a convolution, or beside a bias of that shape,
+    h (B, width, …) and Δh (width, 1, …).
     Initialisation: zero.
     Trained: width.
     """
@@ -37,15 +37,18 @@ class Bias(Delta):
 
     @classmethod
     def of(cls, part: Part, base: nn.Module) -> Self:
-        convolved = base.weight.dim() - 2 if isinstance(base.weight, Tensor) else 0
-        return cls(part.fan_out, places=max(0, convolved))
+        bias = getattr(base, "bias", None)
+        places = 0 if bias is None else bias.dim() - 1
+        if isinstance(base, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            places = base.weight.dim() - 2
+        return cls(part.fan_out, places=places)
 
     def forward(self, h: Tensor) -> Tensor:
         del h
         return self.offset.view(self._shape)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        return weight, self.offset if bias is None else bias + self.offset
+        return weight, self.offset if bias is None else bias + self.offset.view_as(bias)
 
 
 DELTAS.register(Bias)

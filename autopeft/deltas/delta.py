@@ -27,7 +27,7 @@ class Delta(nn.Module):
         reads_mask: whether ``forward`` takes the mask (B, S) too, 1 for real tokens, or None where
             all are real, as its keyword ``mask``.
         low_precision: whether ``forward`` takes states in the backbone's dtype and computes in it,
-            with weights that stay float32; to others they come in float32.
+            with weights that stay float32; to others they come in the dtype of their weights.
     """
 
     name: ClassVar[str]
@@ -69,6 +69,14 @@ def drawn(*shape: int) -> Tensor:
     """
     bound = 1 / math.sqrt(shape[-1])
     return torch.empty(shape).uniform_(-bound, bound)
+
+
+def precision(module: nn.Module) -> torch.dtype:
+    """Return the dtype of a module's parameters, float32 without any.
+
+    They are in float32 unless a user casts the whole model.
+    """
+    return next((parameter.dtype for parameter in module.parameters()), torch.float32)
 
 
 def frozen_weight(module: nn.Module) -> Tensor:

@@ -22,7 +22,7 @@ class Gate(nn.Module):
         self.linear = nn.Linear(width, 1)
 
     def forward(self, h: Tensor, mask: Tensor | None) -> Tensor:
-        each = torch.sigmoid(self.linear(h))
+        each = torch.sigmoid(self.linear(h.to(self.linear.weight.dtype)))
         if mask is None:
             return each.mean(dim=1, keepdim=True)
         real = mask.to(each.dtype)[:, :, None]

@@ -53,7 +53,8 @@ class LowRankSparse(Delta):
     def forward(self, x: Tensor) -> Tensor:
         low = nn.functional.linear(nn.functional.linear(x, self.a), self.b) * self.scale
         rows, columns = self.positions
-        return low.index_add(-1, rows, x.index_select(-1, columns) * self.values)
+        entries = x.index_select(-1, columns) * self.values
+        return low.index_add(-1, rows, entries.to(low.dtype))  # of autocast, narrower
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         rows, columns = self.positions

@@ -10,6 +10,7 @@ from autopeft.methods.recipe import (
     Knobs,
     Recipe,
     at_site,
+    by_example,
     layers_of,
     made_of,
     part_at,
@@ -52,7 +53,7 @@ def serial(shape: BackboneShape, layer: int, site: str, knobs: Knobs) -> Part:
 
 def parallel(shape: BackboneShape, layer: int, site: str, knobs: Knobs) -> Part:
     """Return an adapter beside a sublayer: it reads what the sublayer reads."""
-    first = at_site(shape, "ffn.in" if site == "ffn.out" else "attn.q", layer)[0]
+    first = by_example(shape, at_site(shape, "ffn.in" if site == "ffn.out" else "attn.v", layer)[0])
     module = at_site(shape, site, layer)[-1]
     return part_at(
         "bottleneck",

@@ -96,14 +96,14 @@ def merge(model: nn.Module) -> nn.Module:
     """
     whole: Any = copy.deepcopy(model).float()
     sink_islands(whole)
-    _plain_heads(whole)
+    plain_heads(whole)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         merged: nn.Module = whole.merge_and_unload()
     return merged.eval()
 
 
-def _plain_heads(model: nn.Module) -> None:
+def plain_heads(model: nn.Module) -> None:
     """Put the trained heads in the place of peft's wrappers.
 
     Of the tuners but LoRA's, peft's own unloading fails on a head without a weight of its own.

@@ -17,7 +17,7 @@ from autopeft.methods.adapter import SCALE, parallel, serial
 from autopeft.methods.ia3 import recipe as scales
 from autopeft.methods.ln_tuning import recipe as norms
 from autopeft.methods.prefix import prefix_part
-from autopeft.methods.recipe import Knobs, at_site, layers_of, made_of, sits_at
+from autopeft.methods.recipe import Knobs, at_site, by_example, layers_of, made_of, sits_at
 from autopeft.methods.unipelt import BLOCKS, RATE, gated, low_rank
 from autopeft.records import BackboneShape, Placement, Scalar, layer_rule
 
@@ -115,7 +115,8 @@ def recipe(shape: BackboneShape, placement: Placement | None, knobs: Knobs) -> l
     """Return the parts that the knobs give a size, in the layers that placement and knobs name.
 
     Raises:
-        IncompatibleMethodError: there is none: that would be the head alone.
+        IncompatibleMethodError: there is none: that would be the head alone. Or a gate would read
+            what is of no example, see `autopeft.methods.recipe.by_example`.
     """
     everywhere = layers_of(shape, placement)
     parts: dict[tuple[str, str, str], Part] = {}
@@ -143,9 +144,11 @@ def _behind_gate(part: Part, gates: str, shape: BackboneShape) -> Part:
     """Return the part with its gate; norms have none, as they may run before all it could read."""
     if gates == "none" or part.delta == "norm":
         return part
+    if part.site in _PROJECTIONS:
+        by_example(shape, at_site(shape, part.site, part.layer)[0])
     if gates == "own" and part.delta != "scale":
         return gated(part)
-    first = at_site(shape, "attn.q", part.layer)[0]
+    first = by_example(shape, at_site(shape, "attn.v", part.layer)[0])
     return replace(
         part,
         gate=f"{'ia3' if gates == 'own' else 'layer'}_{part.layer}",
@@ -217,9 +220,15 @@ KNOBS = {
     for name in KINDS
 }
 
+UNGATED = {**KNOBS, "gates": replace(KNOBS["gates"], default=NONE)}
+"""What runs behind gates runs without, so these tell whether a backbone can have a mixture."""
+
 METHODS.register(
     MethodInfo(
-        **made_of("mixture", recipe, KNOBS, BLOCKS),
+        **{
+            **made_of("mixture", recipe, KNOBS, BLOCKS),
+            "excluded": made_of("mixture", recipe, UNGATED, BLOCKS)["excluded"],
+        },
         family="gated",
         description="any of adapters, prefix, LoRA, IA³ and norms together, gated or not",
         paper="Mao et al. (2022), UniPELT, for the gates; Zhou et al. (2024), AutoPEFT: Automatic "

@@ -102,3 +102,28 @@ def at_site(shape: BackboneShape, site: str, layer: int) -> tuple[ModuleShape, .
         IncompatibleMethodError: there are none.
     """
     return modules_at(shape, Placement(sites=(site,), layers=f"{layer}-{layer}"))
+
+
+def by_example(shape: BackboneShape, module: ModuleShape) -> ModuleShape:
+    """Return a module, once it is sure that all it reads are the states (B, S, width) of examples.
+
+    Longformer's attention reads (S, B, width); that of DeBERTa-v2 without projections of their own
+    for positions runs those of queries and keys on these too. What a gate averages, or another part
+    reads, would be of no example.
+
+    Raises:
+        IncompatibleMethodError: it reads something else too.
+    """
+    architecture, site = shape.architecture, module.site
+    if architecture == "longformer" and site in ("attn.q", "attn.k", "attn.v"):
+        reason = "longformer's attention reads the examples side by side"
+    elif architecture == "deberta-v2" and site in ("attn.q", "attn.k") and not _apart(shape):
+        reason = f"deberta-v2 runs {site} on positions too"
+    else:
+        return module
+    raise IncompatibleMethodError(f"{reason}, so no gate and no other part can read at {site}")
+
+
+def _apart(shape: BackboneShape) -> bool:
+    """Return whether positions have projections of their own in the attention."""
+    return any(name.endswith(("pos_key_proj", "pos_query_proj")) for name, _ in shape.biases)

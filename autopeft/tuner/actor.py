@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autopeft.deltas import Part
-from autopeft.deltas.delta import Delta
+from autopeft.deltas.delta import Delta, precision
 from autopeft.deltas.gate import Gate
 from autopeft.tuner.prompt import Room
 
@@ -63,20 +63,20 @@ class Actor(nn.Module):
             A change of a state; the embeddings of a prompt, (tokens, width) or (B, …); of a prefix,
             keys and values (tokens, kv_width) and, with a gate, its value (B, 1, 1).
         """
-        gate = () if self.gate is None else (self.gate(gate_h.float(), mask),)
+        gate = () if self.gate is None else (self.gate(gate_h, mask),)
         if self.part.changes == "attention":
             return (*self.delta(), *gate)
         if self.part.changes == "prompt":
             assert room is not None
             real = None if mask is None else room.narrow(mask)
-            return self.delta(room.narrow(h).float(), real)
-        h = h if self.delta.low_precision else h.float()
+            return self.delta(room.narrow(h).to(precision(self.delta)), real)
+        h = h if self.delta.low_precision else h.to(precision(self.delta))
         extra: dict[str, Any] = {} if self.shared is None else {"shared": self.shared}
         if self.delta.reads_weight:
             extra["weight"] = weight
         if self.delta.reads_output:
             assert output is not None
-            extra["output"] = output if self.delta.low_precision else output.float()
+            extra["output"] = output if self.delta.low_precision else output.to(h.dtype)
         if self.delta.reads_mask:
             extra["mask"] = mask
         change = self.delta(h if kept is None else h * kept, **extra)

@@ -65,5 +65,6 @@ def answered(layer: DeltaLayer, states: Tensor, logits: Tensor) -> Tensor:
         logits: the head's.
     """
     for actor in layer.acting("logits"):
-        logits = logits + actor.delta(states.float()).to(logits.dtype)
+        wide = states.to(actor.delta.get_buffer(TENSORS[0]).dtype)
+        logits = logits + actor.delta(wide).to(logits.dtype)
     return logits

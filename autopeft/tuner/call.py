@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autopeft.tuner.prompt import Room, widened
 
@@ -28,6 +28,7 @@ class Call:
     the way back; so with checkpointing, a pass goes back before the next one begins.
 
     Attributes:
+        two_sided: whether the model has an encoder and a decoder.
         masks: by ``"encoder"`` and ``"decoder"``, real tokens (B, S); missing where all are real.
         inputs: by module, the input that later parts read.
         prefixes: by attention module, what stands before the keys and values of the text.
@@ -36,6 +37,7 @@ class Call:
         generators: each candidate's own, that dropout is drawn from; empty for torch's.
     """
 
+    two_sided: bool = True
     masks: dict[str, Tensor] = field(default_factory=dict)
     inputs: dict[str, Tensor] = field(default_factory=dict)
     prefixes: dict[str, list[Prefix]] = field(default_factory=dict)
@@ -60,12 +62,28 @@ class Call:
         self.inputs.clear()
         self.prefixes.clear()
         wide = dict(inputs) if room is None else widened(inputs, room, pad_token)
-        self.room, self.masks, self.rows = room, _masks(wide), _rows(wide)
+        self.room, self.rows = room, _rows(wide)
+        self.masks = _masks(wide, two_sided=self.two_sided)
         try:
             yield wide
         finally:
             self.inputs.clear()
             self.room = None
+
+    def real(self, side: str, length: int) -> Tensor | None:
+        """Return the real tokens (B, length) of a side, None where all are real.
+
+        What a model pads itself, to whole windows, is not real; of a text that is written token by
+        token, a pass reads the last.
+
+        Args:
+            side: ``"encoder"`` or ``"decoder"``.
+            length: in tokens, of what is read.
+        """
+        mask = self.masks.get(side)
+        if mask is None or mask.shape[1] == length:
+            return mask
+        return nn.functional.pad(mask, (0, max(0, length - mask.shape[1])))[:, -length:]
 
 
 def _rows(inputs: Mapping[str, Any]) -> int:
@@ -74,11 +92,12 @@ def _rows(inputs: Mapping[str, Any]) -> int:
     return next(map(len, batched), 0)
 
 
-def _masks(inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+def _masks(inputs: Mapping[str, Any], *, two_sided: bool) -> dict[str, Tensor]:
     """Return the real tokens (B, S) of each side, as far as they are said.
 
     A classifier's decoder reads the encoder's tokens again, one step later; so what it reads up to
-    the place of the last real token is real too.
+    the place of the last real token is real too. A model with one side has one mask, whatever its
+    layers are called.
     """
     masks = {
         side: inputs[name]
@@ -88,6 +107,6 @@ def _masks(inputs: Mapping[str, Any]) -> dict[str, Tensor]:
     labels = inputs.get("labels")
     to_write = labels is not None and labels.dim() == 2 and not labels.is_floating_point()
     own = to_write or any(inputs.get(name) is not None for name in _DECODER_INPUTS)
-    if "encoder" in masks and not own:
+    if "encoder" in masks and not (two_sided and own):
         masks.setdefault("decoder", masks["encoder"])
     return masks

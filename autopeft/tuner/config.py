@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from peft import PeftConfig, PeftType
 
 from autopeft.deltas import Part
+from autopeft.errors import ModelError
 from autopeft.tuner.register import PEFT_TYPE
 
 
@@ -36,9 +38,25 @@ class AutoPeftConfig(PeftConfig):  # type: ignore[misc]
 
     def placed(self) -> tuple[Part, ...]:
         """Return the parts."""
-        return tuple(Part(**part) for part in self.parts)
+        return tuple(map(_part, self.parts))
 
     def recorded(self) -> set[str]:
         """Return the modules whose inputs other parts read."""
         read = {name for part in self.placed() for name in (part.reads, part.gate_reads)}
         return read - {"", "input", "output"}
+
+
+def _part(values: Mapping[str, Any]) -> Part:
+    """Return the part that a configuration describes.
+
+    Raises:
+        ModelError: it says something that this version does not know. peft takes the `TypeError`
+            of an unknown field for one of the configuration itself, and would try for ever.
+    """
+    unknown = sorted(set(values) - {known.name for known in fields(Part)})
+    if unknown:
+        raise ModelError(
+            f"the adapter has parts with {unknown[0]!r}, which this version of autopeft does not "
+            "know: a later one wrote it; update autopeft"
+        )
+    return Part(**values)

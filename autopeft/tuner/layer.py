@@ -124,7 +124,7 @@ class ActingLayer(nn.Module):
             self._read(part.gate_reads or part.reads, x, y),
             *([y] if actor.delta.reads_output else ()),
             kept=actor.kept(h, call.generators) if self.training else None,
-            mask=call.masks.get(self._side),
+            mask=call.real(self._side, h.shape[1]),
             weight=frozen_weight(self.base_layer) if actor.delta.reads_weight else None,
             room=call.room,
         )
@@ -167,13 +167,19 @@ class DeltaLayer(ActingLayer, BaseTunerLayer):  # type: ignore[misc]
         """Add an adapter's parts; with `recorded`, keep the input for parts that run later."""
         self.autopeft_deltas[adapter] = Deltas(parts, self.get_base_layer(), shared)
         self.recorded |= recorded
-        self._move(self.autopeft_deltas[adapter].float())
+        self.autopeft_deltas[adapter].float()
+        self._move_adapter_to_device_of_base_layer(adapter)
         self.set_adapter(adapter, inference_mode=inference_mode)
 
-    def _move(self, deltas: nn.Module) -> None:
+    def _move_adapter_to_device_of_base_layer(
+        self, adapter_name: str, device: torch.device | None = None
+    ) -> None:
         """Bring deltas to the frozen module's device; peft's own way rounds to its dtype too."""
+        if adapter_name not in self.autopeft_deltas:
+            return
+        deltas = self.autopeft_deltas[adapter_name]
         if not any(value.is_meta for value in deltas.parameters()):
-            deltas.to(next(self.get_base_layer().parameters()).device)
+            deltas.to(device or next(self.get_base_layer().parameters()).device)
 
     def set_adapter(self, adapter_names: str | list[str], inference_mode: bool = False) -> None:
         """Activate an adapter; what a delta made without a gradient stays so."""
@@ -228,13 +234,14 @@ class DeltaLayer(ActingLayer, BaseTunerLayer):  # type: ignore[misc]
         deltas = self.deltas(adapter)
         base = self.get_base_layer()
         bias = getattr(base, "bias", None)
-        new_weight, new_bias = frozen_weight(base), None if bias is None else bias.data.float()
+        new_bias = None if bias is None else bias.data.float()
+        # a module of several layers may have nothing but a bias of its own
+        new_weight = frozen_weight(base) if hasattr(base, "weight") else torch.empty(0)
         # what changes the input acts first, and so is folded in last
         for actor in (*deltas.which("output"), *reversed(deltas.which("input"))):
             new_weight, new_bias = actor.folded(new_weight, new_bias)
-        new = {"weight": new_weight.T if transposed(base) else new_weight}
-        if new_bias is not None:
-            new["bias"] = new_bias
+        found = {"weight": new_weight.T if transposed(base) else new_weight, "bias": new_bias}
+        new = {n: v for n, v in found.items() if v is not None and hasattr(base, n)}
         if safe_merge and not all(torch.isfinite(value).all() for value in new.values()):
             raise ValueError(f"merging {adapter} into {self.name} gives values not finite")
         for name, value in new.items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTuner
-from torch import nn
+from torch import Tensor, nn
 
 from autopeft.deltas import DELTAS, Part
 from autopeft.deltas.gate import Gate
@@ -25,6 +27,9 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
 
     What several layers share, gates and factors, is kept here under ``autopeft_shared``, by
     adapter; everything else is under the layers.
+
+    Passes are opened and closed by hooks of the model inside, because peft calls that directly
+    where it knows no task, and where it generates.
     """
 
     prefix = "autopeft_"
@@ -35,7 +40,12 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         self._attention_before: str | None = None
         self._rooms: dict[str, Room] = {}
         self._verbalised: dict[str, str] = {}
+        self._pass, self._states = ExitStack(), list[Tensor]()
         super().__init__(model, *args, **kwargs)
+        self._listening = (
+            self.model.register_forward_pre_hook(self._opened, with_kwargs=True),
+            self.model.register_forward_hook(self._closed, always_call=True),
+        )
 
     def inject_adapter(self, model: Any, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Put an adapter on the model, with what it needs beside the layers.
@@ -67,7 +77,9 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         if not hasattr(self, "autopeft_shared"):
             self.autopeft_shared = nn.ModuleDict()
         if len(shared):
-            self.autopeft_shared[adapter_name] = shared.float().to(model.device)
+            if not any(value.is_meta for value in shared.parameters()):
+                shared.float().to(model.device)
+            self.autopeft_shared[adapter_name] = shared
             self.autopeft_shared[adapter_name].requires_grad_(not config.inference_mode)
         seeing = [p.module.rpartition(".")[0] for p in parts if p.changes == "attention"]
         if seeing:
@@ -104,28 +116,48 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
             self._replace_module(parent, target_name, layer, target)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the model, with room for a soft prompt; the masks are kept for the gates."""
-        if args:
-            named = inspect.signature(self.model.forward).bind_partial(*args).arguments
-            args, kwargs = (), {**named, **kwargs}
-        pad_token = self.model.config.pad_token_id
-        with self._call_of_model.passing(kwargs, self._room(), pad_token) as inputs:
-            return self._run(inputs)
+        """Run the model; its hooks make room for a soft prompt and keep the masks for the gates."""
+        return self.model(*args, **kwargs)
 
-    def _run(self, inputs: dict[str, Any]) -> Any:
-        """Run the model, and add to its logits what a verbaliser scores."""
-        reads = [
-            self._verbalised[name] for name in self.active_adapters if name in self._verbalised
-        ]
-        if not reads:
-            return self.model.forward(**inputs)
-        if inputs.get("labels") is not None:
-            raise ValueError("a verbaliser comes after the loss: give no labels, take the logits")
-        layer = self.model.get_submodule(reads[0])
-        with keeping(layer) as states:
-            output = self.model.forward(**inputs)
+    def _opened(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Open a pass of the model and return its inputs, with room for a prompt."""
+        if args:
+            named = inspect.signature(model.forward).bind_partial(*args).arguments
+            kwargs = {**named, **kwargs}
+        self._pass.close()  # of a pass that was broken off
+        layer = self._verbalising()
+        if layer is not None:
+            if kwargs.get("labels") is not None:
+                raise ValueError(
+                    "a verbaliser comes after the loss: give no labels, take the logits"
+                )
+            self._states = self._pass.enter_context(keeping(layer))
+        pad_token = getattr(model.config, "pad_token_id", None)
+        opening = self._call_of_model.passing(kwargs, self._room(), pad_token)
+        return (), self._pass.enter_context(opening)
+
+    def _closed(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """Close a pass, whatever came of it, and add to its logits what a verbaliser scores."""
+        del model, args
+        self._pass.close()
+        states, self._states = self._states, []
+        layer = self._verbalising()
+        if layer is None or output is None:
+            return output
+        if isinstance(output, tuple):
+            return (answered(layer, states[0], output[0]), *output[1:])
         output["logits"] = answered(layer, states[0], output["logits"])
         return output
+
+    def _verbalising(self) -> DeltaLayer | None:
+        """Return the layer whose verbaliser acts now, None if none does."""
+        found = [
+            self._verbalised[name] for name in self.active_adapters if name in self._verbalised
+        ]
+        layers = (self.model.get_submodule(name) for name in found)
+        return next((layer for layer in layers if layer.acting("logits")), None)
 
     def _room(self) -> Room | None:
         """Return the room for the prompt that acts now."""
@@ -141,12 +173,34 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
             shared.requires_grad_(name in active and not inference_mode)
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Remove an adapter, with what its layers share."""
+        """Remove an adapter, with what its layers share; if it was active, the first one left is.
+
+        peft asks one layer which adapters are left there; those of others sit elsewhere.
+        """
+        active = list(self.active_adapters)
         super().delete_adapter(adapter_name)
         self._rooms.pop(adapter_name, None)
         self._verbalised.pop(adapter_name, None)
         if adapter_name in self.autopeft_shared:
             del self.autopeft_shared[adapter_name]
+        if active == [adapter_name] and self.peft_config:
+            first, config = next(iter(self.peft_config.items()))
+            self.set_adapter(first, inference_mode=config.inference_mode)
+
+    @contextmanager
+    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """Refuse what peft would leave out without a word.
+
+        Raises:
+            ValueError: an adapter is named for each example.
+        """
+        del args
+        if kwargs.get("adapter_names") is not None:
+            raise ValueError(
+                "one adapter at a time, not one for each example: leave out adapter_names and "
+                "choose with set_adapter"
+            )
+        yield
 
     def merge_adapter(
         self, adapter_names: list[str] | None = None, safe_merge: bool = False
@@ -177,7 +231,20 @@ class DeltaModel(BaseTuner):  # type: ignore[misc]
         if self._attention_before is not None:
             attention.uninstall(self.model, self._attention_before)
             self._attention_before = None
+        for hook in self._listening:
+            hook.remove()
         return plain
+
+    def _replace_module(
+        self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module
+    ) -> None:
+        """Put a module in the place of another one.
+
+        peft's own wants a weight of each, which a head of several layers does not have; our layers
+        know the device themselves.
+        """
+        del child
+        setattr(parent, child_name, new_module)
 
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
@@ -194,7 +261,8 @@ def _call_of(model: nn.Module) -> Call:
     for module in model.modules():
         if isinstance(module, DeltaLayer):
             return module._call
-    return Call()
+    config: Any = model.config
+    return Call(two_sided=bool(getattr(config, "is_encoder_decoder", False)))
 
 
 def draw_from(model: nn.Module, generator: torch.Generator) -> None:

@@ -211,7 +211,7 @@ def _ln_tuning(one: Placed) -> State:
 
 
 def _bitfit(one: Placed) -> State:
-    return {"bias": one.base.bias + one.delta.offset}
+    return {"bias": one.base.bias + one.delta.offset.view_as(one.base.bias)}
 
 
 _FORMS: Mapping[str, _Form] = {

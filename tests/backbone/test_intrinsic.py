@@ -106,3 +106,15 @@ def test_on_a_transformer(tiny_folder: Callable[[str], Path]) -> None:
     assert set(found) == set(names)
     assert list(found.values()) == sorted(found.values())
     assert all(1 < value < 32 for value in found.values())
+
+
+def test_positions_that_a_module_reads_after_the_text_do_not_count() -> None:
+    class AndPositions(Two):
+        def forward(self, inputs: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+            found = super().forward(inputs, attention_mask)
+            self.wide(torch.zeros(1, 7, 6))
+            return found
+
+    batch = {"inputs": normal(4, 30, 6), "attention_mask": torch.ones(4, 30)}
+    found = intrinsic_dimensions(AndPositions(), [batch] * 2, ["wide"])
+    assert found == pytest.approx(intrinsic_dimensions(Two(), [batch] * 2, ["wide"]))

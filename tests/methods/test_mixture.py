@@ -21,6 +21,7 @@ from autopeft.methods.mixture import KINDS, KNOBS, knobs_of, recipe
 from autopeft.records import BackboneShape, Candidate, Placement
 from autopeft.search.load import load_space
 from autopeft.testing.toy import make_toy
+from tests.tiny import tiny_model
 
 ARCHITECTURES = (
     "bert", "gpt2", "llama", "distilbert", "deberta-v2", "modernbert", "roberta", "mpnet",
@@ -189,3 +190,31 @@ def test_a_prefix_where_none_is_possible_is_left_out_of_the_space(
     space = load_space(file).restrict(shape=shape)
     assert list(space.methods) == ["ia3"]
     assert "computes its attention itself" in space.excluded["mixture"]
+
+
+def test_no_gate_reads_what_is_of_no_example(
+    tiny: Callable[[str], Backbone], tmp_path: Path
+) -> None:
+    """DeBERTa's checkpoints run queries and keys on positions, Longformer on (S, B, D)."""
+    folder = tiny_model("deberta-v2", tmp_path, share_att_key=True)
+    backbone = load_backbone(folder, **HEAD)
+    info = METHODS.get("mixture")
+    toy = make_toy(backbone.tokenizer)
+    for shape in (backbone.shape, tiny("longformer").shape):
+        assert info.excluded(shape, 24) is None
+        for gates in ("own", "shared"):
+            with pytest.raises(IncompatibleMethodError, match=f"{shape.architecture}.* attn.q"):
+                info.count(shape, place(), NOTHING | {"lora": 2, "gates": gates})
+        info.count(shape, place(), NOTHING | {"lora": 2, "gates": "none"})
+        info.count(shape, place(), NOTHING | {"serial": 2, "gates": "own"})
+    for knobs in (
+        {"lora": 2, "ia3": True, "parallel": 3, "gates": "none"},
+        {"serial": 2, "serial_attention": 3, "parallel": 3, "gates": "own"},
+        {"serial": 2, "parallel": 3, "gates": "shared"},
+    ):
+        candidate = Candidate(method="mixture", learning_rate=1e-2, epochs=1, knobs=NOTHING | knobs)
+        model = adapt(backbone, candidate, seed=0)
+        torch.nn.functional.cross_entropy(model(**toy.inputs).logits, toy.labels).backward()
+        with torch.no_grad():
+            apart = model(**toy.inputs).logits - model(**toy.padded).logits
+        assert apart.abs().max() < 1e-4

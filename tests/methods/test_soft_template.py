@@ -161,6 +161,15 @@ def test_count_follows_from_the_configuration(loaded: Callable[[str], Backbone])
     assert info.count(shape, None, {"tokens": 3, **HARD}) == 0
 
 
+def test_however_it_is_called_it_scores_the_same(loaded: Callable[[str], Backbone]) -> None:
+    model = adapt(loaded("bert"), candidate(**KNOBS), seed=0)
+    inputs = make_toy(loaded("bert").tokenizer).inputs
+    with torch.no_grad():
+        expected = model(**inputs).logits
+        assert torch.equal(model(**inputs, return_dict=False)[0], expected)
+        assert torch.equal(model.get_base_model()(**inputs).logits, expected)
+
+
 def test_labels_are_refused_because_the_models_loss_comes_too_early(
     loaded: Callable[[str], Backbone],
 ) -> None:

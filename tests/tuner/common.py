@@ -83,11 +83,13 @@ def wrapped(model: PreTrainedModel, made: PeftConfig) -> PeftModel:
         return get_peft_model(model, made).eval()
 
 
-def loaded_from(folder: Path, model: PreTrainedModel, adapter: str = "other") -> PeftModel:
+def loaded_from(
+    folder: Path, model: PreTrainedModel, adapter: str = "other", **options: Any
+) -> PeftModel:
     """Return a model with the adapter in a folder, as peft loads it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return PeftModel.from_pretrained(model, folder, adapter_name=adapter).eval()
+        return PeftModel.from_pretrained(model, folder, adapter_name=adapter, **options).eval()
 
 
 def config(some: Sequence[Part], model: PreTrainedModel) -> AutoPeftConfig:

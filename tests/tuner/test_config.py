@@ -10,6 +10,7 @@ import pytest
 from peft import PeftConfig
 
 from autopeft.deltas import Part
+from autopeft.errors import ModelError
 from autopeft.methods import METHODS
 from autopeft.tuner import AutoPeftConfig
 from tests.tuner.common import config, gated, layers, parts, tiny, wrapped
@@ -92,3 +93,26 @@ def test_only_named_modules_get_a_layer(tiny_folder: Callable[[str], Path]) -> N
     model = tiny(tiny_folder("bert"))
     some = parts(model, "pfeiffer")
     assert layers(wrapped(model, config(some, model))).keys() == {part.module for part in some}
+
+
+def test_parts_of_a_later_version_are_said(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = tiny(tiny_folder("bert"))
+    config(parts(model, "houlsby"), model).save_pretrained(str(tmp_path))
+    file = tmp_path / "adapter_config.json"
+    written = json.loads(file.read_text(encoding="utf-8"))
+    written["parts"][3]["warp"] = 9
+    file.write_text(json.dumps(written), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"parts with 'warp', .* a later one wrote it; update"):
+        PeftConfig.from_pretrained(str(tmp_path))
+
+
+def test_settings_of_a_later_version_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    AutoPeftConfig(parts=[PLAIN]).save_pretrained(str(tmp_path))
+    file = tmp_path / "adapter_config.json"
+    written = json.loads(file.read_text(encoding="utf-8")) | {"warp": 9}
+    file.write_text(json.dumps(written), encoding="utf-8")
+    with pytest.warns(UserWarning, match="warp"):
+        again = PeftConfig.from_pretrained(str(tmp_path))
+    assert again.placed() == (Part(**PLAIN),)

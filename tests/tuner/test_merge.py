@@ -18,6 +18,7 @@ from tests.tuner.common import (
     apart,
     config,
     gated,
+    inputs,
     layers,
     logits,
     parts,
@@ -194,3 +195,28 @@ def test_two_at_once_are_refused(tiny_folder: Callable[[str], Path]) -> None:
         tuned.merge_adapter(adapter_names=["other"])
     tuned.unmerge_adapter()
     assert_unchanged(tuned, before)
+
+
+@pytest.mark.parametrize("architecture", ["roberta", "deberta-v2", "t5"])
+@pytest.mark.parametrize("how", ["merge_and_unload", "unload"])
+def test_a_head_of_several_layers_stays(
+    tiny_folder: Callable[[str], Path], architecture: str, how: str
+) -> None:
+    """It has no weight of its own, which peft looks for."""
+    base, model = (tiny(tiny_folder(architecture)) for _ in range(2))
+    tuned = adapted(model, parts(model, "kadaptation"))
+    expected = logits(tuned, ended()) if how == "merge_and_unload" else logits(base, ended())
+    plain = getattr(tuned, how)()
+    assert {n: type(m) for n, m in plain.named_modules()} == {
+        n: type(m) for n, m in base.named_modules()
+    }
+    assert plain.state_dict().keys() == base.state_dict().keys()
+    assert apart(logits(plain, ended()), expected) <= 1e-4
+
+
+def ended() -> dict[str, torch.Tensor]:
+    """Return a batch whose texts end with the token at which T5's head reads."""
+    batch = inputs()
+    last = batch["attention_mask"].sum(1) - 1
+    batch["input_ids"][torch.arange(len(last)), last] = 3
+    return batch

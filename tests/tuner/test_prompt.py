@@ -135,7 +135,7 @@ def test_what_would_no_longer_fit_is_refused(
 def test_a_pass_around_the_adapter_is_refused(bert: Backbone) -> None:
     model, inputs = adapt(bert, PROMPT, seed=0), make_toy(bert.tokenizer).inputs
     with pytest.raises(RuntimeError, match="not around it"):
-        model.base_model.model(**inputs)
+        model.base_model.model.bert(**inputs)
 
 
 def test_a_prompt_cannot_be_merged(bert: Backbone) -> None:

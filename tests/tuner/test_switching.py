@@ -15,6 +15,7 @@ from tests.tuner.common import (
     adapted,
     apart,
     config,
+    inputs,
     layers,
     loaded_from,
     logits,
@@ -134,3 +135,26 @@ def test_inputs_are_let_go_of_after_a_pass(tiny_folder: Callable[[str], Path]) -
     tuned = adapted(model, parts(model, "parallel_adapter"))
     logits(tuned)
     assert not next(iter(layers(tuned).values()))._call.inputs
+
+
+def test_the_first_adapter_left_takes_over(tiny_folder: Callable[[str], Path]) -> None:
+    """Also where it has nothing at the layer that peft asks which are left."""
+    folder = tiny_folder("bert")
+    alone = logits(adapted(tiny(folder), parts(tiny(folder), "houlsby"), seed=2))
+    model = tiny(folder)
+    added = config(parts(model, "houlsby"), model)
+    tuned = adapted(model, parts(model, "attempt"))
+    tuned.add_adapter("other", added)
+    randomised(tuned, 2, "other")
+    with pytest.warns(UserWarning, match="was active which is now deleted"):
+        tuned.delete_adapter("default")
+    assert tuned.active_adapters == ["other"]
+    assert apart(logits(tuned), alone) <= CLOSE
+    assert all(".other." in n for n, p in tuned.named_parameters() if p.requires_grad)
+
+
+def test_an_adapter_for_each_example_is_refused(tiny_folder: Callable[[str], Path]) -> None:
+    model = tiny(tiny_folder("bert"))
+    tuned = adapted(model, parts(model, "houlsby"))
+    with pytest.raises(ValueError, match="leave out adapter_names and choose with set_adapter"):
+        tuned(**inputs(), adapter_names=["default"] * 4)
