@@ -49,7 +49,11 @@ def _overall(tables: Sequence[TaskTable], names: Sequence[str]) -> list[Overall]
         for rows, higher in zip(by_task, directions, strict=True)
     ]
     floors = [gain(t.untrained, higher) for t, higher in zip(tables, directions, strict=True)]
-    found = summary(gains, floors)
+    bests = [
+        max(gain(row.mean, higher) for row in t.standings)
+        for t, higher in zip(tables, directions, strict=True)
+    ]
+    found = summary(gains, floors, bests)
     sizes = [
         _median(rows[name].costs.get("trainable_params") for rows in by_task) for name in names
     ]

@@ -50,7 +50,9 @@ def normalised(gains: np.ndarray, floor: float, best: float) -> np.ndarray:
     return np.where(np.isfinite(gains), (gains - floor) / (best - floor), 0.0)
 
 
-def summary(gains: Gains, floors: Sequence[float], *, seed: int = 0) -> Summary:
+def summary(
+    gains: Gains, floors: Sequence[float], bests: Sequence[float], *, seed: int = 0
+) -> Summary:
     """Return mean ranks and mean normalised scores over tasks, with bootstrap bounds.
 
     Every resample draws as many tasks as there are, with replacement, and on each of them as many
@@ -59,11 +61,11 @@ def summary(gains: Gains, floors: Sequence[float], *, seed: int = 0) -> Summary:
     Args:
         gains: of T tasks and R rows.
         floors: by task, the gain of a model that learnt nothing.
+        bests: by task, the gain of the best row, which need not be one of these.
         seed: of the resampling.
     """
     generator = np.random.default_rng(seed)
     means = np.array([[np.mean(seeds) for seeds in rows] for rows in gains])
-    bests = means.max(axis=1)
     drawn = np.stack(
         [
             np.stack([_resampled(np.asarray(seeds, float), generator) for seeds in rows], axis=-1)

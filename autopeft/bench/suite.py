@@ -15,6 +15,7 @@ from autopeft.errors import SuiteError, UnknownNameError
 from autopeft.methods import METHODS
 from autopeft.plain_yaml import parse
 from autopeft.records import Candidate, Scalar
+from autopeft.search.dimension import typed
 from autopeft.shipped import shipped_yaml
 
 FOLDER = "benchmarks/suites"
@@ -216,13 +217,14 @@ def _places(given: Any) -> dict[str, str]:
 
 def _entries(raw: Mapping[str, Any]) -> tuple[Entry, ...]:
     names = METHODS.names() if raw["methods"] == "all" else raw["methods"]
-    variants = {
-        name: {"knobs": dict(about), "method": about["method"]}
-        for name, about in raw.get("variants", {}).items()
-    }
-    for about in variants.values():
-        del about["knobs"]["method"]
+    variants = raw.get("variants", {}).items()
     return (
         *(Entry(name=name, method=name) for name in names),
-        *(Entry(name=name, **about) for name, about in variants.items()),
+        *(_variant(name, **about) for name, about in variants),
     )
+
+
+def _variant(name: str, method: str, **knobs: Scalar) -> Entry:
+    info = METHODS.get(method)
+    own = {knob: typed(value, info.knobs[knob]) for knob, value in knobs.items()}
+    return Entry(name=name, method=method, knobs=own)

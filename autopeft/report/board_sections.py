@@ -39,7 +39,8 @@ BRIEF = ("rank", "name", "front", "score", "seeds", "trainable_params", "train_s
 READING = (
     "Scores are those of the test split; every choice was made on the selection split. ± is one "
     "standard deviation over seeds. A seed that failed counts as a model that learnt nothing; a "
-    "row of which every seed failed has the last rank. Normalised scores have 0 for a model that "
+    "row of which every seed failed has the last rank. Over all tasks, only rows with a result on "
+    "each that counts are ranked, among themselves. Normalised scores have 0 for a model that "
     "learnt nothing and 1 for the best row of the task. On the front is what no row with as few "
     "trained parameters equals.",
     "Brackets hold 95 % of 2,000 bootstrap resamples of tasks and seeds, in which a row can be "
@@ -79,7 +80,10 @@ def _board(board: Board) -> Iterator[Section]:
 def _group(group: Group) -> Iterator[Section]:
     counting = [table.task for table in group.tasks if table.counts]
     done = f"{len(counting)} of {len(group.tasks)} tasks count"
-    lacking = [f"No result on a task that counts: {', '.join(group.unranked)}."]
+    lacking = [
+        f"Not ranked over all tasks, for want of a result on one that counts: "
+        f"{', '.join(group.unranked)}."
+    ]
     yield Section(
         title=f"{group.backbone}, {group.examples:,} examples, {group.epochs} epochs",
         level=3,

@@ -71,7 +71,7 @@ A model for {facts.task}, tuned by AutoPEFT from `{facts.model}`. It predicts {l
 
 ## Scores on the test split
 
-The test split was read once, after the choice.
+The test split was read after the choice and had no part in it.
 
 | metric | score |
 |---|---|

@@ -17,7 +17,7 @@ SHOWN = (
 """Columns for people, where there is room."""
 
 BRIEF = (
-    *("name", "front", "score", "seeds", "spread", "trainable_params", "train_seconds"),
+    *("name", "front", "score", "seeds", "mean", "spread", "trainable_params", "train_seconds"),
     *("state", "candidate"),
 )
 """Those that a terminal is wide enough for."""

@@ -63,7 +63,7 @@ def cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+        return f"{value:.4g}" if abs(value) < 9_999.5 else f"{value:,.0f}"
     return ", ".join(map(cell, value)) if isinstance(value, list | tuple) else str(value)
 
 

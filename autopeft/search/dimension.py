@@ -53,6 +53,15 @@ def whole(knob: Knob) -> bool:
     return isinstance(knob.default, int) and not isinstance(knob.default, bool)
 
 
+def typed(value: Scalar, knob: Knob) -> Scalar:
+    """Return a number as a knob has it: 4 for 4.0 where it takes integers, 4.0 for 4 elsewhere."""
+    if isinstance(value, bool | str):
+        return value
+    if whole(knob):
+        return int(value)
+    return float(value) if isinstance(knob.default, float) else value
+
+
 def of_knob(knob: Knob) -> Dimension:
     """Return what a method's record allows its knob to be."""
     if knob.choices is not None:

@@ -16,6 +16,7 @@ from autopeft.search.dimension import (
     ends,
     nearest,
     of_knob,
+    typed,
     whole,
 )
 from autopeft.search.layers import MASK
@@ -23,6 +24,9 @@ from autopeft.search.space import MethodSpace, Space
 from autopeft.search.space_check import MIN_STEPS, TRAINING
 from autopeft.search.space_file import read_space
 from autopeft.search.spaces import find_space
+
+COMMON = ("epochs", "batch_size", "placement")
+"""Keys of a file that are for all its methods."""
 
 
 def load_space(name_or_path: str | Path) -> Space:
@@ -38,6 +42,7 @@ def load_space(name_or_path: str | Path) -> Space:
         source=str(name_or_path),
         description=raw.get("description", ""),
         min_steps=raw.get("min_steps", MIN_STEPS.default),
+        common={key: raw[key] for key in COMMON if key in raw},
         methods={
             name: method_space(METHODS.get(name), given or {}, raw)
             for name, given in raw["methods"].items()
@@ -89,11 +94,7 @@ def _dimension(given: Any, knob: Knob) -> Dimension:
     if isinstance(given, dict):
         log = given.get("log", knob.log)
         return Range(low=given["low"], high=given["high"], log=log, whole=whole(knob))
-    cast = int if whole(knob) else float if isinstance(knob.default, float) else None
-    values = _listed(given)
-    return Choices(
-        values=tuple(v if cast is None or isinstance(v, str) else cast(v) for v in values)
-    )
+    return Choices(values=tuple(typed(value, knob) for value in _listed(given)))
 
 
 def _sites(

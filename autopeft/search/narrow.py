@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from autopeft.errors import IncompatibleMethodError, NoCandidateError
 from autopeft.methods import METHODS
@@ -33,7 +34,8 @@ def restrict(
     Args:
         space: as read from a file.
         shape: the backbone.
-        methods: keep only these; one that the file does not name comes with its record's defaults.
+        methods: keep only these; one that the file does not name is as its record has it, with what
+            the file says of all methods.
         excluded: methods that cannot run, with the reason.
         max_params: trained parameters without the head that a candidate may have.
 
@@ -48,7 +50,7 @@ def restrict(
     for name, info in chosen.items():
         if name in excluded:
             continue
-        wide = space.methods.get(name) or method_space(info, {}, {})
+        wide = space.methods.get(name) or method_space(info, {}, space.common)
         try:
             fitted = _possible(_on_backbone(wide, shape), shape)
         except IncompatibleMethodError as error:
@@ -236,20 +238,58 @@ def _in_budget(space: MethodSpace, shape: BackboneShape, max_params: int) -> Met
         quick = _price(space, shape, {**least, name: value}) <= max_params
         return quick or _price(space, shape, smallest(space, shape, {name: value})) <= max_params
 
-    trimmed: dict[str, Dimension] = {}
-    for name, dimension in space.dimensions.items():
-        if name in SETTINGS or fixed(dimension):
-            continue
-        if isinstance(dimension, Choices):
-            trimmed[name] = Choices(values=tuple(v for v in dimension.values if fits(name, v)))
-        elif isinstance(dimension, Range) and dimension.whole:
-            values = range(int(dimension.low), int(dimension.high) + 1)
-            fitting = bisect_left(values, True, key=lambda value: not fits(name, value))
-            trimmed[name] = dataclasses.replace(dimension, high=values[max(fitting - 1, 0)])
+    trimmed = {
+        name: _kept(dimension, partial(fits, name))
+        for name, dimension in space.dimensions.items()
+        if name not in SETTINGS and not fixed(dimension)
+    }
     space = _replace(space, **trimmed)
     if _price(space, shape, space.defaults) > max_params:
-        return dataclasses.replace(space, defaults=smallest(space, shape))
+        return dataclasses.replace(space, defaults=_defaults_in(space, shape, least, max_params))
     return space
+
+
+def _kept(dimension: Dimension, fits: Callable[[Scalar], bool]) -> Dimension:
+    """Return a dimension without what does not fit; masks and ranges of real numbers as they are.
+
+    Parameters grow with a rank and fall with a reduction, so that of whole numbers those up to one
+    of them fit, or those from one on.
+    """
+    if isinstance(dimension, Choices):
+        return Choices(values=tuple(value for value in dimension.values if fits(value)))
+    if not isinstance(dimension, Range) or not dimension.whole:
+        return dimension
+    values = range(int(dimension.low), int(dimension.high) + 1)
+    if fits(values[0]):
+        kept = values[: bisect_left(values, True, key=lambda value: not fits(value))]
+    else:
+        kept = values[bisect_left(values, True, key=fits) :]
+    return dataclasses.replace(dimension, low=kept[0], high=kept[-1])
+
+
+def _defaults_in(
+    space: MethodSpace, shape: BackboneShape, least: Mapping[str, Scalar], max_params: int
+) -> dict[str, Scalar]:
+    """Return the values nearest to the defaults, one dimension after the other as far as it goes.
+
+    The last ones, where a method sits, give way first.
+
+    Args:
+        space: without what does not fit beside `least`.
+        shape: the backbone.
+        least: values that are within the budget.
+        max_params: the budget.
+    """
+    values = dict(least)
+
+    def fits(name: str, value: Scalar) -> bool:
+        return _price(space, shape, {**values, name: value}) <= max_params
+
+    for name, dimension in space.dimensions.items():
+        wanted = nearest(_kept(dimension, partial(fits, name)), space.defaults[name])
+        if fits(name, wanted):
+            values[name] = wanted
+    return values
 
 
 def _replace(space: MethodSpace, **dimensions: Dimension) -> MethodSpace:

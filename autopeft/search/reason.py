@@ -39,14 +39,15 @@ def reason(
     parts = [f"{_count(chosen)}{_against(chosen, default, percent)}"]
     ahead = any(row.behind < 0 for row in table)  # a reference that may not be chosen
     if chosen is best:
-        smaller = any(_params(row) < _params(chosen) and row.finalist.eligible for row in table)
+        smaller = [r for r in table if r.finalist.eligible and _params(r) < _params(chosen)]
+        told = bool(smaller) and all(row.behind > row.margin for row in smaller)
         as_good = f"{near('')} of it" if limits else "as good"
         score = "the best score" + " of those" * ahead
-        parts.append(score + f", and no smaller finalist is {as_good}" * smaller)
+        parts.append(score + f", and no smaller finalist is {as_good}" * told)
     else:
         error = f" ({_points(chosen.standard_error, percent)})"
         behind = _points(chosen.behind, percent)
-        parts.append(f"{behind} below the best (trial {_name(best)}), {near(error)}")
+        parts.append(f"{behind} behind the best (trial {_name(best)}), {near(error)}")
     one = "it is the best of those that may be chosen" if ahead else "it is the best"
     why = one if chosen is best else "it trains the fewest parameters of those as good"
     return (
@@ -54,7 +55,7 @@ def reason(
         f"Score {_score(chosen.mean, percent)}{_delivered(chosen, percent)}{_cut(chosen)}"
         f"{_beside(chosen, table, percent)}."
         f"{_sure(chosen, table, percent)}{_failures(chosen)}{_alike(chosen, table)}"
-        f"{_promise(expected, percent)}"
+        f"{_promise(expected, chosen, percent)}"
     )
 
 
@@ -109,8 +110,10 @@ def _sure(chosen: Row, table: Sequence[Row], percent: bool) -> str:
     """Return how likely it is the best that could have been chosen, or tied with it."""
     if sum(row.finalist.eligible for row in table) < 2:
         return ""
+    every = all(row.finalist.eligible for row in table)
+    whose = "the finalists" if every else "those that may be chosen"
     tied = f", or at most {_points(chosen.margin, percent)} behind it," if chosen.margin else ""
-    sure = f" The chance that it is the best of the finalists{tied} is {_share(chosen.tied_share)}"
+    sure = f" The chance that it is the best of {whose}{tied} is {_share(chosen.tied_share)}"
     if all(row.spread is None for row in table):
         return f"{sure}, if other seeds would change nothing: each was trained with one."
     return f"{sure}."
@@ -123,7 +126,10 @@ def _failures(chosen: Row) -> str:
 
 
 def _alike(chosen: Row, table: Sequence[Row]) -> str:
-    """Return which finalists no test tells apart from it, the two of the extreme sizes at most."""
+    """Return which finalists no test tells apart from it: of many their number and two of them.
+
+    These are the smallest and the largest.
+    """
     alike = sorted(
         (
             row
@@ -134,6 +140,9 @@ def _alike(chosen: Row, table: Sequence[Row]) -> str:
     )
     shown = alike if len(alike) < 3 else [alike[0], alike[-1]]
     texts = [f"trial {_name(row)}, which trains {_more(row, chosen)}" for row in shown]
+    if len(alike) > len(texts):
+        told = f"{len(alike)} finalists, such as {', and '.join(texts)}"
+        return f" It cannot be told apart from {told}."
     return f" It cannot be told apart from {', or '.join(texts)}." if texts else ""
 
 
@@ -150,11 +159,12 @@ def _more(row: Row, chosen: Row) -> str:
     )
 
 
-def _promise(expected: Expected, percent: bool) -> str:
-    """Return what to expect on new data."""
+def _promise(expected: Expected, chosen: Row, percent: bool) -> str:
+    """Return what to expect on new data; of an error, luck taken off is more of it."""
     interval = f"{_score(expected.low, percent)} to {_score(expected.high, percent)}"
+    turned = "more" if expected.score > chosen.score else "less"
     curse = (
-        f", {_points(expected.optimism, percent)} less for its luck in having been picked from "
+        f", {_points(expected.optimism, percent)} {turned} for its luck in having been picked from "
         f"{expected.tried}"
     )
     if _points(expected.optimism, percent) == _points(0.0, percent) or expected.optimism < 0:

@@ -99,6 +99,7 @@ class Space:
         max_params: the budget it was narrowed to.
         description: one sentence for people.
         min_steps: optimizer steps that a training has at least, see `narrow.lengthen`.
+        common: what the file says of all methods, for one that it does not name.
     """
 
     source: str
@@ -108,6 +109,7 @@ class Space:
     max_params: int | None = None
     description: str = ""
     min_steps: int = 1
+    common: Mapping[str, Any] = field(default_factory=dict)
 
     def suggest(self, trial: optuna.Trial) -> Candidate:
         """Ask a trial for a candidate: first its method, then only what that method has.
@@ -227,7 +229,7 @@ class Space:
     def fingerprint(self) -> str:
         """Twelve hex digits that change whenever anything else could be proposed."""
         order = list(self.methods)  # what is tried first follows from it
-        return fingerprint([order, self.to_json()])
+        return fingerprint([order, self.to_json(), self.common])
 
     def _methods(self) -> Choices:
         return Choices(values=tuple(self.methods))

@@ -168,8 +168,24 @@ def test_ranks_over_tasks_leave_no_hole_unsaid(
     assert group.overall[0].train_seconds == 4.0
     assert "critical difference" in group.verdict[1]
     page = markdown("Board", sections([read_board(Part.of(suite), places)]))
-    assert "No result on a task that counts: vera." in page
+    assert "Not ranked over all tasks, for want of a result on one that counts: vera." in page
     assert "No result of vera: made up." in page
+
+
+def test_the_best_row_of_a_task_normalises_whether_or_not_it_is_ranked_over_all(
+    suite: Suite, places: Places, train: Callable[..., Cells]
+) -> None:
+    every = {"lora": (0.8, 0.8), "ia3": (0.7, 0.7), "head_only": (0.7, 0.7), "vera": (0.6, 0.6)}
+    cells = train("easy", every)
+    train("hard", every)
+    for seed in (0, 1):
+        cells.add(Searched("search", "quick", seed), result("search", 1.0))
+    (group,) = read_board(Part.of(suite), places).groups
+    assert group.unranked == ("search",)
+    (row,) = (row for row in group.overall if row.name == "lora")
+    own = [one.normalised for t in group.tasks for one in t.standings if one.name == "lora"]
+    assert own == pytest.approx([0.5, 1.0])
+    assert row.normalised == pytest.approx(0.75)
 
 
 def test_what_failed_everywhere_is_on_no_front(

@@ -20,7 +20,7 @@ def test_equals_share_a_rank_and_failures_come_last() -> None:
 @settings(max_examples=20, deadline=None)
 def test_mean_ranks_are_those_counted_by_hand(table: list[list[int]]) -> None:
     gains = [[[float(value)] for value in row] for row in table]
-    found = summary(gains, [-1.0] * len(table))
+    found = summary(gains, [-1.0] * len(table), [5.0] * len(table))
     for at in range(3):
         by_hand = [
             1 + sum(other > row[at] for other in row) + (row.count(row[at]) - 1) / 2
@@ -36,13 +36,13 @@ def test_normalised_scores_lie_between_learning_nothing_and_the_best() -> None:
 
 
 def test_intervals_hold_the_mean_and_shrink_with_what_is_sure() -> None:
-    sure = summary([[[0.9, 0.9], [0.5, 0.5]]] * 3, [0.0] * 3)
+    sure = summary([[[0.9, 0.9], [0.5, 0.5]]] * 3, [0.0] * 3, [0.9] * 3)
     assert sure.rank_bounds.tolist() == [[1.0, 2.0], [1.0, 2.0]]
-    shaky = summary([[[0.9, 0.4], [0.7, 0.5]], [[0.6, 0.8], [0.9, 0.1]]], [0.0, 0.0])
+    shaky = summary([[[0.9, 0.4], [0.7, 0.5]], [[0.6, 0.8], [0.9, 0.1]]], [0.0, 0.0], [1.0, 1.0])
     assert (shaky.rank_bounds[0] <= shaky.ranks).all()
     assert (shaky.rank_bounds[1] >= shaky.ranks).all()
     assert shaky.rank_bounds[0, 0] < shaky.rank_bounds[1, 0]
-    again = summary([[[0.9, 0.4], [0.7, 0.5]], [[0.6, 0.8], [0.9, 0.1]]], [0.0, 0.0])
+    again = summary([[[0.9, 0.4], [0.7, 0.5]], [[0.6, 0.8], [0.9, 0.1]]], [0.0, 0.0], [1.0, 1.0])
     assert again.rank_bounds.tolist() == shaky.rank_bounds.tolist()
 
 

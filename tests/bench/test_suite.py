@@ -65,6 +65,13 @@ def test_tables_of_one_size_share_their_cells_whatever_the_suite() -> None:
     }  # fmt: skip
 
 
+def test_numbers_of_variants_are_of_the_kind_that_the_knob_takes(tmp_path: Path) -> None:
+    text = "variants: {v: {method: lora, r: 4.0, dropout: 0}, w: {method: lora, r: 4}}\n"
+    _, one, other = load_suite(written(tmp_path, LEAST + text)).entries
+    names = [c.fingerprint for entry in (one, other) for c in entry.candidates(5, [1.0])]
+    assert len(set(names)) == 1, "they share their cells"
+
+
 def test_every_fault_is_told_at_once_with_what_was_meant(tmp_path: Path) -> None:
     text = """
 task: [subj]

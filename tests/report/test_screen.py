@@ -83,6 +83,16 @@ def test_stopped_run_says_the_best_so_far() -> None:
     assert "nothing finished yet" in interrupted("SIGTERM", rows[1:], "runs/a")
 
 
+def test_the_front_is_shown_by_the_means_that_make_it() -> None:
+    output = io.StringIO()
+    row = {"name": "trial 3", "candidate": "ia3", "front": True, "score": 0.9123, "mean": 0.8456}
+    show(Console(file=output, width=100), reason="", metric="accuracy", finalists=[],
+         untrained_test_score=0.5, rows=[{**row, "seeds": 3, "trainable_params": 10}], lost=[],
+         load_code="", folder="run")  # fmt: skip
+    assert "0.8456" in output.getvalue()
+    assert "0.9123" not in output.getvalue()
+
+
 @pytest.mark.parametrize("folder", ["/tmp/[new]/run", "/tmp/a[/b]/run"])
 def test_folders_of_any_name_are_shown_as_they_are(folder: str) -> None:
     output = io.StringIO()

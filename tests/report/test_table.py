@@ -193,6 +193,6 @@ def test_failures_are_grouped_by_cause() -> None:
 
 
 def test_large_scores_have_no_exponent() -> None:
-    assert [cell(value) for value in (23_456.7, -12_345.6, 5e-05, 0.5)] == [
-        "23,457", "-12,346", "5e-05", "0.5",
+    assert [cell(value) for value in (23_456.7, -12_345.6, 9_999.7, 9_999.4, 5e-05, 0.5)] == [
+        "23,457", "-12,346", "10,000", "9999", "5e-05", "0.5",
     ]  # fmt: skip

@@ -167,7 +167,7 @@ def test_the_smallest_within_one_standard_error_wins_and_the_sentence_says_why()
     assert choice.number == 3
     assert "12,288 trained parameters, 24× fewer than the default LoRA" in choice.reason
     assert (
-        "points below the best (trial 2 (method-2)), within one standard error (" in choice.reason
+        "points behind the best (trial 2 (method-2)), within one standard error (" in choice.reason
     )
     for part in ("runner-up", "the default LoRA 90.2 % with 294,912", "the head alone 70.3 %"):
         assert part in choice.reason
@@ -184,7 +184,7 @@ def test_the_narrowest_of_several_limits_holds_and_each_is_said() -> None:
     smaller = pick(table, "1se,0.6pt")
     assert smaller.number == 1
     assert re.search(
-        r"0\.5 points below the best \(trial 0 \(method-0\)\), within one standard error "
+        r"0\.5 points behind the best \(trial 0 \(method-0\)\), within one standard error "
         r"\(\d\.\d points\) and within 0\.6 points",
         smaller.reason,
     )
@@ -213,6 +213,20 @@ def test_a_reference_that_may_not_be_chosen_can_be_better_and_is_told_so() -> No
     assert "buy" not in reason
     level = dataclasses.replace(reference, replicates=finalist(1, 10, 0.78).replicates)
     assert "LoRA, which is as good;" in pick([level, finalist(1, 4_000, 0.78)]).reason
+
+
+def test_behind_a_reference_that_may_not_be_chosen_nothing_false_is_said() -> None:
+    reference = dataclasses.replace(finalist(0, 1_000, 0.95, origin="default"), eligible=False)
+    choice = pick([reference, finalist(1, 900, 0.78, 0.78), finalist(2, 90, 0.778, 0.778)])
+    assert choice.number == 1, "the smaller one is near the best, and further behind the default"
+    assert "the best score of those. Score" in choice.reason
+    assert "it is the best of those that may be chosen, or at most" in choice.reason
+
+
+def test_of_many_that_cannot_be_told_apart_the_number_and_two_are_named() -> None:
+    reason = pick([finalist(n, 1_000 * (n + 1), 0.9, 0.9) for n in range(4)]).reason
+    assert "It cannot be told apart from 3 finalists, such as trial 1 (method-1), which" in reason
+    assert "2.0× more parameters, and trial 3 (method-3), which trains 4.0× more" in reason
 
 
 def test_the_promised_interval_stays_within_what_the_metric_can_be() -> None:
@@ -287,6 +301,7 @@ def test_expected_score_of_an_error_is_higher_than_measured() -> None:
     score = next(row.score for row in choice.table if row.finalist.number == choice.number)
     assert choice.expected.score == pytest.approx(score + choice.expected.optimism)
     assert choice.expected.low < choice.expected.score < choice.expected.high
+    assert re.search(r"On new data expect 0\.2\d*, 0\.0\d+ more for its luck", choice.reason)
 
 
 def test_the_default_can_be_the_choice() -> None:

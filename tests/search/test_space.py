@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -477,6 +478,48 @@ def test_methods_may_be_chosen_that_the_file_does_not_name() -> None:
     assert list(space.methods) == ["vera", "ia3"]
     with pytest.raises(UnknownNameError, match="did you mean 'lora'"):
         load_space("quick").restrict(shape=backbone(), methods=("lorra",))
+
+
+def test_what_a_file_says_of_all_methods_holds_for_one_that_it_does_not_name(write: Write) -> None:
+    text = "epochs: [2, 7]\nbatch_size: 8\nplacement: {layers: [all, top:2]}\nmethods:\n  lora:\n"
+    whole = load_space(write(text))
+    space = whole.restrict(shape=backbone(), methods=("houlsby", "lora"))
+    for name in ("epochs", "batch_size", "layers"):
+        dimensions = [method.dimensions[name] for method in space.methods.values()]
+        assert dimensions[0] == dimensions[1], name
+    other = load_space(write(text.replace("7", "9").replace("lora:", "lora: {epochs: [2, 7]}")))
+    same = load_space(write(text.replace("lora:", "lora: {epochs: [2, 7]}"), "b.yaml"))
+    assert other.fingerprint != same.fingerprint
+
+
+def test_the_default_within_a_budget_is_the_nearest_to_the_usual_one(write: Write) -> None:
+    whole = load_space(write(
+        "placement: {layers: [all, top:3, top:1]}\nmethods: {lora: {r: [1, 2, 4, 8, 16]}}\n"
+    )).restrict(shape=backbone())  # fmt: skip
+    usual = whole.default_of("lora")
+    small = whole.restrict(shape=backbone(), max_params=whole.count(usual) - 1)
+    own = small.default_of("lora")
+    assert own.placement is not None and own.placement.layers == "top:3"
+    assert own.knobs == usual.knobs
+    tiny = whole.restrict(shape=backbone(), max_params=2 * 128)
+    assert tiny.default_of("lora").knobs["r"] == 2
+
+
+def test_of_a_range_whose_low_end_trains_the_most_the_high_end_is_left(write: Write) -> None:
+    wide = backbone()
+    modules = tuple(
+        dataclasses.replace(m, fan_in=12 * m.fan_in, fan_out=12 * m.fan_out, bias=12 * m.bias)
+        for m in wide.modules
+    )
+    shape = dataclasses.replace(wide, modules=modules)
+    whole = load_space(write("methods: {compacter: {n: 4, activation: gelu}}\n"))
+    usual = whole.restrict(shape=shape).default_of("compacter")
+    least = dataclasses.replace(usual, knobs={**usual.knobs, "reduction": 64})
+    budget = METHODS.get("compacter").count(shape, least.placement, least.knobs)
+    space = whole.restrict(shape=shape, max_params=budget)
+    assert space.count(space.default_of("compacter")) == budget
+    low, high = ends(space.methods["compacter"].dimensions["reduction"])
+    assert 33 < low < high == 64
 
 
 def test_the_fingerprint_changes_with_what_may_be_proposed(write: Write) -> None:

@@ -46,7 +46,7 @@ def certainty_figure(view: RunView) -> Figure | None:
                 },
                 "customdata": [_likely(row) for row in rows],
                 "hovertemplate": (
-                    "%{y}<br>%{x:.3g} behind the best<br>%{customdata}<extra></extra>"
+                    "%{y}<br>%{x:,.3~r} behind the best<br>%{customdata}<extra></extra>"
                 ),
             },
         ],
@@ -82,7 +82,9 @@ def _summary(view: RunView) -> str:
     mine = next(row for row in rows if row["number"] == number)
     best = f"{_likely(mine)}, as other rows and other seeds would have it"
     if mine["behind"] <= 0:
-        return f"The choice has the best mean of {len(rows)} finalists; {best}."
+        ahead = any(row["behind"] < 0 for row in rows)  # a reference that may not be chosen
+        whose = "those that may be chosen" if ahead else f"{len(rows)} finalists"
+        return f"The choice has the best mean of {whose}; {best}."
     return (
         f"The choice is {points(mine['behind'], view.percent)} ± "
         f"{points(mine['standard_error'], view.percent)} behind the best of {len(rows)} finalists; "

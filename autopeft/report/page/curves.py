@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from autopeft.report.page.front import KINDS, kind_of
 from autopeft.report.page.view import RunView
 from autopeft.report.page.wording import score
 
-ORDER = ("stopped", "complete", "head", "default", "chosen")
+ORDER = ("stopped", "running", "complete", "head", "default", "chosen")
 
 
 def curves_figure(view: RunView) -> Figure | None:
@@ -87,18 +88,25 @@ def _hover(view: RunView, record: TrialRecord, reached: float, share: float) -> 
 
 
 def _summary(shown: list[TrialRecord]) -> str:
-    stopped = [record for record in shown if record.state is TrialState.STOPPED]
+    early = [record for record in shown if record.state is TrialState.STOPPED]
+    stopped = [record for record in early if record.cut_share is None]
     said = f"Scores of {len(shown)} trials as their training went on; "
-    if not stopped:
+    if not early:
         return said + "none was stopped early."
-    at: dict[float, int] = {}
-    for record in stopped:
-        share = round(record.curve[-1].share, 2)
-        at[share] = at.get(share, 0) + 1
-    where = ", ".join(f"{number} at {share:.0%}" for share, number in sorted(at.items()))
-    return (
-        said + f"{len(stopped)} were stopped because others were better: {where} of the training."
-    )
+    parts = []
+    if stopped:
+        at = Counter(round(record.curve[-1].share, 2) for record in stopped)
+        where = ", ".join(f"{number} at {share:.0%}" for share, number in sorted(at.items()))
+        parts.append(
+            f"{_were(len(stopped))} stopped because others were better: {where} of the training"
+        )
+    if len(early) > len(stopped):
+        parts.append(f"{_were(len(early) - len(stopped))} cut short by the time limit")
+    return f"{said}{'; '.join(parts)}."
+
+
+def _were(count: int) -> str:
+    return f"{count} {'was' if count == 1 else 'were'}"
 
 
 def _table(view: RunView, shown: list[TrialRecord]) -> Table:

@@ -72,7 +72,7 @@ def _numbers(
     bins: Sequence[Sequence[tuple[float, float, int]]],
 ) -> Figure:
     edges = bins[0]
-    names = [f"{figures(low, 4)}–{figures(high, 4)}" for low, high, _ in edges]
+    names = inert_names([f"{figures(low, 4)}–{figures(high, 4)}" for low, high, _ in edges], 40)
     counts = [[number for _, _, number in found] for found in bins]
     most = max(range(len(names)), key=lambda place: sum(found[place] for found in counts))
     return Figure(

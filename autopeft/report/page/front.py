@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from autopeft.report.page.wording import PRICES, Price, count, points, score, se
 
 KINDS = {
     "stopped": {"name": "stopped early", "symbol": "x-thin", "color": "@faint", "size": 7},
+    "running": {"name": "not ended", "symbol": "circle-open", "color": "@faint", "size": 7},
     "complete": {"name": "trained to the end", "symbol": "circle", "color": "@muted", "size": 8},
     "finalist": {"name": "finalist, mean of seeds", "symbol": "circle", "color": "@ink", "size": 9},
     "head": {"name": "head alone", "symbol": "square", "color": "@third", "size": 10},
@@ -37,7 +39,7 @@ def kind_of(view: RunView, record: TrialRecord) -> str:
     if record.origin in ("default", "head"):
         return record.origin
     if record.state is not TrialState.COMPLETE:
-        return "stopped"
+        return "running" if record.state is TrialState.RUNNING else "stopped"
     return "finalist" if len(seed_scores(view, record)) > 1 else "complete"
 
 
@@ -170,6 +172,8 @@ def _mean(view: RunView, record: TrialRecord) -> float:
 def cheapest(view: RunView, price: Price) -> list[TrialRecord]:
     """Return the finished trials that nothing as cheap beats by the mean of seeds, cheapest first.
 
+    Equal ones are all there.
+
     Args:
         view: of the run.
         price: what is paid; that of trained parameters makes the front.
@@ -183,10 +187,10 @@ def cheapest(view: RunView, price: Price) -> list[TrialRecord]:
         and (value := price.of(record.costs)) is not None
     ]
     kept: list[TrialRecord] = []
-    best = float("inf")
-    for _, lost, _, record in sorted(priced, key=lambda item: item[:3]):
-        if lost < best:
-            best = lost
+    last, best = math.nan, math.inf
+    for value, lost, _, record in sorted(priced, key=lambda item: item[:3]):
+        if lost < best or (value, lost) == (last, best):
+            last, best = value, lost
             kept.append(record)
     return kept
 
@@ -201,7 +205,7 @@ def _summary(view: RunView, done: list[TrialRecord]) -> str:
         f"{score(_mean(view, low), view.percent)} with {count(low.costs.trainable_params)} trained "
         f"parameters ({low.candidate.method})"
     )
-    if high is low:
+    if high.costs.trainable_params == low.costs.trainable_params:
         return said + ", which nothing larger beats."
     return (
         said + f" to {score(_mean(view, high), view.percent)} with "

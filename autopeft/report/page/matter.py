@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autopeft.records import Placement, TrialRecord, TrialState
-from autopeft.report.page.figure import Figure, Table, inert
+from autopeft.report.page.figure import Figure, Table, inert, inert_names
 from autopeft.report.page.view import RunView
 from autopeft.report.page.wording import score
 
@@ -90,7 +90,7 @@ def heat_figure(view: RunView) -> Figure | None:
         data=[
             {
                 "type": "heatmap",
-                "x": [inert(place, 60).replace(", ", "<br>") for place in placements],
+                "x": [place.replace(", ", "<br>") for place in inert_names(placements, 60)],
                 "y": [inert(method, 30) for method in methods],
                 "z": [[best.get((m, p)) for p in placements] for m in methods],
                 "text": [[_cell(view, best, cells, (m, p)) for p in placements] for m in methods],

@@ -110,7 +110,7 @@ def _scatter(view: RunView) -> Figure:
     return Figure(
         name="confusion",
         title="True and predicted",
-        summary=f"{len(pairs):,} test rows; a prediction is off by {mean:.3g} on average.",
+        summary=f"{len(pairs):,} test rows; a prediction is off by {figures(mean, 3)} on average.",
         data=[
             {
                 "type": "scatter",
@@ -126,7 +126,7 @@ def _scatter(view: RunView) -> Figure:
                 "x": [true for true, _ in drawn],
                 "y": [found for _, found in drawn],
                 "marker": {"color": "@accent", "size": 6, "opacity": 0.6},
-                "hovertemplate": "true %{x:.3g}, predicted %{y:.3g}<extra></extra>",
+                "hovertemplate": "true %{x:,.4~r}, predicted %{y:,.4~r}<extra></extra>",
             },
         ],
         layout={

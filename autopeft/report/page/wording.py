@@ -18,6 +18,11 @@ def score(value: float | None, percent: bool) -> str:
     return f"{100 * value:.1f} %" if percent else figures(value, 4)
 
 
+def number(value: float) -> str:
+    """Return a number of the data, such as a label: ``4.5``, ``249,900``."""
+    return figures(value, 4)
+
+
 def points(value: float | None, percent: bool) -> str:
     """Return a difference of scores: in points, or as it is."""
     if value is None:

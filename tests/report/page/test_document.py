@@ -12,11 +12,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from autopeft.records import TrialState
+from autopeft.records import Placement, TrialState
 from autopeft.report.page import Importance, Mistake, MistakesView, RunView, render, wording
 from autopeft.report.page.document import harmless_json
 from autopeft.report.page.front import front_figure
 from autopeft.report.page.prices import prices_figure
+from autopeft.search.front import front_of
 from tests.report.page.made_up import HOSTILE, LINK, choice, records, replicate, view
 
 MOST_BYTES = 10_000_000
@@ -145,6 +146,69 @@ def test_the_list_of_trials_and_the_figure_mark_the_same_front() -> None:
     listed = re.findall(r"<tr><td[^>]*>(\d+)(?:(?!</tr>).)*complete, front<", render([fallen]))
     assert str(best) not in listed
     assert set(listed) == {row[0] for row in front_figure(fallen).table.rows}
+
+
+def test_equal_trials_are_on_the_front_together_as_on_the_leaderboard() -> None:
+    made = records(3)
+    best = dataclasses.replace(made[2], score=0.99)
+    like = [dataclasses.replace(best, number=number) for number in (3, 4)]
+    twins = view(records=(*made[:2], best, *like), replicates={}, choice=None)
+    figure = front_figure(twins)
+    assert figure is not None
+    ours = [row[0] for row in figure.table.rows]
+    assert ours == [str(record.number) for record in front_of(twins.records, True)]
+    assert {"2", "3", "4"} <= set(ours)
+    alone = dataclasses.replace(twins, records=(best, *like))
+    assert "which nothing larger beats" in front_figure(alone).summary
+
+
+def test_what_has_not_ended_is_not_said_to_be_stopped() -> None:
+    made = records(30)
+    at = next(r for r in made if r.state is TrialState.STOPPED)
+    running = dataclasses.replace(at, state=TrialState.RUNNING)
+    trials = tuple(running if r is at else r for r in made)
+    figures = figures_of(render([view(records=trials)]))
+    for name in ("front", "curves"):
+        found = [t["name"] for t in figures[name]["data"] for text in t.get("hovertext", ())
+                 if f"<b>trial {at.number}<" in text]  # fmt: skip
+        assert set(found) == {"not ended"}, name
+
+
+def test_what_the_time_limit_cut_was_not_beaten_by_others() -> None:
+    made = records(30)
+    stopped = [r for r in made if r.state is TrialState.STOPPED]
+    cut = dataclasses.replace(stopped[0], cut_share=0.5)
+    said = html.unescape(body_of(render([view(records=(cut,), replicates={}, choice=None)])))
+    assert "1 was cut short by the time limit." in said
+    assert "because others were better" not in said
+    both = tuple(cut if r is stopped[0] else r for r in made)
+    said = html.unescape(body_of(render([view(records=both)])))
+    assert f"{len(stopped) - 1} were stopped because others were better" in said
+    assert "of the training; 1 was cut short by the time limit." in said
+
+
+def test_the_best_that_may_be_chosen_is_not_called_the_best() -> None:
+    made = records(30)
+    best = choice(made)
+    assert "has the best mean of 4 finalists" in body_of(render([view(choice=best)]))
+    best["finalists"][2] |= {"behind": -0.05}
+    said = body_of(render([view(choice=best)]))
+    assert "has the best mean of those that may be chosen" in said
+
+
+def test_placements_that_begin_alike_stay_apart() -> None:
+    sites = ("attn.q", "attn.k", "attn.v", "attn.out", "ffn.in", "ffn.out", "norm")
+    placed = [
+        dataclasses.replace(
+            record,
+            candidate=dataclasses.replace(
+                record.candidate, placement=Placement(sites=sites, layers=f"top:{number}")
+            ),
+        )
+        for number, record in enumerate(records(3), start=1)
+    ]
+    figure = figures_of(render([view(records=tuple(placed), replicates={}, choice=None)]))
+    assert len(set(figure["placement"]["data"][0]["x"])) == 3
 
 
 def test_percentages_close_together_are_told_apart_on_their_axis(page: str) -> None:
@@ -310,7 +374,8 @@ def test_without_a_default_the_prices_are_a_table() -> None:
 def test_numbers_instead_of_classes_are_scattered() -> None:
     pairs = [(row / 10, row / 10 + 0.1) for row in range(50)]
     worst = [
-        Mistake(row=1, text="far", text_pair="off", label=4.5, prediction=1.25, probability=None)
+        Mistake(row=1, text="far", text_pair="off", label=4.5, prediction=1.25, probability=None),
+        Mistake(row=2, text="a", text_pair=None, label=249_900, prediction=3e5, probability=None),
     ]
     made = view(
         metric="pearson",
@@ -321,7 +386,13 @@ def test_numbers_instead_of_classes_are_scattered() -> None:
     page = render([dataclasses.replace(made, labels=(), splits=())])
     confusion = figures_of(page)["confusion"]
     assert confusion["data"][1]["mode"] == "markers"
-    assert "off by 0.1" in body_of(page)
+    body = body_of(page)
+    assert "off by 0.1" in body
+    for said in ("<b>4.5</b>", "<b>1.25</b>", "<b>249,900</b>", "<b>300,000</b>"):
+        assert said in body
+    dear = MistakesView(rows=2, pairs=[(9e5, 1e5), (0, 0)])
+    far = dataclasses.replace(made, mistakes=dear, labels=(), splits=())
+    assert "off by 400,000 on average" in body_of(render([far]))
 
 
 @pytest.mark.parametrize("labels", [("x" * 50 + "1", "x" * 50 + "2"), ("a  b", "a b")])
