@@ -145,9 +145,11 @@ class SearchConfig:
     task: str | None = _setting(
         None, "Task, if it should not be inferred. See: autopeft tasks.", identity=True
     )
-    text: str | None = _setting(None, "Column that holds the text.", identity=True)
-    text_pair: str | None = _setting(None, "Column that holds the second text.", identity=True)
-    label: str | None = _setting(None, "Column that holds the label.", identity=True)
+    text: str | None = _setting(None, "Column that holds the text.", parse=str, identity=True)
+    text_pair: str | None = _setting(
+        None, "Column that holds the second text.", parse=str, identity=True
+    )
+    label: str | None = _setting(None, "Column that holds the label.", parse=str, identity=True)
     metric: str | None = _setting(
         None, "Metric to choose by. Default: the task's first.", identity=True
     )
@@ -166,7 +168,8 @@ class SearchConfig:
     )
     learn_from: tuple[Path, ...] | None = _setting(
         None,
-        "Try first what did best in these earlier runs, separated by commas.",
+        "Try first what did best in these earlier runs, separated by commas. A resume has to name "
+        "them again.",
         parse=path_list,
         metavar="RUN,RUN",
     )

@@ -234,6 +234,8 @@ class _StandardStreams:
         return self._inbox.get()
 
     def _listen(self, source: BinaryIO) -> None:
-        for line in source:
-            self._inbox.put(json.loads(line))
-        os._exit(0)
+        try:
+            for line in source:  # the last one is cut short where the supervisor was killed
+                self._inbox.put(json.loads(line))
+        finally:
+            os._exit(0)

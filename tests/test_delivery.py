@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from datasets import load_from_disk
@@ -18,7 +19,7 @@ from transformers import AutoModel
 
 from autopeft import delivery
 from autopeft.delivery import TunedModel, load_code, probabilities, verify, write
-from autopeft.errors import DeliveryError, ModelError
+from autopeft.errors import DeliveryError, ModelError, RunFolderError
 from tests.delivered import Delivered, deliver
 from tests.train.toy import table
 
@@ -131,6 +132,17 @@ def test_pairs_for_a_model_of_single_texts_are_refused(delivered: Delivered) -> 
         TunedModel(delivered[2]).predict(["a"], ["b"])
 
 
+def test_what_is_no_column_of_texts_is_refused(delivered: Delivered) -> None:
+    tuned = TunedModel(delivered[2])
+    for wrong in ("a fine film", {"text": ["a"]}, pandas.DataFrame({"text": ["a"]}), ["a", 3]):
+        with pytest.raises(ValueError, match="a list of texts"):
+            tuned.predict(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="text 1 is None"):
+        tuned.predict_proba(["a", None])  # type: ignore[list-item]
+    series = pandas.Series(["a fine film", "dull"], index=[7, 9])
+    assert tuned.predict(series) == tuned.predict(list(series))
+
+
 def test_probabilities_do_not_overflow() -> None:
     found = probabilities(np.array([[1e4, 0.0], [-1e4, -1e4]], np.float32))
     assert np.allclose(found, [[1.0, 0.0], [0.5, 0.5]])
@@ -175,6 +187,18 @@ def test_merged_model_is_a_plain_one_with_the_same_outputs(
     assert not any("lora" in name for name, _ in plain.named_parameters())
 
 
+@pytest.mark.parametrize("method", ["ia3", "vera", "loha", "ln_tuning"])
+def test_what_has_a_head_of_several_layers_is_merged(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, method: str
+) -> None:
+    best = deliver(tmp_path, tiny_folder("roberta"), method)[2]
+    rows = load_from_disk(str(tmp_path / "data" / "selection"))
+    measured = TunedModel(best).outputs(rows)
+    tuned = TunedModel(best)
+    tuned.model = tuned.merged()
+    assert np.abs(tuned.outputs(rows) - measured).max() < 1e-4
+
+
 def test_what_cannot_be_merged_is_left_out_with_the_reason(
     tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -183,6 +207,18 @@ def test_what_cannot_be_merged_is_left_out_with_the_reason(
     selection = str(best.parent / "data" / "selection")
     reply = ask(op="merge", best=str(best), merged=str(tmp_path / "m"), selection=selection)
     assert reply["left_out"].startswith("prefix cannot be merged")
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_merging_changes_is_left_out_and_not_left_there(
+    delivered: Delivered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = iter([np.zeros((24, 2)), np.full((24, 2), 0.25)])
+    monkeypatch.setattr(TunedModel, "outputs", lambda *_: next(outputs))
+    best = delivered[2]
+    selection = str(best.parent / "data" / "selection")
+    reply = ask(op="merge", best=str(best), merged=str(tmp_path / "m"), selection=selection)
+    assert "differ by 0.25" in reply["left_out"]
     assert not (tmp_path / "m").exists()
 
 
@@ -218,6 +254,24 @@ def test_writing_again_replaces_the_folder_whole(delivered: Delivered, tmp_path:
     assert not (best / "stale").exists()
     assert not (tmp_path / "best.new").exists()
     assert TunedModel(best).about == about
+
+
+def test_a_full_disk_is_said_and_what_was_delivered_stays(
+    delivered: Delivered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, artifact, _, about = delivered
+    best = tmp_path / "best"
+    write(artifact, best, about)
+    full = [("adapter_model.safetensors", "there", "[Errno 28] No space left on device: 'there'")]
+
+    def copytree(*_: object, **__: object) -> None:
+        raise shutil.Error(full)
+
+    monkeypatch.setattr(delivery.shutil, "copytree", copytree)
+    with pytest.raises(RunFolderError, match=r"best.new: \[Errno 28\] No space left .* free some"):
+        write(artifact, best, about)
+    assert TunedModel(best).about == about
+    assert not (tmp_path / "best.new").exists()
 
 
 def test_artifact_that_is_gone_is_said(delivered: Delivered, tmp_path: Path) -> None:

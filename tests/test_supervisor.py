@@ -152,6 +152,17 @@ def test_worker_does_not_outlive_a_supervisor_that_is_killed() -> None:
     assert gone(worker)
 
 
+def test_worker_does_not_outlive_a_supervisor_that_is_killed_in_the_middle_of_a_message() -> None:
+    serve = "from autopeft.supervisor import serve; serve('tests.workers:echo')"
+    with subprocess.Popen(
+        [sys.executable, "-c", serve], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            process.communicate(b'{"half": ', timeout=20)
+        finally:
+            process.kill()
+
+
 def test_nothing_is_left_open() -> None:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -10,6 +10,7 @@ from autopeft.api.result import SearchResult
 from autopeft.api.searching import Searching
 from autopeft.config import SearchConfig
 from autopeft.delivery import TunedModel
+from autopeft.errors import ConfigError
 from autopeft.report.screen import PlainScreen, Screen, SilentScreen
 
 __all__ = ["SearchResult", "TunedModel", "load", "search"]
@@ -36,6 +37,8 @@ def search(
         result.predict(["a fine film"])
     """
     config = SearchConfig.build(**settings)
+    if config.dry_run:
+        raise ConfigError("dry_run is of the command line; call autopeft.api.dry_run.dry_run")
     shown = screen or (PlainScreen() if verbose else SilentScreen())
     with Opened(data, config, shown) as opened:
         return Searching(opened).result()

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autopeft.data.source import SPLITS
 from autopeft.report.page import Mistake, MistakesView, SplitView
@@ -23,7 +23,13 @@ WORST = 20
 MOST_SIGNS = 700
 """A longer text is cut on the page."""
 
-Edges = tuple[float, float]
+
+class Edges(NamedTuple):
+    """Of the values of all splits: the least, the greatest, and whether all are whole numbers."""
+
+    low: float
+    high: float
+    whole: bool
 
 
 def read_splits(run: Path, labels: Sequence[str]) -> list[SplitView]:
@@ -128,13 +134,14 @@ def _batches(run: Path, split: str) -> Iterator[pa.RecordBatch]:
 
 def _edges(values: Any) -> Edges:
     known = [value for counts in values for value in counts if math.isfinite(value)]
-    return (min(known), max(known)) if known else (0.0, 1.0)
+    if not known:
+        return Edges(0.0, 1.0, whole=True)
+    return Edges(min(known), max(known), whole=all(float(value).is_integer() for value in known))
 
 
 def _bins(values: Counter[float], edges: Edges) -> list[tuple[float, float, int]]:
     """Return at most `BINS` bins of one width between the edges; whole numbers get whole ones."""
-    low, high = edges
-    whole = all(float(value).is_integer() for value in values)
+    low, high, whole = edges
     width = (high - low) / BINS or 1.0
     width = max(1, math.ceil((high - low + 1) / BINS)) if whole else width
     count = min(BINS, max(1, math.ceil((high - low + (1 if whole else 0)) / width)))

@@ -60,6 +60,12 @@ class Cohorts:
             self._search.withdraw(proposal.number)
         self._waiting.clear()
 
+    def leave(self) -> None:
+        """Leave the proposals that were handed to nobody to the next sitting, as they are."""
+        for proposal in self._waiting:
+            self._search.trials.not_begun(proposal.number)
+        self._waiting.clear()
+
     def _key_of(self, proposal: Proposal) -> PackKey | None:
         return None if proposal.alone else self._key(proposal.candidate)
 

@@ -169,9 +169,12 @@ def silent_seconds(about: Mapping[str, Any]) -> float:
     return float(sum(about["rows"]) * scoring_seconds(about) + 1.5 * finish_seconds(about))
 
 
-def delivery_rows(about: Mapping[str, Any], test_rows: int) -> int:
-    """Return how many rows a delivery scores: all of selection once, those of test four times."""
-    return int(about["rows"][1]) + 4 * test_rows
+def delivery_rows(about: Mapping[str, Any], test_rows: int, *, merge: bool) -> int:
+    """Return how many rows a delivery scores: all of selection once, those of test four times.
+
+    With `merge`, those of selection twice more: before and after.
+    """
+    return (3 if merge else 1) * int(about["rows"][1]) + 4 * test_rows
 
 
 def scoring_seconds(about: Mapping[str, Any]) -> float:

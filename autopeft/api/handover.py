@@ -14,7 +14,7 @@ from autopeft import delivery
 from autopeft.api.judge import untrained_score
 from autopeft.api.opening import WORKER_ENVIRONMENT, versions
 from autopeft.api.record import artifact_folder
-from autopeft.api.result import ChoiceRecord, FinalRow
+from autopeft.api.result import RESULT, ChoiceRecord, FinalRow
 from autopeft.data.cache import quiet
 from autopeft.data.folds import fold_of, folder_of
 from autopeft.errors import DeliveryError
@@ -22,6 +22,7 @@ from autopeft.records import TrialRecord
 from autopeft.report.card import CardFacts, model_card
 from autopeft.report.screen import Screen
 from autopeft.search.finalist import Choice, Row
+from autopeft.store.write import disk_errors, write_text
 from autopeft.supervisor import Supervisor
 from autopeft.tasks.prepare import Prepared
 
@@ -103,10 +104,12 @@ def hand_over(
     selection, test = str(folder_of(data, fold) / "selection"), str(data / "test")
     with delivery.written(artifact, best, about) as new:
         reply = fresh.ask(op="check", best=str(new), selection=selection, expected=expected)
+        (run / RESULT).unlink(missing_ok=True)  # it tells of what `best` holds no longer
     _write_front(run, choice, records, about)
     screen.say(
         f"checked  reloaded in a fresh process: outputs differ by at most {reply['difference']:.1g}"
     )
+    shutil.rmtree(run / "merged", ignore_errors=True)  # of an earlier choice
     if merge:
         merged = str(run / "merged")
         reply = fresh.ask(op="merge", best=str(best), merged=merged, selection=selection)
@@ -131,6 +134,7 @@ def hand_over(
         test_scores=scores["chosen"],
         trainable_params=record.costs.trainable_params,
         head_params=record.costs.head_params or 0,
+        fold=fold,
     )
     _write_predictions(run, prepared, about)
     targets = np.asarray(prepared.test["label"])
@@ -163,8 +167,9 @@ def write_card(
     test_scores: Mapping[str, float],
     trainable_params: int,
     head_params: int,
+    fold: int = 0,
 ) -> None:
-    """Write the card of a delivered folder; see `CardFacts`."""
+    """Write the card of a delivered folder, of what was trained on a fold; see `CardFacts`."""
     facts = CardFacts(
         title=title,
         model=Path(about.model).name if Path(about.model).is_dir() else about.model,
@@ -178,15 +183,15 @@ def write_card(
         trainable_params=trainable_params,
         head_params=head_params,
         rows={
-            "training": len(prepared.train),
-            "selection": len(prepared.selection),
+            "training": len(prepared.folds[fold].train),
+            "selection": len(prepared.folds[fold].selection),
             "test": len(prepared.test),
         },
         versions=versions(),
         load_code=delivery.load_code(best, about),
         adapter=about.method != "full",
     )
-    (best / "README.md").write_text(model_card(facts), encoding="utf-8")
+    write_text(best / "README.md", model_card(facts))
 
 
 def _write_front(
@@ -265,6 +270,6 @@ def _write_predictions(run: Path, prepared: Prepared, about: delivery.About) -> 
     else:
         rows["label"] = [float(value) for value in prepared.test["label"]]
         rows["prediction"] = [float(value) for value in predicted]
-    with quiet():
+    with quiet(), disk_errors(run / "predictions.parquet"):
         Dataset.from_dict(rows).to_parquet(str(run / "predictions.parquet"))
     (run / "test.npy").unlink()

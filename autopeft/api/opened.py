@@ -193,7 +193,7 @@ class Opened:
             longest = max(int(method.defaults["epochs"]) for method in shorter.methods.values())
             self.screen.say(
                 f"search  trainings of at most {longest} epochs: of longer ones the time limit "
-                f"holds fewer than {TRAININGS}"
+                f"that the run began with holds fewer than {TRAININGS}"
             )
         return shorter
 

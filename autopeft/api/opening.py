@@ -38,6 +38,8 @@ WORKER_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+LAST_OF_A_SPLIT = "dataset_info.json"
+"""The file of a saved data set that is written last: where it lacks, the saving was cut."""
 PACKAGES = ("autopeft", "torch", "transformers", "peft", "lightning", "optuna", "datasets")
 
 
@@ -143,7 +145,7 @@ def open_folder(
         divided = folder_of(data, number)
         splits |= {divided / "train": fold.train, divided / "selection": fold.selection}
     for target, dataset in splits.items():
-        if not (target / "state.json").is_file():
+        if not (target / LAST_OF_A_SPLIT).is_file():
             with quiet(), disk_errors(target):
                 dataset.save_to_disk(str(target))
     return folder

@@ -96,7 +96,10 @@ def _rewrite(folder: Path, about: About, repo: str) -> None:
         _edit_json(adapter, base_model_name_or_path=about.model)
     code = load_code(folder, about).replace(json.dumps(str(folder)), json.dumps(repo))
     card = folder / "README.md"
-    text = _CODE.sub(lambda _: code, card.read_text(encoding="utf-8"), count=1)
+    if card.is_file():
+        text = _CODE.sub(lambda _: code, card.read_text(encoding="utf-8"), count=1)
+    else:  # a member of the front, which has none
+        text = f"# {repo}\n\n```python\n{code}\n```\n"
     card.write_text(_with_base_model(text, about.model), encoding="utf-8")
 
 

@@ -31,6 +31,7 @@ from autopeft.api.opened import Opened
 from autopeft.api.result import RESULT, ChoiceRecord, SearchResult
 from autopeft.api.sitting import Sitting
 from autopeft.api.trials import Trials
+from autopeft.delivery import ABOUT
 from autopeft.errors import AutoPeftError, NoCandidateError
 from autopeft.methods.packing import pack_key
 from autopeft.records import BackboneShape, TrialRecord, TrialState
@@ -79,7 +80,7 @@ class Searching:
         try:
             about, space = self._run.narrowed()
         except AutoPeftError:
-            if not self._trials.records():  # nothing to come back to
+            if not self._trials.records() and not self._config.debug:  # nothing to come back to
                 self._run.folder.remove()
             raise
         with self._reporting():
@@ -108,7 +109,7 @@ class Searching:
         """Return what trials and finals share, the clock told what is to come."""
         rows = len(self._run.prepared.test)
         self._clock.delivery_seconds = about["ready_seconds"] + PAGE_SECONDS
-        self._clock.delivery_rows = delivery_rows(about, rows)
+        self._clock.delivery_rows = delivery_rows(about, rows, merge=self._config.merge)
         self._clock.scoring_seconds = scoring_seconds(about)
         self._clock.finish_seconds = finish_seconds(about)
         self._clock.expected_seconds = usual_seconds(space, about)
@@ -159,8 +160,10 @@ class Searching:
             limit=memory_limit(about, space, self._most_memory(about)),
             first=portfolio(space, earlier, seen=self._run.seen),
         )
+        again = {record.number for record in self._trials.superseded()}
         for record in search.lost:
-            self._say(f"resumed trial {record.number} was interrupted: tried once more")
+            fate = "tried once more" if record.number in again else "given up, as so often before"
+            self._say(f"resumed trial {record.number} was lost ({record.cause}): {fate}")
         if earlier:
             taught = len(list(fitted(earlier, space)))
             self._say(f"search  {taught} candidates of earlier runs come first")
@@ -169,7 +172,8 @@ class Searching:
         trials = Trials(search, sitting, until_converged=until)
         trials.run(self._run.pool)
         if not any(record.state is TrialState.COMPLETE for record in self._trials.records()):
-            causes = "\n".join(f"  - {line}" for line in self._run.failures())
+            lost = self._run.failures() or ["the time limit cut every training short"]
+            causes = "\n".join(f"  - {line}" for line in lost)
             raise NoCandidateError(f"no training came to its end:\n{causes}\nSee {self._run.path}")
         final = self._race(sitting, judge)
         while trials.goes_on:
@@ -253,7 +257,8 @@ class Searching:
     def _finished_result(self) -> SearchResult | None:
         """Return the result of a run that is done and was asked for no more."""
         kept = self._run.folder.read_json(RESULT)
-        if kept is None or kept["asked"] != self._asked():
+        delivered = (self._run.path / "best" / ABOUT).is_file()
+        if kept is None or kept["asked"] != self._asked() or not delivered:
             return None
         return self._result(ChoiceRecord.from_json(kept["choice"]))
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from autopeft.api.cohort import Cohorts
+from autopeft.api.interrupt import Interrupted
 from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
@@ -55,8 +56,29 @@ class Trials:
         """
         kept = {record.number for record in self._sitting.in_line()}
         remove_leftovers(self._sitting.folder, self._sitting.trials, kept)
-        while pool.run(self._packs(), self):
-            pass  # a worker that died after the last proposal may have queued its trial again
+        try:
+            while pool.run(self._packs(), self):
+                pass  # a worker that died after the last proposal may have queued its trial again
+        except Interrupted:
+            self._cohorts.leave()
+            raise
+
+    def _begin_a_cut_reference_again(self) -> None:
+        """Queue a reference that an earlier limit cut short, if there is now time for all of it.
+
+        Everybody is compared with it. One that has raced stays as it is. It is asked for at once,
+        so that it can be taken back.
+        """
+        raced = self._sitting.trials.all_replicates()
+        for record in self._sitting.trials.records():
+            cut = record.origin in PROTECTED and record.cut_share is not None
+            if cut and record.number not in raced and self._clock.fits(record.candidate):
+                self._sitting.trials.give_second_chance(record.number)
+                self._screen.say(
+                    f"search  trial {record.number} was cut at {record.cut_share:.0%} by the time "
+                    "limit: there is time for all of it now"
+                )
+                return
 
     def _packs(self) -> Iterator[Pack]:
         while True:
@@ -65,6 +87,8 @@ class Trials:
             if self._out_of_time:
                 self._cohorts.give_up()
                 return
+            if not self._cohorts.begun and not self._search.queued:
+                self._begin_a_cut_reference_again()
             if self._until_converged and self._converged():
                 return
             proposals = self._cohorts.pack(self._affordable(left))
@@ -173,9 +197,10 @@ class Trials:
     def _references_missing(self) -> bool:
         """Return whether a reference has not ended, be it in training or still to be handed out."""
         records = self._sitting.trials.records()
-        ended = [record for record in records if record.state is not TrialState.RUNNING]
-        begun = {record.origin for record in records} - {record.origin for record in ended}
-        return len(records) < REFERENCES or not begun.isdisjoint(PROTECTED)
+        ended = {record.origin for record in records if record.state is not TrialState.RUNNING}
+        known = (trial.user_attrs["proposal"] for trial in self._sitting.trials.standing())
+        going = {proposal["origin"] for proposal in known} - ended
+        return len(records) < REFERENCES or not going.isdisjoint(PROTECTED)
 
     def started(self, job: Job) -> None:
         self._screen.training(job.number, job.candidate.describe(), 0.0, "")
@@ -200,6 +225,7 @@ class Trials:
 
     def _keep(self, job: Job, record: TrialRecord) -> None:
         second = self._sitting.trials.has_second_chance(job.number)
+        second &= record.origin not in PROTECTED  # which no rung has stopped
         again = self._search.finished(record)
         self._sitting.save()
         self._sitting.tell(record)
@@ -213,9 +239,11 @@ class Trials:
         self._screen.done(job.number, line)
 
     def _learn(self, record: TrialRecord) -> None:
-        seconds, curve = record.costs.train_seconds, record.curve
-        if seconds is not None and curve:
-            self._clock.measured(record.candidate, seconds, curve[-1].share)
+        seconds, share = record.costs.train_seconds, record.cut_share
+        if share is None and record.curve:
+            share = record.curve[-1].share
+        if seconds is not None and share is not None:
+            self._clock.measured(record.candidate, seconds, share)
 
     def _remove_losers(self) -> None:
         """Delete the weights of trials that will hardly be finalists any more."""
@@ -241,9 +269,17 @@ def outcome_line(record: TrialRecord) -> str:
     seconds = record.costs.train_seconds
     took = "" if seconds is None else f", {seconds:.0f} s"
     if record.score is None:
-        last = record.curve[-1] if record.curve else None
-        reached = "" if last is None else f" at {last.share:.0%} with {last.score:.4f}"
-        return f"{head}stopped{reached}, {size}{took}"
+        return f"{head}{_ended(record)}, {size}{took}"
     return f"{head}{record.score:.4f}, {size}{took}" + (
         f" ({record.message})" if record.message else ""
     )
+
+
+def _ended(record: TrialRecord) -> str:
+    """Return where a training without a score ended, and of what."""
+    last = record.curve[-1] if record.curve else None
+    score = "" if last is None else f"{last.score:.4f}"
+    if record.cut_share is not None:
+        seen = f", after {score} at {last.share:.0%}" if last is not None else ""
+        return f"cut at {record.cut_share:.0%} by the time limit{seen}"
+    return "stopped" if last is None else f"stopped at {last.share:.0%} with {score}"

@@ -24,7 +24,8 @@ class FolderLock:
         """Take the lock.
 
         Raises:
-            RunFolderError: another supervisor holds it; names its process and host.
+            RunFolderError: another supervisor holds it; names its process and host. Or its disk
+                knows no locks.
         """
         path = folder / "lock"
         with disk_errors(path):
@@ -38,6 +39,12 @@ class FolderLock:
                 f"{folder} is in use by {holder}; wait for it, stop it, or choose another folder "
                 "with --output"
             ) from None
+        except OSError as error:
+            self._file.close()
+            raise RunFolderError(
+                f"cannot lock {path}: {error.strerror or error}; choose a folder on another disk "
+                "with --output"
+            ) from error
         with disk_errors(path):
             self._file.truncate(0)
             json.dump({"pid": os.getpid(), "host": socket.gethostname()}, self._file)

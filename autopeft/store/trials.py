@@ -10,6 +10,7 @@ A trial carries user attributes:
     record        the `TrialRecord`, written before the study is told
     gates         of a mixture: ``layer``, ``part``, ``mean`` and ``spread`` of each gate
     discarded     why it was never trained: a duplicate, or over a budget
+    not begun     that it was handed to nobody when the run was interrupted
 
 Study attributes ``replicate/<number>/<seed>`` hold further runs of finalists, where TPE does not
 see them.
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 3
 """How often a candidate is begun when its *supervisor* is killed, which says nothing against it."""
+
+_NOT_BEGUN = "not begun"
 
 PROTECTED = ("default", "head")
 """Origins that are always begun again: every comparison needs them."""
@@ -73,7 +76,8 @@ class TrialStore:
         """Return the records of attempts that were lost or stopped, and begun again."""
         trials = [t for t in self.all() if "proposal" in t.user_attrs]
         again = {t.user_attrs["proposal"].get("retry_of") for t in trials}
-        return [record_of(t) for t in trials if t.number in again]
+        begun = [t for t in trials if _NOT_BEGUN not in t.user_attrs]
+        return [record_of(t) for t in begun if t.number in again]
 
     def point(self, number: int, point: RungPoint) -> None:
         """Keep what was measured at a rung."""
@@ -169,6 +173,10 @@ class TrialStore:
         self.note(number, "discarded", why)
         self._discard(number, excess)
 
+    def not_begun(self, number: int) -> None:
+        """Note that a proposal was handed to nobody: `recover` does not count it as lost."""
+        self.note(number, _NOT_BEGUN, True)
+
     def discarded(self, question: int) -> list[str]:
         """Return why answers to a question were discarded, one after the other."""
         whys = [t.user_attrs["discarded"] for t in self.all() if "discarded" in t.user_attrs]
@@ -178,17 +186,22 @@ class TrialStore:
         """Settle what a dead supervisor left RUNNING; return the records of what was lost.
 
         Only the holder of the folder's lock may call it. A trial whose record was already written
-        is concluded from it; every other is failed as interrupted and put in the queue again. Each
-        step can itself be cut short: the next `recover` takes up where it stopped.
+        is concluded from it; every other is failed as interrupted and put in the queue again. So is
+        what was lost before and then not begun again for want of time, and, without counting as
+        lost, what is noted as `not_begun`. Each step can itself be cut short: the next `recover`
+        takes up where it stopped.
         """
         from optuna.trial import TrialState as OptunaState
 
-        lost: list[TrialRecord] = []
+        lost = [one for one in self.records() if self._was_lost(one) and self._begin_again(one)]
         for trial in self.all():
             if trial.state != OptunaState.RUNNING:
                 continue
             if "proposal" not in trial.user_attrs:  # cut short while being asked or discarded
                 self._discard(trial.number, trial.user_attrs.get("discarded", {}).get("excess"))
+                continue
+            if _NOT_BEGUN in trial.user_attrs:
+                self._put_back(trial)
                 continue
             record = record_of(trial)
             if record.state is TrialState.RUNNING:
@@ -196,6 +209,19 @@ class TrialStore:
             if self.conclude(record) or record.cause is Cause.INTERRUPTED:
                 lost.append(record)
         return lost
+
+    def _put_back(self, trial: optuna.trial.FrozenTrial) -> None:
+        """Let a proposal wait in the queue again, as it was."""
+        from optuna.trial import TrialState as OptunaState
+
+        if trial.number in {t.number for t in self.standing()}:
+            self.enqueue({**trial.user_attrs["proposal"], "retry_of": trial.number})
+        self._tell(trial.number, OptunaState.FAIL, None)
+
+    def _was_lost(self, record: TrialRecord) -> bool:
+        """Return whether a trial that is settled was lost, be it to a signal or with its worker."""
+        lost = record.cause in (Cause.INTERRUPTED, Cause.WORKER_DIED)
+        return lost and self.all()[record.number].state.is_finished()
 
     def _begin_again(self, record: TrialRecord) -> bool:
         trials = self.standing()

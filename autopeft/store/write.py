@@ -22,8 +22,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        said = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
         raise RunFolderError(
-            f"cannot write {path}: {error.strerror or error}; "
+            f"cannot write {path}: {said}; "
             "free some space or choose another folder with --output. Earlier results are intact."
         ) from error
 

@@ -135,6 +135,7 @@ class Attempt:
             rungs=self._rungs,
             evaluated=session.evaluated_epochs(candidate.epochs),
             deadline=order.deadline,
+            keep=order.keep,
         )
 
     def _join(self, members: Sequence[Member], backbone: Backbone) -> Runner:
@@ -190,7 +191,12 @@ class Attempt:
             },
         }
         if not stopped:
-            self._finish(member, order.artifact, outcome)
+            try:
+                self._finish(member, order.artifact, outcome)
+            except TrialError:
+                if cut is None:
+                    raise
+                outcome["stopped"] = True  # what was so short says nothing of the candidate
         return outcome
 
     def _finish(self, member: Member, artifact: Path, outcome: dict[str, Any]) -> None:

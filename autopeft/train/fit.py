@@ -177,10 +177,11 @@ class _Watcher(pl.Callback):  # type: ignore[misc]
 
 
 def _due(member: Member, step: int, late: Sequence[Member]) -> bool:
-    """Return whether a member is evaluated now; one that is cut short has to be once."""
+    """Return whether a member is evaluated now; one that is cut short and kept has to be once."""
     if member.fit.error is not None:
         return False
-    return step in member.evaluations or (member in late and member.fit.weights is None)
+    wanted = member in late and member.keep and member.fit.weights is None
+    return step in member.evaluations or wanted
 
 
 def _over(member: Member) -> bool:

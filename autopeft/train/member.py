@@ -53,6 +53,7 @@ class Member:
         rungs: shares of its training at which it is compared.
         evaluated: epochs, from 1, after which it is evaluated; None for all.
         deadline: `time.monotonic` at which its training is cut short; None for never.
+        keep: whether its best weights so far are wanted then.
 
     Attributes:
         fit: what came of the training so far.
@@ -72,10 +73,11 @@ class Member:
         rungs: Sequence[float] = (1.0,),
         evaluated: Collection[int] | None = None,
         deadline: float | None = None,
+        keep: bool = False,
     ) -> None:
         self.number, self.candidate, self.model = number, candidate, model
         self.info = METHODS.get(candidate.method)
-        self.deadline = deadline
+        self.deadline, self.keep = deadline, keep
         device = next(model.parameters()).device
         self.generator = torch.Generator(device).manual_seed(seed)
         self.total_steps = steps_per_epoch * candidate.epochs

@@ -38,7 +38,7 @@ from autopeft.train.probe import PROBE_ROWS, Probe
 from autopeft.train.recycle import Recycled
 from autopeft.train.recycled_splits import RecycledSplits
 from autopeft.train.scale import Scale, output_layer
-from autopeft.train.shortage import disk_refuses, is_out_of_memory, release
+from autopeft.train.shortage import disk_refusal, is_out_of_memory, release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +220,8 @@ class Session:
     ) -> None:
         """Train candidates in one pass; save the best weights and selection outputs of each.
 
-        A training that its deadline cut short counts as stopped, or with `Order.keep` as finished.
+        A training that its deadline cut short counts as stopped, or with `Order.keep` as finished,
+        unless it is of no use as it is.
 
         Where a pack fails, what has not ended is trained again in two halves, so that the fault is
         laid at the door of the candidate that has it. Where memory runs out for one alone, its
@@ -254,8 +255,9 @@ class Session:
             try:
                 attempt.run({number: missing[number] for number in group}, settle)
             except Exception as error:
-                if disk_refuses(error):
-                    raise
+                refusal = disk_refusal(error)
+                if refusal is not None:
+                    raise refusal from None
                 left = [number for number in group if number in missing]
                 half = len(left) // 2
                 if half:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import os
 from functools import cache
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 _DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
@@ -23,9 +25,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def disk_refuses(error: BaseException) -> bool:
-    """Return whether an error says that nothing more can be written."""
-    return isinstance(error, OSError) and error.errno in _DISK_REFUSES
+def disk_refusal(error: BaseException) -> OSError | None:
+    """Return what says that nothing more can be written, None if an error is another.
+
+    safetensors names the system's error in its own, numpy only counts what was written.
+    """
+    if isinstance(error, OSError):
+        if error.errno is None and " requested and " in str(error):
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return error if error.errno in _DISK_REFUSES else None
+    if isinstance(error, SafetensorError):
+        for number in _DISK_REFUSES:
+            if f"(os error {number})" in str(error):
+                return OSError(number, os.strerror(number))
+    return None
 
 
 def release(device: torch.device) -> None:

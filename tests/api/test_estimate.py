@@ -9,6 +9,7 @@ import pytest
 
 from autopeft.api.estimate import (
     affordable_epochs,
+    delivery_rows,
     estimate_bytes,
     expected_seconds,
     finish_seconds,
@@ -159,3 +160,9 @@ def test_silence_is_all_rows_once_and_the_selection_rows_three_times() -> None:
 
 def test_training_that_was_cut_evaluates_twice() -> None:
     assert finish_seconds({"rows": [100, 40], **PACE}) == pytest.approx(40 * 0.01)
+
+
+def test_a_merged_model_is_scored_before_and_after() -> None:
+    about = {"rows": [100, 30]}
+    assert delivery_rows(about, 10, merge=False) == 30 + 40
+    assert delivery_rows(about, 10, merge=True) == 3 * 30 + 40

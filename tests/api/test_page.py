@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from datasets import Dataset
 
 from autopeft.api import page
-from autopeft.api.card import read_mistakes
+from autopeft.api.card import read_mistakes, read_splits
 from autopeft.api.facts import command
 from autopeft.api.opened import Opened
 from autopeft.api.page import PAGE, read_view, write_page
@@ -48,6 +49,17 @@ def test_the_data_are_summed_up(run: Path) -> None:
     assert splits["train"].labels == {"negative": 15, "positive": 15}
     assert sum(count for _, _, count in splits["train"].words) == 30
     assert splits["train"].words[0][:2] == (2, 2)
+
+
+def test_numbers_of_all_splits_are_counted_in_the_same_bins(tmp_path: Path) -> None:
+    labels = {"train": [0.5, 1.0, 3.0], "selection": [1.0, 2.0], "test": [0.0, 5.0]}
+    for name, values in labels.items():
+        rows = {"text": ["a"] * len(values), "label": values}
+        Dataset.from_dict(rows).save_to_disk(tmp_path / "data" / name)
+    found = read_splits(tmp_path, labels=())
+    edges = [[(low, high) for low, high, _ in split.bins] for split in found]
+    assert edges[0] == edges[1] == edges[2]
+    assert [sum(count for *_, count in split.bins) for split in found] == [3, 2, 2]
 
 
 def test_mistakes_come_with_their_texts_the_surest_first(run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,3 +98,13 @@ def test_a_hub_that_cannot_be_reached_is_an_error_of_ours(
 def test_a_folder_without_a_model_is_refused(tmp_path: Path, hub: Hub) -> None:
     with pytest.raises(ModelError, match="no tuned model"):
         push(tmp_path, "me/reviews", base_model="google/bert", token=TOKEN)
+
+
+def test_a_member_of_the_front_has_no_card_and_gets_a_plain_one(
+    best: Path, hub: Hub, tmp_path: Path
+) -> None:
+    member = shutil.copytree(best, tmp_path / "1-lora", ignore=shutil.ignore_patterns("README.md"))
+    push(member, "me/reviews", base_model="google/bert", token=TOKEN)
+    card = hub.files["me/reviews"]["README.md"].decode()
+    assert 'PeftModel.from_pretrained(model, "me/reviews")' in card
+    assert "base_model: google/bert" in card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import optuna
 import pytest
 
 from autopeft.api.clock import Clock
+from autopeft.api.interrupt import Interrupted
 from autopeft.api.pool import Job
 from autopeft.api.sitting import FINALISTS, Sitting
-from autopeft.api.trials import Trials
+from autopeft.api.trials import Trials, outcome_line
 from autopeft.methods.packing import PackKey, pack_key
-from autopeft.records import Candidate
+from autopeft.records import Candidate, Costs, RungPoint, TrialRecord, TrialState
 from autopeft.report.screen import SilentScreen
 from autopeft.search.convergence import COHORT
 from autopeft.search.load import load_space
@@ -86,9 +88,11 @@ def prepared(
     until_converged: bool = False,
     folds: int = 1,
     finish: float = 0.0,
+    store: TrialStore | None = None,
+    pool: MadeUpPool | None = None,
 ) -> tuple[Trials, MadeUpPool, Sitting]:
-    pool = MadeUpPool()
-    store = TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
+    pool = pool or MadeUpPool()
+    store = store or TrialStore(optuna.create_study(directions=["maximize", "minimize"]))
     clock = Clock(limit_seconds=seconds, now=lambda: pool.now)
     clock.delivery_seconds, clock.expected_seconds = 0.0, expected
     clock.finish_seconds = finish
@@ -233,3 +237,130 @@ def test_weights_that_a_newcomer_makes_a_finalists_again_are_kept(tmp_path: Path
     final = {record.costs.trainable_params: record.artifact for record in sitting.finalists()}
     assert 10 in final
     assert all((tmp_path / str(artifact)).is_dir() for artifact in final.values())
+
+
+class StoppedPool(MadeUpPool):
+    """Is stopped by a signal while the pack of this number trains, counted from 0."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._at = at
+
+    def run(self, packs: Iterator[Sequence[Job]], watcher: Trials) -> int:
+        for number, pack in enumerate(packs):
+            if number == self._at:
+                self.packs.append([job.candidate.method for job in pack])
+                raise Interrupted(signal.SIGTERM)
+            super().run(iter([pack]), watcher)
+        return 0
+
+
+def test_what_was_handed_to_nobody_when_a_signal_came_waits_and_was_not_begun(
+    tmp_path: Path,
+) -> None:
+    pool = StoppedPool(at=1)
+    trials, _, sitting = prepared(tmp_path, 90.0, pool=pool)
+    with pytest.raises(Interrupted):
+        trials.run(pool)  # type: ignore[arg-type]
+    ended, running = pool.packs
+    asked = [record.candidate for record in sitting.trials.records()]
+    assert len(asked) == COHORT > len(ended) + len(running)
+    again, rest_of_it, _ = prepared(tmp_path, 90.0, store=sitting.trials)
+    assert sorted(one.candidate.method for one in again._search.lost) == sorted(running)
+    assert sitting.trials.superseded() == again._search.lost
+    standing = [trial.user_attrs["proposal"]["candidate"] for trial in sitting.trials.standing()]
+    (done,) = ended
+    first = [one for one in asked if one.method == done]
+    rest = [one for one in asked if one.method != done]
+    assert standing == [one.to_json() for one in (*first, *rest)], "in the order they were asked in"
+    again.run(rest_of_it)  # type: ignore[arg-type]
+    proposals = [t.user_attrs["proposal"] for t in sitting.trials.standing()[:COHORT]]
+    assert {one.get("attempts", 1) for one in proposals} == {1, 2}
+    assert sum("attempts" in one for one in proposals) == len(running)
+
+
+def cut(number: int, **values: Any) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        candidate=Candidate(method="lora", learning_rate=1e-3, epochs=2),
+        seed=0,
+        state=TrialState.STOPPED,
+        origin="tpe",
+        costs=Costs(trainable_params=5, train_seconds=6.0),
+        cut_share=0.6,
+        **values,
+    )
+
+
+RUNG = RungPoint(rung=0, share=1 / 3, score=0.75, wall_seconds=3.0)
+
+
+@pytest.mark.parametrize("curve", [(), (RUNG,)])
+def test_what_the_clock_cut_tells_how_long_the_whole_would_take(
+    tmp_path: Path, curve: tuple[RungPoint, ...]
+) -> None:
+    trials, _, sitting = prepared(tmp_path, 90.0)
+    record = cut(0, curve=curve)
+    trials._learn(record)
+    assert sitting.clock.estimate_seconds(record.candidate) == pytest.approx(10.0)
+
+
+def test_what_the_clock_cut_is_not_called_stopped() -> None:
+    assert "cut at 60% by the time limit, 5 parameters, 6 s" in outcome_line(cut(3))
+    line = outcome_line(cut(3, curve=(RUNG,)))
+    assert "cut at 60% by the time limit, after 0.7500 at 33%, 5 parameters" in line
+    stopped = dataclasses.replace(cut(3, curve=(RUNG,)), cut_share=None)
+    assert "stopped at 33% with 0.7500, 5 parameters" in outcome_line(stopped)
+
+
+class CuttingPool(MadeUpPool):
+    """Cuts the default short, as a time limit would."""
+
+    def run(self, packs: Iterator[Sequence[Job]], watcher: Trials) -> int:
+        return super().run(packs, Cutting(watcher))  # type: ignore[arg-type]
+
+
+class Cutting:
+    """Tells another watcher that the default was cut at 30 %."""
+
+    def __init__(self, watcher: Trials) -> None:
+        self.started = watcher.started
+        self._watcher = watcher
+
+    def finished(self, job: Job, found: dict[str, Any]) -> None:
+        cut = {"cut_share": 0.3, "curve": []} if job.candidate.method == "lora" else {}
+        self._watcher.finished(job, found | cut)
+
+
+@pytest.mark.parametrize(("seconds", "again"), [(30.0, False), (90.0, True)])
+def test_a_reference_that_was_cut_short_is_trained_whole_once_there_is_time(
+    tmp_path: Path, seconds: float, again: bool
+) -> None:
+    """At 30 % in ten seconds, it takes 33 seconds."""
+    trials, cutting, sitting = prepared(tmp_path, 20.0, pool=CuttingPool())
+    trials.run(cutting)  # type: ignore[arg-type]
+    (default,) = (one for one in sitting.trials.records() if one.origin == "default")
+    assert default.cut_share == 0.3
+    resumed, pool, _ = prepared(tmp_path, seconds, store=sitting.trials)
+    resumed.run(pool)  # type: ignore[arg-type]
+    (now,) = (one for one in sitting.trials.records() if one.origin == "default")
+    assert (now.cut_share is None) == again
+    assert [one.number for one in sitting.trials.superseded()] == [default.number] * again
+    assert sum(method == "lora" for pack in pool.packs for method in pack) >= again
+
+
+@pytest.mark.parametrize("seconds", [8.0, 90.0])
+def test_a_reference_that_was_lost_is_begun_again_before_time_is_kept_for_a_race(
+    tmp_path: Path, seconds: float
+) -> None:
+    trials, _, sitting = prepared(tmp_path, 90.0)
+    for number in range(4):
+        proposal = trials._search.propose()
+        assert proposal is not None
+        job = trials._job(proposal, None)
+        if number:  # the default was in training when the run was killed
+            trials.finished(job, outcome(0.6))
+    resumed, pool, _ = prepared(tmp_path, seconds, store=sitting.trials)
+    resumed.run(pool)  # type: ignore[arg-type]
+    assert pool.packs[0][0] == "lora"
+    assert {"default", "head"} <= {record.origin for record in sitting.trials.records()}

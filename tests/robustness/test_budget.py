@@ -67,6 +67,12 @@ def test_missing_model_is_asked_for(settings: Settings) -> None:
         run({**settings, "model": None})
 
 
+def test_dry_run_of_the_command_line_trains_nothing_from_python(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match=r"autopeft\.api\.dry_run"):
+        run(settings, dry_run=True)
+    assert not Path(settings["output"]).exists()
+
+
 def damaged(folder: Path, damage: str) -> Path:
     model = tiny_model("bert", folder)
     weights = model / "model.safetensors"
@@ -139,6 +145,7 @@ def test_a_time_limit_shortens_trainings_once_and_for_all(
     assert {record.candidate.epochs for record in result.records} == {2}
     more, heard = run(settings, trials=6, time_limit=None, space=space)
     assert "trainings of at most 2 epochs" in heard.text
+    assert "the time limit that the run began with" in heard.text, "there is none now"
     assert len(more.records) == 6
     assert max(record.candidate.epochs for record in more.records) == 2
 
@@ -164,3 +171,16 @@ def test_without_a_time_limit_trainings_stay_as_long_as_the_space_has_them(
     result, heard = run(settings, trials=3, time_limit="90s", space=space)
     assert "trainings of at most" not in heard.text
     assert {record.candidate.epochs for record in result.records} == {2}
+
+
+@pytest.mark.slow
+def test_of_a_model_that_does_not_fit_the_workers_output_is_kept_where_that_is_asked_for(
+    settings: Settings, tmp_path: Path
+) -> None:
+    model = damaged(tmp_path / "model", "broken config")
+    with pytest.raises(ModelError):
+        run(settings, model=str(model), debug=True)
+    assert (Path(settings["output"]) / "logs" / "worker-0.log").is_file()
+    with pytest.raises(ModelError):
+        run(settings, model=str(model))
+    assert not Path(settings["output"]).exists()

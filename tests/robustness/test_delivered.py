@@ -221,3 +221,22 @@ def test_delivered_model_that_differs_is_an_error(
     after = sorted((file, file.stat().st_mtime_ns) for file in (folder / "best").iterdir())
     assert after == before, "what was checked before is still there"
     assert not (folder / "best.new").exists()
+
+
+def test_what_is_told_of_an_earlier_choice_goes_with_its_model(copied: Settings) -> None:
+    """Stopped between the second delivery and its scores, the first command does not answer."""
+    folder = Path(copied["output"])
+    for file in (folder / "data" / "test").glob("*.arrow"):
+        file.write_bytes(b"a trap")
+    with pytest.raises(DeliveryError):
+        run(copied, trials=7)
+    assert not (folder / "result.json").exists()
+
+
+def test_a_merged_model_of_an_earlier_choice_does_not_stay(copied: Settings) -> None:
+    folder = Path(copied["output"])
+    _, heard = run(copied, merge=True)
+    assert (folder / "merged").is_dir() or "left out" in heard.text
+    (folder / "merged").mkdir(exist_ok=True)
+    run(copied, trials=7)
+    assert not (folder / "merged").exists()

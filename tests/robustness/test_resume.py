@@ -19,6 +19,7 @@ from autopeft.config import SearchConfig
 from autopeft.errors import ModelError, RunFolderError
 from autopeft.report.screen import SilentScreen
 from autopeft.store import RunFolder
+from autopeft.store.trials import MAX_ATTEMPTS
 from tests.robustness.conftest import Done, Settings, run
 from tests.robustness.run import outline, states_in, write_data, write_space
 
@@ -177,3 +178,36 @@ def test_folder_that_cannot_be_made_is_said_before_training(settings: Settings) 
 def test_folder_that_holds_no_model_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no tuned model; expected .*autopeft\.json"):
         load(tmp_path)
+
+
+def test_model_that_was_taken_away_is_delivered_again(copied: Settings, done: Done) -> None:
+    shutil.rmtree(Path(copied["output"]) / "best")
+    again, heard = run(copied)
+    assert again.choice == done.result.choice
+    assert "reloaded in a fresh process" in heard.text
+    assert again.predict(["good w1"]) == done.result.predict(["good w1"])
+
+
+def test_splits_that_were_not_saved_whole_are_saved_again(copied: Settings, done: Done) -> None:
+    folder = Path(copied["output"])
+    (folder / "result.json").unlink()
+    (folder / "data" / "train" / "dataset_info.json").unlink()  # a kill came before it
+    assert run(copied)[0].choice == done.result.choice
+
+
+def test_a_trial_that_was_interrupted_too_often_is_not_said_to_be_tried_again(
+    copied: Settings,
+) -> None:
+    folder = Path(copied["output"])
+    identity = json.loads((folder / "manifest.json").read_text())["identity"]
+    with RunFolder.open(folder, identity=identity) as opened:
+        trials = opened.trials(higher_is_better=True)
+        proposal = trials.standing()[-1].user_attrs["proposal"]
+        for attempts, rate in ((1, 0.01), (MAX_ATTEMPTS, 0.02)):
+            candidate = {**proposal["candidate"], "learning_rate": rate}
+            trials.enqueue({**proposal, "candidate": candidate, "params": {}, "attempts": attempts})
+            trials.study.ask()
+        first, second = (trial.number for trial in trials.all()[-2:])
+    _, heard = run(copied, trials=8)
+    assert f"resumed trial {first} was lost (interrupted): tried once more" in heard.text
+    assert f"resumed trial {second} was lost (interrupted): given up" in heard.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -160,6 +162,17 @@ def test_a_second_supervisor_is_refused_naming_the_first(tmp_path: Path) -> None
     with open_run(tmp_path / "run"), pytest.raises(RunFolderError, match=f"process {os.getpid()}"):
         open_run(tmp_path / "run")
     open_run(tmp_path / "run").close()
+
+
+def test_a_disk_that_knows_no_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(RunFolderError, match=r"cannot lock .*: No locks available; .*--output"):
+        open_run(tmp_path / "run")
 
 
 def test_a_killed_supervisor_leaves_no_lock(tmp_path: Path) -> None:

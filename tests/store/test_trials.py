@@ -118,6 +118,46 @@ def test_the_references_are_begun_again_however_often(trials: TrialStore) -> Non
     assert trials.records()[0].state is TrialState.RUNNING
 
 
+@pytest.mark.parametrize("cause", [Cause.WORKER_DIED, Cause.INTERRUPTED])
+def test_what_there_was_no_time_to_begin_again_is_begun_again_by_the_next_sitting(
+    trials: TrialStore, cause: Cause
+) -> None:
+    first = begin(trials)
+    assert trials.conclude(failed(first, cause))
+    second = int(trials.study.ask().number)
+    trials.discard(second, "there was no time left for it", question=-1)
+    assert [r.cause for r in trials.records()] == [cause]
+    assert [r.number for r in trials.recover()] == [first]
+    assert [t.state.name for t in trials.standing()] == ["WAITING"]
+    assert trials.recover() == []
+    third = int(trials.study.ask().number)
+    proposal = trials.all()[third].user_attrs["proposal"]
+    assert (proposal["attempts"], proposal["retry_of"]) == (2, first)
+    assert not trials.conclude(failed(third, Cause.WORKER_DIED)) or cause is Cause.INTERRUPTED
+
+
+def test_what_was_not_begun_waits_as_it_was_and_is_not_lost(trials: TrialStore) -> None:
+    begin(trials)
+    for _ in range(2 * MAX_ATTEMPTS):
+        trials.not_begun(trials.standing()[0].number)
+        assert trials.recover() == trials.records() == trials.superseded() == []
+        assert [t.state.name for t in trials.standing()] == ["WAITING"]
+        trials.study.ask()
+    assert "attempts" not in trials.standing()[0].user_attrs["proposal"]
+    assert [r.cause for r in trials.recover()] == [Cause.INTERRUPTED]
+
+
+def test_a_second_chance_that_was_not_begun_is_still_one(trials: TrialStore) -> None:
+    first = begin(trials)
+    trials.point(first, RungPoint(rung=0, share=1 / 3, score=0.5, wall_seconds=1.0))
+    trials.conclude(record(first, TrialState.STOPPED))
+    trials.give_second_chance(first)
+    trials.not_begun(int(trials.study.ask().number))
+    trials.recover()
+    assert [t.state.name for t in trials.standing()] == ["WAITING"]
+    assert trials.has_second_chance(int(trials.study.ask().number))
+
+
 def test_what_supervisors_died_of_does_not_count_as_a_workers_death(trials: TrialStore) -> None:
     begin(trials)
     trials.recover()

@@ -70,6 +70,7 @@ def train_together(
     rungs: tuple[float, ...] = (1.0,),
     evaluated: Collection[int] | None = None,
     deadline: float | None = None,
+    keep: bool = False,
     left: Callable[[Member], None] = lambda _: None,
 ) -> list[Member]:
     batches = TrainingBatches(
@@ -85,6 +86,7 @@ def train_together(
             rungs=rungs,
             evaluated=evaluated,
             deadline=deadline,
+            keep=keep,
         )
         for number, candidate in enumerate(candidates)
     ]
@@ -266,11 +268,20 @@ def test_last_rung_cannot_stop_what_is_done(bert: Backbone) -> None:
 
 
 def test_deadline_cuts_the_training_with_the_weights_so_far(bert: Backbone) -> None:
-    model, result = train(bert, deadline=time.monotonic() - 1.0)
+    model, result = train(bert, deadline=time.monotonic() - 1.0, keep=True)
     assert result.cut_share == 0.1
     assert result.weights is not None
     load_trainable_state(model, result.weights)
     assert accuracy(outputs(model, SELECTION, padding=Padding(0), device=CPU)) == result.score
+
+
+def test_what_is_cut_and_not_kept_is_not_evaluated_for_nothing(bert: Backbone) -> None:
+    def score(values: np.ndarray) -> float:
+        raise AssertionError("the time is up")
+
+    _, result = train(bert, deadline=time.monotonic() - 1.0, score=score)
+    assert result.cut_share == 0.1
+    assert result.weights is None
 
 
 def nan_at(step: int, seen: list[int]) -> Loss:

@@ -158,6 +158,17 @@ def test_trial_cut_by_the_clock_is_kept_only_on_request(
     assert (tmp_path / "artifact" / "adapter_model.safetensors").is_file() is keep
 
 
+def test_what_was_cut_before_it_could_tell_the_rows_apart_has_not_failed(
+    made: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(made, "is_constant", lambda _: True)
+    outcome = run(made, tmp_path / "cut", deadline=0.0, keep=True)
+    assert outcome["stopped"]
+    assert outcome["cut_share"] is not None
+    with pytest.raises(TrialError, match="same for every selection row"):
+        run(made, tmp_path / "whole", keep=True)
+
+
 def test_scores_keep_the_metrics_sign(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     setting = order(
         save_splits(tmp_path / "d", numbers=(0.0, 1.0)), tiny_folder("bert"), numeric=True
