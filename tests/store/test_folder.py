@@ -88,7 +88,7 @@ def test_two_that_begin_at_once_do_not_meet(
     other = open_run(tmp_path / "other", {"seed": 1})
     manifest = (tmp_path / "other" / "manifest.json").read_text()
     (tmp_path / "other" / "manifest.json").unlink()
-    write = partial((tmp_path / "other" / "manifest.json").write_text, manifest)
+    write = partial(write_module.write_text, tmp_path / "other" / "manifest.json", manifest)
     later = threading.Timer(0.2, write)
     later.start()
     with open_run(tmp_path / "other", {"seed": 2}, fork=True) as forked:
