@@ -86,6 +86,13 @@ def test_the_choice_its_reason_and_its_code_are_there(page: str) -> None:
     assert "autopeft search reviews.csv --model minilm --time-limit 180" in body
 
 
+def test_a_percentage_is_not_broken_across_lines() -> None:
+    made = records(12)
+    reason = "It is the best. Score 80.0 %; beside it 64.3 %."
+    page = render([view(records=made, choice=choice(made, reason=reason))])
+    assert "Score 80.0\u00a0%; beside it 64.3\u00a0%." in html.unescape(body_of(page))
+
+
 def test_every_figure_has_a_sentence_and_its_numbers(page: str) -> None:
     body = body_of(page)
     figures = figures_of(page)
