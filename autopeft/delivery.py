@@ -102,6 +102,8 @@ class TunedModel:
         Raises:
             ExportError: the method cannot be merged.
         """
+        from autopeft.methods.artifact import plain_heads
+
         adapted: Any = self.model
         if not hasattr(adapted, "merge_and_unload"):
             return self.model
@@ -110,8 +112,6 @@ class TunedModel:
                 f"{self.about.method} cannot be merged into the backbone, so there is no single "
                 "model to write; `autopeft methods --format json` tells which methods are mergeable"
             )
-        from autopeft.methods.artifact import plain_heads
-
         plain_heads(adapted)
         whole: torch.nn.Module = adapted.merge_and_unload()
         return whole.eval()
