@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autopeft.data.folds import SMALL, Fold, folds
+from autopeft.data.likeness import unlike
 from autopeft.data.source import Source
 from autopeft.data.split import split
 from autopeft.data.table import write_batches
@@ -78,7 +79,7 @@ def prepare(source: Source, problem: Problem, *, seed: int) -> Prepared:
     _require_variation(clean["train"], problem, source)
     inputs = ["text"] if problem.columns.text_pair is None else ["text", "text_pair"]
     parts = split(clean, strata="label", seed=seed, inputs=inputs, names=problem.labels or None)
-    notes += parts.notes
+    notes += parts.notes + tuple(unlike(parts, inputs, seed))
     divided = [Fold(train=parts.train, selection=parts.selection)]
     if "selection" in parts.carved and len(parts.selection) < SMALL:
         divided = folds(parts.train, parts.selection, strata="label", seed=seed, inputs=inputs)
