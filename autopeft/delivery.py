@@ -102,19 +102,16 @@ class TunedModel:
         Raises:
             ExportError: the method cannot be merged.
         """
-        from autopeft.methods.artifact import plain_heads
+        from autopeft.methods.artifact import merge_in_place
 
-        adapted: Any = self.model
-        if not hasattr(adapted, "merge_and_unload"):
+        if not hasattr(self.model, "merge_and_unload"):
             return self.model
         if not METHODS.get(self.about.method).mergeable:
             raise ExportError(
                 f"{self.about.method} cannot be merged into the backbone, so there is no single "
                 "model to write; `autopeft methods --format json` tells which methods are mergeable"
             )
-        plain_heads(adapted)
-        whole: torch.nn.Module = adapted.merge_and_unload()
-        return whole.eval()
+        return merge_in_place(self.model)
 
     def predict(
         self, texts: Sequence[str], text_pairs: Sequence[str] | None = None

@@ -94,25 +94,27 @@ def merge(model: nn.Module) -> nn.Module:
 
     Works on a full copy: neither `model` nor the backbone that it shares changes.
     """
-    whole: Any = copy.deepcopy(model).float()
+    whole = copy.deepcopy(model).float()
     sink_islands(whole)
-    plain_heads(whole)
+    return merge_in_place(whole)
+
+
+def merge_in_place(model: nn.Module) -> nn.Module:
+    """Return the plain transformers model inside a peft model, which is of no use then.
+
+    Of the tuners but LoRA's, peft's own unloading fails on a head without a weight of its own, so
+    the trained heads are put in the place of peft's wrappers first.
+    """
+    from peft.utils.other import ModulesToSaveWrapper
+
+    whole: Any = model
+    wrappers = [(n, m) for n, m in whole.named_modules() if isinstance(m, ModulesToSaveWrapper)]
+    for name, wrapper in wrappers:
+        whole.set_submodule(name, wrapper.modules_to_save["default"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         merged: nn.Module = whole.merge_and_unload()
     return merged.eval()
-
-
-def plain_heads(model: nn.Module) -> None:
-    """Put the trained heads in the place of peft's wrappers.
-
-    Of the tuners but LoRA's, peft's own unloading fails on a head without a weight of its own.
-    """
-    from peft.utils.other import ModulesToSaveWrapper
-
-    wrappers = [(n, m) for n, m in model.named_modules() if isinstance(m, ModulesToSaveWrapper)]
-    for name, wrapper in wrappers:
-        model.set_submodule(name, wrapper.modules_to_save["default"])
 
 
 def _load_adapter(backbone: Backbone, folder: Path) -> nn.Module:
