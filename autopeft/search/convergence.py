@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autopeft.records import TrialRecord, TrialState
-from autopeft.search.front import Point, gain, pareto, size
+from autopeft.search.front import Point, area, gain, pareto, size
 
 COHORT = 8
 """Trials between two looks at what was learnt: enough for a pack, few enough to learn from. What so
@@ -106,25 +106,13 @@ def outlook(records: Sequence[TrialRecord], *, higher_is_better: bool) -> Outloo
     return Outlook(trials=len(tried), rise=rise / widest, most=most / widest, height=height)
 
 
-def covered(points: Sequence[Point], floor: float, widest: float) -> float:
-    """Return the area between the floor and the best gain at a size or below, up to `widest`."""
-    if not points:
-        return 0.0
-    front = sorted((points[i] for i in pareto(points)), key=lambda point: point.size)
-    ends = [*(point.size for point in front[1:]), widest]
-    return sum(
-        max(0.0, point.gain - floor) * (end - point.size)
-        for point, end in zip(front, ends, strict=True)
-    )
-
-
 def _alone(points: dict[int, Point], floor: float, widest: float) -> dict[int, float]:
     """Return the area that would be missing without each trial."""
     everything = list(points.values())
-    whole = covered(everything, floor, widest)
+    whole = area(everything, floor=floor, most=widest)
     members = set(pareto(everything))
     return {
-        number: whole - covered(everything[:i] + everything[i + 1 :], floor, widest)
+        number: whole - area(everything[:i] + everything[i + 1 :], floor=floor, most=widest)
         if i in members
         else 0.0
         for i, number in enumerate(points)
@@ -141,7 +129,7 @@ def _came(
         if number in points:
             members = list(dict.fromkeys([*front, points[number]]))
             front = [members[i] for i in pareto(members)]
-        areas.append(covered(front, floor, widest))
+        areas.append(area(front, floor=floor, most=widest))
     return [after - before for before, after in itertools.pairwise(areas[-late - 1 :])]
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from autopeft.records import Candidate, Costs, TrialRecord, TrialState
-from autopeft.search.convergence import BEYOND, COHORT, LEAST_TRIALS, covered, outlook
-from autopeft.search.front import Point, gain, size
+from autopeft.search.convergence import BEYOND, COHORT, LEAST_TRIALS, outlook
+from autopeft.search.front import Point, area, gain, size
 from benchmarks import ledger
 from docs.pages.markdown import table
 
@@ -153,7 +153,7 @@ def _height(records: Sequence[TrialRecord], count: int) -> float:
     ]
     floor = next(gain(r.score, True) for r in records if r.origin == "head")
     widest = max(point.size for point in points) + BEYOND
-    return covered(first, floor, widest) / widest
+    return area(first, floor=floor, most=widest) / widest
 
 
 def _records(draw: np.random.Generator, shift: np.ndarray) -> list[TrialRecord]:

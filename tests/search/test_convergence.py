@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autopeft.records import Candidate, Costs, TrialRecord, TrialState
-from autopeft.search.convergence import COHORT, ENOUGH, LEAST_TRIALS, covered, outlook
-from autopeft.search.front import Point
+from autopeft.search.convergence import COHORT, ENOUGH, LEAST_TRIALS, outlook
+from autopeft.search.front import Point, area
 from benchmarks.search.stopping import played, random_search
 
 
@@ -43,7 +43,8 @@ def test_covered_area_is_what_is_below_some_point_to_its_right(points: list[Poin
     heights = [
         max((p.gain for p in points if p.size <= column), default=0.3) for column in range(1, 6)
     ]
-    assert covered(points, 0.3, 6.0) == pytest.approx(sum(max(0.0, h - 0.3) for h in heights))
+    below = sum(max(0.0, h - 0.3) for h in heights)
+    assert area(points, floor=0.3, most=6.0) == pytest.approx(below)
 
 
 def test_nothing_is_foreseen_before_enough_trials() -> None:
