@@ -80,7 +80,6 @@ def decide(
     head: float | None,
     hope: float = 0.0,
     protected: bool = False,
-    eta: int = ETA,
 ) -> bool:
     """Return whether the newcomer goes on.
 
@@ -91,7 +90,6 @@ def decide(
         head: the gain of the head alone at this rung; None while it is not known.
         hope: how much more the newcomer may still gain; it is ranked by this optimistic bound.
         protected: whether it goes on whatever happens.
-        eta: one in this many goes on.
     """
     if protected:
         return True
@@ -105,7 +103,7 @@ def decide(
     if gain == -math.inf:
         return False
     everyone = [Point(gain=gain, size=newcomer.size), *map(_point, others)]
-    return Ranking(everyone, eta).is_first(0, floor)
+    return Ranking(everyone).is_first(0, floor)
 
 
 def again(
@@ -142,17 +140,16 @@ class Ranking:
 
     Args:
         points: everyone there is.
-        eta: one in this many is among the first.
     """
 
-    def __init__(self, points: Sequence[Point], eta: int = ETA) -> None:
-        self._points, self._eta = points, eta
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._points = points
         self._layers = fronts(points)
-        self._places = math.ceil(len(points) / eta)
+        self._places = math.ceil(len(points) / ETA)
         self._bests = [self._stairs(layer) for layer in self._layers]
 
     def is_first(self, index: int, floor: float, *, hope: float = 0.0) -> bool:
-        """Return whether one is among the first 1/eta, rounded up, of all.
+        """Return whether one is among the first of all: one in `ETA` of them, rounded up.
 
         A member of the first front has at least `FRONT_PLACES` places to take.
 
@@ -172,7 +169,7 @@ class Ranking:
             return True
         if hope:  # it drives others out of its front
             moved = [*self._points[:index], point, *self._points[index + 1 :]]
-            return Ranking(moved, self._eta).is_first(index, floor)
+            return Ranking(moved).is_first(index, floor)
         others = (p.gain for i, p in enumerate(self._points) if i != index and p.gain > -math.inf)
         lowest = max(floor, min(others, default=floor))
         front = [self._points[i] for i in self._layers[depth]]
