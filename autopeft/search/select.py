@@ -18,7 +18,7 @@ from autopeft.search.expected import expected
 from autopeft.search.finalist import Choice, Finalist
 from autopeft.search.front import Point, fronts, gain, size
 from autopeft.search.reason import reason
-from autopeft.search.standing import Tolerance, compared, price, ranked
+from autopeft.search.standing import Tolerance, compared, order, ranked
 
 POINT = 0.01
 """What a point is worth where scores are shares or correlations."""
@@ -126,7 +126,7 @@ def choose(
     if not higher_is_better:
         evidence = replace(evidence, draws=-evidence.draws)
     table = ranked(measured, evidence.draws, higher_is_better, allowed, floor)
-    chosen = min((row for row in table if row.admissible), key=price)
+    chosen = min((r for r in table if r.admissible), key=lambda row: order(row.finalist))
     table = compared(table, chosen, measured, evidence.draws)
     chosen = next(row for row in table if row.finalist is chosen.finalist)
     new = expected(chosen, measured, evidence, tried, higher_is_better, seed)

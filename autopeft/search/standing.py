@@ -114,16 +114,11 @@ def compared(
     return tuple(replace(row, chance=found.get(id(row), 1.0)) for row in table)
 
 
-def price(row: Row) -> tuple[float, float, str]:
-    """Return what to compare rows by: trained parameters, then bytes, then the fingerprint.
+def order(finalist: Finalist) -> tuple[float, float, str]:
+    """Return what to compare finalists by: trained parameters, then bytes, then the fingerprint.
 
     Nothing that is measured with a clock: the same run would end otherwise the next time.
     """
-    return order(row.finalist)
-
-
-def order(finalist: Finalist) -> tuple[float, float, str]:
-    """Return what to compare finalists by, see `price`."""
     size_bytes = finalist.artifact_bytes
     return (
         finalist.trainable_params,
