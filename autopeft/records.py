@@ -33,6 +33,10 @@ BLOCK_SITES = ("attn.block", "ffn.block", "attn.prefix")
 feed-forward as a whole, and before the attention's keys and values."""
 
 
+REFERENCES = ("default", "head")
+"""Origins of the trials that every choice is told against: default LoRA and the head alone."""
+
+
 class TrialState(enum.StrEnum):
     """What became of a trial."""
 

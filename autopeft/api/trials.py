@@ -12,13 +12,10 @@ from autopeft.api.pool import Job, Pack, Pool
 from autopeft.api.record import artifact_folder, record_failed, record_finished
 from autopeft.api.sitting import FINALISTS, REPLICATES, Sitting
 from autopeft.api.weights import remove_leftovers
-from autopeft.records import Cause, RungPoint, TrialRecord, TrialState
+from autopeft.records import REFERENCES, Cause, RungPoint, TrialRecord, TrialState
 from autopeft.report.screen import Screen
 from autopeft.search.convergence import COHORT, outlook
 from autopeft.search.study import Proposal, Search
-from autopeft.store.trials import PROTECTED
-
-REFERENCES = 2
 
 _PART_OF_A_REFERENCE = 0.25
 
@@ -71,7 +68,7 @@ class Trials:
         """
         raced = self._sitting.trials.all_replicates()
         for record in self._sitting.trials.records():
-            cut = record.origin in PROTECTED and record.cut_share is not None
+            cut = record.origin in REFERENCES and record.cut_share is not None
             if cut and record.number not in raced and self._clock.fits(record.candidate):
                 self._sitting.trials.give_second_chance(record.number)
                 self._screen.say(
@@ -200,7 +197,7 @@ class Trials:
         ended = {record.origin for record in records if record.state is not TrialState.RUNNING}
         known = (trial.user_attrs["proposal"] for trial in self._sitting.trials.standing())
         going = {proposal["origin"] for proposal in known} - ended
-        return len(records) < REFERENCES or not going.isdisjoint(PROTECTED)
+        return len(records) < len(REFERENCES) or not going.isdisjoint(REFERENCES)
 
     def started(self, job: Job) -> None:
         self._screen.training(job.number, job.candidate.describe(), 0.0, "")
@@ -225,7 +222,7 @@ class Trials:
 
     def _keep(self, job: Job, record: TrialRecord) -> None:
         second = self._sitting.trials.has_second_chance(job.number)
-        second &= record.origin not in PROTECTED  # which no rung has stopped
+        second &= record.origin not in REFERENCES  # which no rung has stopped
         again = self._search.finished(record)
         self._sitting.save()
         self._sitting.tell(record)

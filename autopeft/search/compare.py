@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autopeft.methods import METHODS
-from autopeft.records import RungPoint, TrialRecord, TrialState
+from autopeft.records import REFERENCES, RungPoint, TrialRecord, TrialState
 from autopeft.search.front import gain, size
 from autopeft.search.rungs import Entry, again, decide, slow_starter
 
@@ -39,7 +39,7 @@ def goes_on(
         rung=point.rung,
         head=crowd.head,
         hope=crowd.hope(entry),
-        protected=newcomer.origin in ("default", "head"),
+        protected=newcomer.origin in REFERENCES,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from autopeft.config import USUAL_WITHIN
 from autopeft.errors import ConfigError, NoCandidateError
-from autopeft.records import TrialRecord, TrialState
+from autopeft.records import REFERENCES, TrialRecord, TrialState
 from autopeft.search.bootstrap import RESAMPLES, Resampled, bootstrap, usable
 from autopeft.search.expected import expected
 from autopeft.search.finalist import Choice, Finalist
@@ -43,7 +43,7 @@ def finalists(records: Sequence[TrialRecord], *, higher_is_better: bool, k: int 
         for i in sorted(front, key=lambda i: (-points[i].gain, points[i].size, names[i]))
     ]
     chosen = ranked[:k]
-    for origin in ("default", "head"):
+    for origin in REFERENCES:
         chosen += [r.number for r in done if r.origin == origin and r.number not in chosen]
     return chosen
 

@@ -21,7 +21,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autopeft.errors import NoCandidateError
-from autopeft.records import Candidate, Cause, RungPoint, TrialRecord, TrialState, fingerprint
+from autopeft.records import (
+    REFERENCES,
+    Candidate,
+    Cause,
+    RungPoint,
+    TrialRecord,
+    TrialState,
+    fingerprint,
+)
 from autopeft.search import thrift
 from autopeft.search.compare import Compare, SecondChances, goes_on, second_chances
 from autopeft.search.front import size
@@ -30,7 +38,7 @@ from autopeft.search.rungs import SHARES
 from autopeft.search.sampler import asking
 from autopeft.search.space import Space
 from autopeft.store import TrialStore
-from autopeft.store.trials import PROTECTED, waiting
+from autopeft.store.trials import waiting
 
 if TYPE_CHECKING:
     import optuna
@@ -297,7 +305,7 @@ class Search:
             candidate=candidate,
             seed=seed,
             origin=origin,
-            protected=origin in PROTECTED,
+            protected=origin in REFERENCES,
             rungs=self._rungs,
             trainable_params=self.space.count(candidate),
         )

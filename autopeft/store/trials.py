@@ -29,7 +29,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from autopeft.errors import RunFolderError
-from autopeft.records import Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
+from autopeft.records import REFERENCES, Candidate, Cause, Costs, RungPoint, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     import optuna
@@ -38,9 +38,6 @@ MAX_ATTEMPTS = 3
 """How often a candidate is begun when its *supervisor* is killed, which says nothing against it."""
 
 _NOT_BEGUN = "not begun"
-
-PROTECTED = ("default", "head")
-"""Origins that are always begun again: every comparison needs them."""
 
 
 class TrialStore:
@@ -135,7 +132,7 @@ class TrialStore:
         """Keep a trial's record, then tell Optuna; return whether it is to be begun again.
 
         A trial whose worker died is begun again once; one that was interrupted, until it was begun
-        `MAX_ATTEMPTS` times, the protected ones always.
+        `MAX_ATTEMPTS` times, the references always.
         """
         from optuna.trial import TrialState as OptunaState
 
@@ -233,7 +230,7 @@ class TrialStore:
             allowed, deaths = deaths == 0, deaths + 1
         else:
             allowed = record.cause is Cause.INTERRUPTED and (
-                attempts < MAX_ATTEMPTS or record.origin in PROTECTED
+                attempts < MAX_ATTEMPTS or record.origin in REFERENCES
             )
         if allowed:
             counts = {"attempts": attempts + 1, "deaths": deaths, "retry_of": record.number}

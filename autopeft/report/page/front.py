@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from autopeft.records import TrialRecord, TrialState
+from autopeft.records import REFERENCES, TrialRecord, TrialState
 from autopeft.report.page.figure import Figure, Table, inert, log_axis, score_axis
 from autopeft.report.page.view import RunView
 from autopeft.report.page.wording import PRICES, Price, count, points, score, seconds
@@ -36,7 +36,7 @@ def kind_of(view: RunView, record: TrialRecord) -> str:
     """Return which of `KINDS` a trial is."""
     if view.choice is not None and record.number == view.choice["number"]:
         return "chosen"
-    if record.origin in ("default", "head"):
+    if record.origin in REFERENCES:
         return record.origin
     if record.state is not TrialState.COMPLETE:
         return "running" if record.state is TrialState.RUNNING else "stopped"

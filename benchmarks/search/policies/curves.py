@@ -24,10 +24,9 @@ from typing import NamedTuple, Self
 
 from scipy import stats
 
-from autopeft.records import RungPoint, TrialRecord, TrialState
+from autopeft.records import REFERENCES, RungPoint, TrialRecord, TrialState
 from autopeft.search.compare import goes_on
 from autopeft.search.front import gain
-from autopeft.store.trials import PROTECTED
 
 EXPONENT, NOISE = 0.6, 0.38
 """b and σ over 135 trainings of subj and tweet_emotion on MiniLM (`results/cells/minilm-l6`): about
@@ -137,7 +136,7 @@ def likely(
     newcomer = next(record for record in records if record.number == number)
     heads = [gains[r.number] for r in records if r.origin == "head" and r.number in gains]
     best = max(gains.values(), default=-math.inf)
-    if newcomer.origin in PROTECTED or not heads or not best > heads[0]:
+    if newcomer.origin in REFERENCES or not heads or not best > heads[0]:
         return goes_on(number, point, records, higher_is_better)
     rivals = [
         gains[record.number]
