@@ -21,7 +21,7 @@ from autopeft.errors import DeliveryError
 from autopeft.records import TrialRecord
 from autopeft.report.card import CardFacts, model_card
 from autopeft.report.screen import Screen
-from autopeft.search.finalist import Choice, Row
+from autopeft.search.finalist import Choice, Row, beside
 from autopeft.store.write import disk_errors, write_text
 from autopeft.supervisor import Supervisor
 from autopeft.tasks.prepare import Prepared
@@ -115,13 +115,15 @@ def hand_over(
         reply = fresh.ask(op="merge", best=str(best), merged=merged, selection=selection)
         left_out = reply.get("left_out")
         screen.say(f"merged   left out: {left_out}" if left_out else f"merged   {merged}")
-    beside = _beside(choice)
     scores = fresh.ask(
         op="test",
         best=str(best),
         test=test,
         outputs=str(run / "test.npy"),
-        others={name: str(run / artifact_folder(*row)) for name, row in beside.items()},
+        others={
+            name: str(run / artifact_folder(row.finalist.number, row.seed))
+            for name, row in beside(choice.table, choice.number).items()
+        },
     )["scores"]
     write_card(
         best,
@@ -215,24 +217,10 @@ def _write_front(
         delivery.write(artifact, folder, dataclasses.replace(about, method=method))
 
 
-def _beside(choice: Choice) -> dict[str, tuple[int, int]]:
-    """Return the trial and seed of what is reported beside the choice, by name.
-
-    That is the runner-up, the default and the head alone, each with the seed that stands for it.
-    """
-    others = [row for row in choice.table if row.finalist.number != choice.number]
-    wanted = {
-        "runner-up": [r for r in others if r.finalist.origin not in ("default", "head")],
-        "default": [row for row in others if row.finalist.origin == "default"],
-        "head": [row for row in others if row.finalist.origin == "head"],
-    }
-    return {name: (rows[0].finalist.number, rows[0].seed) for name, rows in wanted.items() if rows}
-
-
 def _row(
     row: Row, choice: Choice, scores: Mapping[str, Mapping[str, float]], metric: str
 ) -> FinalRow:
-    names = {number: name for name, (number, _) in _beside(choice).items()}
+    names = {r.finalist.number: name for name, r in beside(choice.table, choice.number).items()}
     names[choice.number] = "chosen"
     name = names.get(row.finalist.number)
     return FinalRow(

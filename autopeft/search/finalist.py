@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autopeft.records import REFERENCES
 from autopeft.search.bootstrap import Replicate, on_folds
 
 
@@ -74,6 +76,21 @@ class Row:
         if on_folds(replicates):
             return self.mean
         return next(one.score for one in replicates if one.seed == self.seed)
+
+
+def beside(table: Sequence[Row], number: int) -> dict[str, Row]:
+    """Return what is told beside the choice: ``runner-up``, and the references by their origin.
+
+    Args:
+        table: one row per finalist, the best first.
+        number: of the chosen trial.
+    """
+    found: dict[str, Row] = {}
+    for row in table:
+        if row.finalist.number != number:
+            origin = row.finalist.origin
+            found.setdefault(origin if origin in REFERENCES else "runner-up", row)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from autopeft.report.number import figures
-from autopeft.search.finalist import Expected, Row
+from autopeft.search.finalist import Expected, Row, beside
 from autopeft.search.paired import SIGNIFICANT
 
 
@@ -81,16 +81,12 @@ def _against(chosen: Row, default: Row | None, percent: bool) -> str:
 
 
 def _beside(chosen: Row, table: Sequence[Row], percent: bool) -> str:
-    others = [row for row in table if row is not chosen]
-    shown = [
-        ("the runner-up", [r for r in others if r.finalist.origin not in ("default", "head")][:1]),
-        ("the default LoRA", [r for r in others if r.finalist.origin == "default"]),
-        ("the head alone", [r for r in others if r.finalist.origin == "head"]),
-    ]
+    words = {"runner-up": "the runner-up", "default": "the default LoRA", "head": "the head alone"}
+    shown = beside(table, chosen.finalist.number)
     texts = [
         f"{word} {_score(row.mean, percent)} with {_count(row)}{_cut(row)}"
-        for word, rows in shown
-        for row in rows
+        for name, word in words.items()
+        if (row := shown.get(name)) is not None
     ]
     return f"; beside it {', '.join(texts)}" if texts else ""
 
