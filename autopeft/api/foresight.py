@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autopeft.records import TrialRecord
-from autopeft.report.number import figures
+from autopeft.report.wording import figures
 from autopeft.search.convergence import COHORT, Outlook, outlook
 
 _HOUR_SECONDS = 3600.0

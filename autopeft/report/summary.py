@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autopeft.report.page.wording import trainings
 from autopeft.report.table import Row, cell
 from autopeft.report.table import show as show_table
+from autopeft.report.wording import trainings
 
 if TYPE_CHECKING:
     from rich.console import Console

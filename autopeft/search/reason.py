@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from autopeft.report.number import figures
+from autopeft.report.wording import figures, points, score
 from autopeft.search.finalist import Expected, Row, beside
 from autopeft.search.paired import SIGNIFICANT
 
@@ -42,8 +42,8 @@ def reason(
         smaller = [r for r in table if r.finalist.eligible and _params(r) < _params(chosen)]
         told = bool(smaller) and all(row.behind > row.margin for row in smaller)
         as_good = f"{near('')} of it" if limits else "as good"
-        score = "the best score" + " of those" * ahead
-        parts.append(score + f", and no smaller finalist is {as_good}" * told)
+        best_score = "the best score" + " of those" * ahead
+        parts.append(best_score + f", and no smaller finalist is {as_good}" * told)
     else:
         error = f" ({_points(chosen.standard_error, percent)})"
         behind = _points(chosen.behind, percent)
@@ -52,7 +52,7 @@ def reason(
     why = one if chosen is best else "it trains the fewest parameters of those as good"
     return (
         f"Trial {_name(chosen)} was chosen because {why}: {'; '.join(parts)}. "
-        f"Score {_score(chosen.mean, percent)}{_delivered(chosen, percent)}{_cut(chosen)}"
+        f"Score {score(chosen.mean, percent)}{_delivered(chosen, percent)}{_cut(chosen)}"
         f"{_beside(chosen, table, percent)}."
         f"{_sure(chosen, table, percent)}{_failures(chosen)}{_alike(chosen, table)}"
         f"{_promise(expected, chosen, percent)}"
@@ -84,7 +84,7 @@ def _beside(chosen: Row, table: Sequence[Row], percent: bool) -> str:
     words = {"runner-up": "the runner-up", "default": "the default LoRA", "head": "the head alone"}
     shown = beside(table, chosen.finalist.number)
     texts = [
-        f"{word} {_score(row.mean, percent)} with {_count(row)}{_cut(row)}"
+        f"{word} {score(row.mean, percent)} with {_count(row)}{_cut(row)}"
         for name, word in words.items()
         if (row := shown.get(name)) is not None
     ]
@@ -93,8 +93,8 @@ def _beside(chosen: Row, table: Sequence[Row], percent: bool) -> str:
 
 def _delivered(chosen: Row, percent: bool) -> str:
     """Return the score of the seed that is delivered, where that is not the mean."""
-    own = _score(chosen.score, percent)
-    return "" if own == _score(chosen.mean, percent) else f", {own} of the seed that is delivered"
+    own = score(chosen.score, percent)
+    return "" if own == score(chosen.mean, percent) else f", {own} of the seed that is delivered"
 
 
 def _cut(row: Row) -> str:
@@ -157,7 +157,7 @@ def _more(row: Row, chosen: Row) -> str:
 
 def _promise(expected: Expected, chosen: Row, percent: bool) -> str:
     """Return what to expect on new data; of an error, luck taken off is more of it."""
-    interval = f"{_score(expected.low, percent)} to {_score(expected.high, percent)}"
+    interval = f"{score(expected.low, percent)} to {score(expected.high, percent)}"
     turned = "more" if expected.score > chosen.score else "less"
     curse = (
         f", {_points(expected.optimism, percent)} {turned} for its luck in having been picked from "
@@ -165,7 +165,7 @@ def _promise(expected: Expected, chosen: Row, percent: bool) -> str:
     )
     if _points(expected.optimism, percent) == _points(0.0, percent) or expected.optimism < 0:
         curse = ""
-    return f" On new data expect {_score(expected.score, percent)}{curse} ({interval})."
+    return f" On new data expect {score(expected.score, percent)}{curse} ({interval})."
 
 
 def _share(share: float) -> str:
@@ -189,14 +189,8 @@ def _times(ratio: float) -> str:
     return f"{ratio:.1f}×" if ratio < 10 else f"{ratio:.0f}×"
 
 
-def _score(score: float, percent: bool) -> str:
-    return f"{100 * score:.1f} %" if percent else figures(score, 4)
-
-
 def _points(difference: float, percent: bool) -> str:
-    if not percent:
-        return figures(difference, 2)
-    return f"{100 * difference:.1f} points"
+    return points(difference, percent) + " points" * percent
 
 
 def _limit(limit: str, error: str, point: float, percent: bool) -> str:
@@ -207,5 +201,5 @@ def _limit(limit: str, error: str, point: float, percent: bool) -> str:
     assert match is not None, limit
     if match[2] == "se":
         return f"within {match[1]} standard errors{error}"
-    points = f"{match[1]} points" if percent else figures(float(match[1]) * point, 2)
-    return f"within {points}"
+    told = f"{match[1]} points" if percent else figures(float(match[1]) * point, 2)
+    return f"within {told}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autopeft.report.page import wording
+from autopeft.report import wording
 from autopeft.report.page.view import RunView
 
 Pairs = list[tuple[str, str]]

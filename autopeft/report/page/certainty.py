@@ -7,7 +7,7 @@ from typing import Any
 
 from autopeft.report.page.figure import Figure, Table, inert
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import count, points, score, trainings
+from autopeft.report.wording import count, points, score, trainings
 
 _ROW_HEIGHT, _FRAME = 46, 120
 

@@ -10,7 +10,7 @@ from autopeft.report.page.about import settings
 from autopeft.report.page.figure import Figure, LogAxis, Table, inert, log_axis, score_axis
 from autopeft.report.page.front import cheapest, seed_scores
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import MISSING, PRICES, count, score, seconds
+from autopeft.report.wording import MISSING, PRICES, count, score, seconds
 
 _COLOURS = ("@accent", "@second", "@third", "@fourth", "@fifth", "@ink", "@muted")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "pentagon", "cross", "star")

@@ -10,7 +10,7 @@ from autopeft.records import TrialRecord, TrialState
 from autopeft.report.page.figure import Figure, Table, inert, score_axis
 from autopeft.report.page.front import KINDS, kind_of
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import score
+from autopeft.report.wording import score
 
 ORDER = ("stopped", "running", "complete", "head", "default", "chosen")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autopeft.report.number import figures
 from autopeft.report.page.figure import Figure, Table, inert_names
 from autopeft.report.page.view import RunView, SplitView
+from autopeft.report.wording import figures
 
 COLOURS = {"train": "@heat2", "selection": "@heat1", "test": "@faint"}
 """Shades of one colour, told apart by how light they are."""

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from autopeft.report import wording
 from autopeft.report.failures import by_cause, methods
 from autopeft.report.leaderboard import leaderboard
-from autopeft.report.page import wording
 from autopeft.report.page.about import again_facts, data_facts, settings
 from autopeft.report.page.certainty import certainty_figure
 from autopeft.report.page.compare import differences, fronts_figures, overview
@@ -30,7 +30,7 @@ from autopeft.report.page.parts import gates_figure
 from autopeft.report.page.prices import compared, price_table, prices_figure
 from autopeft.report.page.shell import asset, environment, policy, raw
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import PRICES
+from autopeft.report.wording import PRICES
 
 FIGURES = (
     *(front_figure, curves_figure, importance_figure, heat_figure, gates_figure),

@@ -10,7 +10,7 @@ from typing import Any
 from autopeft.records import REFERENCES, TrialRecord, TrialState
 from autopeft.report.page.figure import Figure, Table, inert, log_axis, score_axis
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import PRICES, Price, count, points, score, seconds
+from autopeft.report.wording import PRICES, Price, count, points, score, seconds
 
 KINDS = {
     "stopped": {"name": "stopped early", "symbol": "x-thin", "color": "@faint", "size": 7},

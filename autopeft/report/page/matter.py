@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from autopeft.records import Placement, TrialRecord, TrialState
 from autopeft.report.page.figure import Figure, Table, inert, inert_names
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import score
+from autopeft.report.wording import score
 
 NO_PLACEMENT = "whole model"
 _MOST_COLUMNS = 10

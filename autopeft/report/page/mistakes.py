@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from autopeft.report.number import figures
 from autopeft.report.page.figure import Figure, Table, inert_names
 from autopeft.report.page.view import RunView
+from autopeft.report.wording import figures
 
 _MOST_ROWS = 40
 _MOST_CLASSES = 30

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from autopeft.records import TrialRecord
-from autopeft.report.number import figures
 from autopeft.report.page.figure import Figure, Table, inert
 from autopeft.report.page.front import KINDS, cheapest, kind_of
 from autopeft.report.page.view import RunView
-from autopeft.report.page.wording import PRICES
+from autopeft.report.wording import PRICES, figures
 
 _MOST = 6
 _ROW_HEIGHT, _FRAME = 44, 130

@@ -13,7 +13,8 @@ from html.parser import HTMLParser
 import pytest
 
 from autopeft.records import Placement, TrialState
-from autopeft.report.page import Importance, Mistake, MistakesView, RunView, render, wording
+from autopeft.report import wording
+from autopeft.report.page import Importance, Mistake, MistakesView, RunView, render
 from autopeft.report.page.document import harmless_json
 from autopeft.report.page.front import front_figure
 from autopeft.report.page.prices import prices_figure

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from autopeft.records import Costs
-from autopeft.report.number import figures
 
 MISSING = "–"
+
+
+def figures(value: float, most: int) -> str:
+    """Return so many figures of a number, or its whole part if that has as many; no exponent.
+
+    >>> figures(0.0000114, 2), figures(3.14159, 4), figures(23456.7, 4), figures(-14.2, 2)
+    ('0.000011', '3.142', '23,457', '-14')
+    """
+    if abs(value) >= 10 ** (most - 1):
+        return f"{value:,.0f}"
+    return f"{Decimal(f'{value:.{most}g}'):f}"
 
 
 def score(value: float | None, percent: bool) -> str:
@@ -51,12 +62,12 @@ def share(part: float, whole: float) -> str:
 
 def short_count(value: float) -> str:
     """Return a count for an axis: ``74k``, ``1.2M``."""
-    return _scaled(value, 1000.0, ("", "k", "M", "B", "T"), "")
+    return _scaled(value, ("", "k", "M", "B", "T"), "")
 
 
 def size(value: float | None) -> str:
     """Return bytes: ``302 kB``."""
-    return MISSING if value is None else _scaled(value, 1000.0, ("B", "kB", "MB", "GB", "TB"), " ")
+    return MISSING if value is None else _scaled(value, ("B", "kB", "MB", "GB", "TB"), " ")
 
 
 def seconds(value: float | None) -> str:
@@ -73,11 +84,11 @@ def seconds(value: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _scaled(value: float, base: float, units: tuple[str, ...], gap: str) -> str:
+def _scaled(value: float, units: tuple[str, ...], gap: str) -> str:
     for unit in units:
-        if abs(value) < 0.9995 * base or unit == units[-1]:
+        if abs(value) < 999.5 or unit == units[-1]:
             return f"{value:.3g}{gap if unit else ''}{unit}"
-        value /= base
+        value /= 1000
     raise AssertionError("the last unit takes everything")
 
 
