@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autopeft.report.page.about import settings
-from autopeft.report.page.figure import Figure, LogAxis, Table, inert, log_axis, score_axis
+from autopeft.report.page.figure import LEGEND, Figure, LogAxis, Table, inert, log_axis, score_axis
 from autopeft.report.page.front import cheapest, seed_scores
 from autopeft.report.page.view import RunView
 from autopeft.report.wording import MISSING, PRICES, count, score, seconds
@@ -69,7 +69,7 @@ def _fronts(metric: str, placed: Sequence[tuple[int, RunView]]) -> Figure | None
         layout={
             "xaxis": {"title": {"text": f"{PARAMS.title} (log)"}, **axis.layout},
             "yaxis": score_axis(metric, fronts[0][1].percent, scores),
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "legend": LEGEND,
             "hovermode": "closest",
             "showlegend": True,
         },

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autopeft.records import TrialRecord, TrialState
-from autopeft.report.page.figure import Figure, Table, inert, score_axis
+from autopeft.report.page.figure import LEGEND, Figure, Table, inert, score_axis
 from autopeft.report.page.front import KINDS, kind_of
 from autopeft.report.page.view import RunView
 from autopeft.report.wording import score
@@ -33,7 +33,7 @@ def curves_figure(view: RunView) -> Figure | None:
         layout={
             "xaxis": {"title": {"text": "share of the training"}, "tickformat": ".0%"},
             "yaxis": score_axis(view.metric, view.percent, scores),
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "legend": LEGEND,
             "hovermode": "closest",
         },
         table=_table(view, shown),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autopeft.report.page.figure import Figure, Table, inert_names
+from autopeft.report.page.figure import LEGEND, Figure, Table, inert_names
 from autopeft.report.page.view import RunView, SplitView
 from autopeft.report.wording import figures
 
@@ -115,5 +115,5 @@ def _layout(title: str | None) -> dict[str, Any]:
         "xaxis": {"automargin": True, "type": "category", "showgrid": False, "ticks": ""}
         | ({"title": {"text": title}} if title else {}),
         "yaxis": {"tickformat": ".1~%", "title": {"text": "share of the split"}},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "legend": LEGEND,
     }

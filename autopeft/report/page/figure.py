@@ -15,6 +15,18 @@ LEAST_DECADES = 0.4
 LEAST_SPREAD = 0.02
 """Of the largest score: scores closer together than that are not spread over the whole axis."""
 
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+"""Where it stands in every figure that has one: above the picture, from the left."""
+
+HEATMAP = {
+    "type": "heatmap",
+    "colorscale": [[0, "@heat0"], [0.5, "@heat1"], [1, "@heat2"]],
+    "showscale": False,
+    "xgap": 3,
+    "ygap": 3,
+}
+"""What all traces of coloured cells have in common."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:

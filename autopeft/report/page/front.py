@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autopeft.records import REFERENCES, TrialRecord, TrialState
-from autopeft.report.page.figure import Figure, Table, inert, log_axis, score_axis
+from autopeft.report.page.figure import LEGEND, Figure, Table, inert, log_axis, score_axis
 from autopeft.report.page.view import RunView
 from autopeft.report.wording import PRICES, Price, count, points, score, seconds
 
@@ -69,7 +69,7 @@ def front_figure(view: RunView) -> Figure | None:
         layout={
             "xaxis": first["xaxis"],
             "yaxis": score_axis(view.metric, view.percent, known),
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "legend": LEGEND,
             "hovermode": "closest",
         },
         table=_table(view),

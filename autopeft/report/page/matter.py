@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autopeft.records import Placement, TrialRecord, TrialState
-from autopeft.report.page.figure import Figure, Table, inert, inert_names
+from autopeft.report.page.figure import HEATMAP, Figure, Table, inert, inert_names
 from autopeft.report.page.view import RunView
 from autopeft.report.wording import score
 
@@ -89,18 +89,14 @@ def heat_figure(view: RunView) -> Figure | None:
         ),
         data=[
             {
-                "type": "heatmap",
+                **HEATMAP,
                 "x": [place.replace(", ", "<br>") for place in inert_names(placements, 60)],
                 "y": [inert(method, 30) for method in methods],
                 "z": [[best.get((m, p)) for p in placements] for m in methods],
                 "text": [[_cell(view, best, cells, (m, p)) for p in placements] for m in methods],
                 "texttemplate": "%{text}",
                 "hovertemplate": "%{y} at %{x}<br>%{text}<extra></extra>",
-                "colorscale": [[0, "@heat0"], [0.5, "@heat1"], [1, "@heat2"]],
                 "reversescale": not view.higher_is_better,
-                "showscale": False,
-                "xgap": 3,
-                "ygap": 3,
                 "hoverongaps": False,
             }
         ],

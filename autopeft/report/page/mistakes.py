@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from autopeft.report.page.figure import Figure, Table, inert_names
+from autopeft.report.page.figure import HEATMAP, Figure, Table, inert_names
 from autopeft.report.page.view import RunView
 from autopeft.report.wording import figures
 
@@ -44,7 +44,7 @@ def _matrix(view: RunView) -> Figure:
         summary=f"{right:,} of {view.mistakes.rows:,} test rows are right.{worst}{cut}",
         data=[
             {
-                "type": "heatmap",
+                **HEATMAP,
                 "x": marks,
                 "y": marks[::-1],
                 "z": [[_share(counts, totals, t, p) for p in shown] for t in shown[::-1]],
@@ -53,12 +53,8 @@ def _matrix(view: RunView) -> Figure:
                 "hovertemplate": (
                     "%{y} taken for %{x}: %{text} rows, %{z:.0%} of its class<extra></extra>"
                 ),
-                "colorscale": [[0, "@heat0"], [0.5, "@heat1"], [1, "@heat2"]],
                 "zmin": 0,
                 "zmax": 1,
-                "showscale": False,
-                "xgap": 3,
-                "ygap": 3,
             }
         ],
         layout={

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autopeft.report.gates import Gate
-from autopeft.report.page.figure import Figure, Table, inert
+from autopeft.report.page.figure import HEATMAP, Figure, Table, inert
 from autopeft.report.page.view import RunView
 
 _ROW_HEIGHT, _FRAME = 34, 130
@@ -34,17 +34,13 @@ def gates_figure(view: RunView) -> Figure | None:
         ),
         data=[
             {
-                "type": "heatmap",
+                **HEATMAP,
                 "x": [inert(part.replace("_", " "), 40) for part in parts],
                 "y": [f"layer {layer}" for layer in layers],
                 "z": [[mean.get((layer, part)) for part in parts] for layer in layers],
                 "text": text,
                 "texttemplate": "%{text}",
                 "hovertemplate": "%{x} in %{y}: %{z:.3f}<extra></extra>",
-                "colorscale": [[0, "@heat0"], [0.5, "@heat1"], [1, "@heat2"]],
-                "showscale": False,
-                "xgap": 3,
-                "ygap": 3,
                 "hoverongaps": False,
             }
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autopeft.records import TrialRecord
-from autopeft.report.page.figure import Figure, Table, inert
+from autopeft.report.page.figure import LEGEND, Figure, Table, inert
 from autopeft.report.page.front import KINDS, cheapest, kind_of
 from autopeft.report.page.view import RunView
 from autopeft.report.wording import PRICES, figures
@@ -56,7 +56,7 @@ def prices_figure(view: RunView) -> Figure | None:
                 "ticktext": [f"{figures(10.0**power, 2)}×" for power in range(-5, 4)],
             },
             "yaxis": {"automargin": True, "categoryarray": titles, "ticks": ""},
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "legend": LEGEND,
             "hovermode": "closest",
         },
         table=price_table(records),
