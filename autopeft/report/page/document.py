@@ -28,7 +28,7 @@ from autopeft.report.page.matter import heat_figure, importance_figure
 from autopeft.report.page.mistakes import confusion_figure
 from autopeft.report.page.parts import gates_figure
 from autopeft.report.page.prices import compared, price_table, prices_figure
-from autopeft.report.page.shell import asset, environment, policy, raw
+from autopeft.report.page.shell import asset, fill, policy, raw
 from autopeft.report.page.view import RunView
 from autopeft.report.wording import PRICES
 
@@ -65,29 +65,25 @@ def render(views: Sequence[RunView]) -> str:
         figures |= {part["prefix"] + name: f.plot() for name, f in part["figures"].items()}
     style, library = asset("page.css"), _library()
     script = asset("theme.js") + asset("page.js")
-    page: str = (
-        environment()
-        .get_template("page.html")
-        .render(
-            parts=parts,
-            titles=SECTIONS,
-            single=len(parts) == 1,
-            overview=overview(views),
-            differences=differences(views),
-            fronts=fronts,
-            policy=policy(scripts=[library, script], styles=[style, NOTHING]),
-            style=raw(style),
-            script=raw(script),
-            library=raw(library),
-            taken=_style_ids(),
-            figures=raw(harmless_json(figures)),
-            wording=wording,
-            data_facts=data_facts,
-            again_facts=again_facts,
-            settings=settings,
-        )
+    return fill(
+        "page.html",
+        parts=parts,
+        titles=SECTIONS,
+        single=len(parts) == 1,
+        overview=overview(views),
+        differences=differences(views),
+        fronts=fronts,
+        policy=policy(scripts=[library, script], styles=[style, NOTHING]),
+        style=raw(style),
+        script=raw(script),
+        library=raw(library),
+        taken=_style_ids(),
+        figures=raw(harmless_json(figures)),
+        wording=wording,
+        data_facts=data_facts,
+        again_facts=again_facts,
+        settings=settings,
     )
-    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def harmless_json(values: object) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from autopeft.report.page.figure import Figure
+from autopeft.report.page.shell import asset
 from autopeft.report.table import cell
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ _THEME = re.compile(r"--([\w-]+): light-dark\((#\w+), #\w+\)")
 
 def colours() -> dict[str, str]:
     """Return the page's colours by name, those of its light theme."""
-    sheet = files("autopeft.report.page").joinpath("page.css").read_text(encoding="utf-8")
-    return dict(_THEME.findall(sheet))
+    return dict(_THEME.findall(asset("page.css")))
 
 
 def plotly_figure(figure: Figure) -> plotly.graph_objects.Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autopeft.report.page.shell import asset, environment, policy, raw
+from autopeft.report.page.shell import asset, fill, policy, raw
 from autopeft.report.section import Section, numeric
 from autopeft.report.table import cell
 
@@ -14,18 +14,14 @@ def html(title: str, sections: Sequence[Section]) -> str:
     """Return the page of sections; its policy allows its own style and script, and nothing else."""
     style = asset("page.css") + asset("sheet.css")
     script = asset("theme.js") + asset("sheet.js")
-    page: str = (
-        environment()
-        .get_template("sheet.html")
-        .render(
-            title=title,
-            sections=[_shown(number, section) for number, section in enumerate(sections)],
-            policy=policy(scripts=[script], styles=[style]),
-            style=raw(style),
-            script=raw(script),
-        )
+    return fill(
+        "sheet.html",
+        title=title,
+        sections=[_shown(number, section) for number, section in enumerate(sections)],
+        policy=policy(scripts=[script], styles=[style]),
+        style=raw(style),
+        script=raw(script),
     )
-    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def _shown(number: int, section: Section) -> dict[str, Any]:

@@ -38,8 +38,14 @@ def raw(text: str) -> Any:
     return Markup(text)
 
 
+def fill(template: str, **values: Any) -> str:
+    """Return a page as HTML; signs that UTF-8 cannot hold are replaced."""
+    page: str = _environment().get_template(template).render(**values)
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
 @cache
-def environment() -> Any:
+def _environment() -> Any:
     """Return the templates; what they are given is escaped, what they lack is an error."""
     import jinja2
 
