@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from autopeft import delivery
-from autopeft.api.judge import untrained_score
 from autopeft.api.opening import WORKER_ENVIRONMENT, versions
 from autopeft.api.record import artifact_folder
 from autopeft.api.result import RESULT, ChoiceRecord, FinalRow
@@ -24,6 +23,7 @@ from autopeft.report.screen import Screen
 from autopeft.search.finalist import Choice, Row, beside
 from autopeft.store.write import disk_errors, write_text
 from autopeft.supervisor import Supervisor
+from autopeft.tasks.metric import untrained_score
 from autopeft.tasks.prepare import Prepared
 
 VERIFY = "autopeft.delivery:verify"
@@ -151,7 +151,7 @@ def hand_over(
         trainable_params=record.costs.trainable_params,
         selection_score=selection_score,
         test_scores=scores["chosen"],
-        untrained_test_score=untrained_score(prepared.problem, train_targets, targets),
+        untrained_test_score=untrained_score(metric, train_targets, targets),
         finalists=tuple(_row(row, choice, scores, metric) for row in choice.table),
         expected=choice.expected,
     )

@@ -22,7 +22,7 @@ from autopeft.search.select import POINT, choose, tolerance
 from autopeft.search.space import Space
 from autopeft.store import TrialStore
 from autopeft.tasks import TASKS
-from autopeft.tasks.metric import METRICS, resampled
+from autopeft.tasks.metric import METRICS, resampled, untrained_score
 from autopeft.tasks.problem import Problem
 
 PERCENT = ("accuracy", "macro-f1")
@@ -109,7 +109,7 @@ class Judge:
 
     @property
     def _untrained(self) -> float:
-        return untrained_score(self.problem, self.train_targets, self._rows)
+        return untrained_score(self.problem.metric, self.train_targets, self._rows)
 
     @property
     def _point(self) -> float:
@@ -205,14 +205,3 @@ def worth_of_a_point(metric: str, untrained: float) -> float:
         untrained: the score of a model that learnt nothing.
     """
     return POINT if math.isfinite(METRICS.get(metric).high) else POINT * untrained
-
-
-def untrained_score(problem: Problem, train_targets: np.ndarray, targets: np.ndarray) -> float:
-    """Return the score of the majority class, or of the mean, of the training split."""
-    if TASKS.get(problem.task).categorical:
-        constant = np.bincount(train_targets).argmax()
-    else:
-        constant = train_targets.mean()
-    weights = np.ones((1, len(targets)), dtype=np.int64)
-    predicted = np.full(len(targets), constant)
-    return float(resampled(problem.metric, targets, predicted, weights)[0])

@@ -25,7 +25,7 @@ from autopeft.errors import UnknownNameError
 from autopeft.report.board import Board, Standing, TaskTable
 from autopeft.search.front import Point, gain, pareto, size
 from autopeft.tasks import TASKS
-from autopeft.tasks.metric import METRICS, score
+from autopeft.tasks.metric import METRICS, untrained_score
 
 _FAILED = float("-inf")
 
@@ -109,10 +109,9 @@ def _metric_of(about: Mapping[str, Any], metric: str | None) -> str:
 
 
 def _untrained(about: Mapping[str, Any], metric: str) -> float:
-    """Return the test score of the commonest class, or of the mean, of the selection rows."""
+    """Return the test score of a model that learnt nothing of the selection rows."""
     selection, test = (unpacked(about["targets"][split]) for split in ("selection", "test"))
-    constant = np.bincount(selection).argmax() if about["labels"] else selection.mean(dtype=float)
-    return score(metric, test, np.full(len(test), constant))
+    return untrained_score(metric, selection, test)
 
 
 def _ranked(rows: Sequence[Standing], metric: str, untrained: float | None) -> list[Standing]:

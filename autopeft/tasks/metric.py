@@ -63,6 +63,22 @@ def score(name: str, targets: Values, predictions: Values) -> float:
     return float(resampled(name, targets, predictions, np.ones((1, len(targets)), np.int64))[0])
 
 
+def untrained_score(name: str, seen: Values, targets: Values) -> float:
+    """Return the score of a model that learnt nothing: the commonest class, or the mean, for all.
+
+    Args:
+        name: of the metric.
+        seen: the targets that it knows.
+        targets: those that it is scored on.
+
+    Raises:
+        UnknownNameError: there is no such metric.
+    """
+    classes = METRICS.get(name).needs == "categorical"
+    constant = np.bincount(seen).argmax() if classes else seen.mean(dtype=np.float64)
+    return score(name, targets, np.full(len(targets), constant))
+
+
 def resampled(
     name: str, targets: Values, predictions: Values, weights: npt.NDArray[np.integer[Any]]
 ) -> Floats:

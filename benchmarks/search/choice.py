@@ -22,7 +22,7 @@ from autopeft.search.bootstrap import Replicate, bootstrap
 from autopeft.search.finalist import Finalist
 from autopeft.search.portfolio import references
 from autopeft.search.select import choose, finalists
-from autopeft.tasks.metric import METRICS, resampled
+from autopeft.tasks.metric import METRICS, resampled, untrained_score
 from benchmarks.search.recorded import Row, Table, Training
 from benchmarks.search.replay import Step
 
@@ -156,12 +156,8 @@ class Referee:
     def _untrained(self) -> float | None:
         """The score of the most frequent class; None where there are no classes."""
         targets = self._table.targets["selection"]
-        if not self._table.labels:
-            return None
-        values, counts = np.unique(targets, return_counts=True)
-        constant = np.full(len(targets), values[counts.argmax()])
-        once = np.ones((1, len(targets)), dtype=np.int64)
-        return float(resampled(self._table.metric, targets, constant, once)[0])
+        classes = bool(self._table.labels)
+        return untrained_score(self._table.metric, targets, targets) if classes else None
 
     @cached_property
     def _resampled(self) -> dict[str, np.ndarray]:

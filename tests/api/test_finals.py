@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from autopeft.api.clock import Clock
 from autopeft.api.finals import MOST_SEEDS, Finals
-from autopeft.api.judge import Judge, untrained_score, worth_of_a_point
+from autopeft.api.judge import Judge, worth_of_a_point
 from autopeft.api.pool import Job
 from autopeft.api.record import artifact_folder
 from autopeft.api.sitting import Sitting
@@ -444,11 +444,3 @@ def test_further_seeds_of_some_come_before_all_seeds_of_one(judge: Judge) -> Non
     made = finals(judge, seconds=32.0)  # three trainings of ten seconds
     made.run(pool)  # type: ignore[arg-type]
     assert pool.trained[:2] in ([(0, 6), (2, 6)], [(2, 6), (0, 6)])
-
-
-def test_untrained_score_is_of_the_majority_or_the_mean() -> None:
-    assert untrained_score(PROBLEM, np.array([1, 1, 0]), np.array([1, 0, 0, 0])) == 0.25
-    numbers = dataclasses.replace(PROBLEM, task="regression", labels=(), metric="rmse")
-    assert untrained_score(numbers, np.array([1.0, 3.0]), np.array([2.0, 5.0])) == pytest.approx(
-        np.sqrt(4.5)
-    )

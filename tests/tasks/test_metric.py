@@ -14,7 +14,7 @@ from scipy import stats
 from sklearn import metrics as reference
 
 from autopeft.errors import UnknownNameError
-from autopeft.tasks.metric import METRICS, resampled, score
+from autopeft.tasks.metric import METRICS, resampled, score, untrained_score
 
 
 def _or_zero(value: float) -> float:
@@ -131,6 +131,13 @@ def test_two_thousand_resamples_are_fast() -> None:
         start = time.process_time()
         resampled(name, targets, predictions, weights)
         assert time.process_time() - start < 5, name
+
+
+def test_untrained_score_is_of_the_majority_or_the_mean() -> None:
+    assert untrained_score("accuracy", np.array([1, 1, 0]), np.array([1, 0, 0, 0])) == 0.25
+    assert untrained_score("rmse", np.array([1.0, 3.0]), np.array([2.0, 5.0])) == pytest.approx(
+        np.sqrt(4.5)
+    )
 
 
 def test_misuse_is_told() -> None:
