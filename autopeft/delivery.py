@@ -354,7 +354,8 @@ def _merge(order: Mapping[str, Any]) -> dict[str, Any]:
 def _load(folder: Path, about: About, model: str) -> tuple[torch.nn.Module, Any]:
     import transformers
 
-    from autopeft.backbone.load import explained, find_folder, quiet
+    from autopeft.backbone.load import find_folder
+    from autopeft.backbone.quiet import explained, quiet
 
     auto = getattr(transformers, TASKS.get(about.task).auto_class)
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))

@@ -27,17 +27,6 @@ if TYPE_CHECKING:
         PreTrainedTokenizerBase,
     )
 
-__all__ = [
-    "Backbone",
-    "explained",
-    "find_folder",
-    "load_backbone",
-    "outline",
-    "quiet",
-    "read_config",
-    "set_attention",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:

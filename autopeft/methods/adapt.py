@@ -16,21 +16,13 @@ from autopeft.backbone.seed import seeded
 from autopeft.backbone.share import share
 from autopeft.errors import ConfigError, IncompatibleMethodError
 from autopeft.methods import METHODS, MethodInfo
-from autopeft.methods.trained import (
-    Adaptation,
-    load_trainable_state,
-    mark,
-    trainable,
-    trainable_state,
-)
+from autopeft.methods.trained import Adaptation, mark
 from autopeft.records import Candidate, Scalar
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from torch import nn
     from transformers import PreTrainedModel
-
-__all__ = ["adapt", "load_trainable_state", "trainable", "trainable_state", "with_defaults"]
 
 TASK_TYPES = {
     "AutoModelForSequenceClassification": "SEQ_CLS",

@@ -16,9 +16,10 @@ import torch
 from autopeft.backbone.load import Backbone
 from autopeft.backbone.lowest import lowest_trained_layer
 from autopeft.errors import TrialError
-from autopeft.methods.adapt import adapt, load_trainable_state, private_copy, trainable
+from autopeft.methods.adapt import adapt, private_copy
 from autopeft.methods.artifact import load_artifact, save_artifact
 from autopeft.methods.mixture import kind_of
+from autopeft.methods.trained import load_trainable_state, trainable
 from autopeft.records import Candidate, Cause
 from autopeft.train.batches import TrainingBatches, collate, on_device
 from autopeft.train.costs import PeakMemory, latency_seconds

@@ -10,7 +10,7 @@ import torch
 
 from autopeft.errors import TrialError
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import trainable_state
+from autopeft.methods.trained import trainable_state
 from autopeft.records import Candidate, Cause, RungPoint
 
 FUSED = ("cpu", "cuda")  # devices with an AdamW that goes once over the memory, in one launch

@@ -43,8 +43,6 @@ from autopeft.train.shortage import is_out_of_memory
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
 
-__all__ = ["FrozenStates", "Key", "Recycled", "computing", "digest"]
-
 LIMIT_BYTES = 2_000_000_000
 
 MAX_TOKENS = 2048

@@ -10,10 +10,11 @@ from autopeft.backbone.load import Backbone
 from autopeft.backbone.replayable import replayable
 from autopeft.backbone.share import checksum
 from autopeft.train.padding import Padding
-from autopeft.train.recycle import FrozenStates, Key, Recycled, computing, digest
+from autopeft.train.recycle import Key, Recycled, computing, digest
 
 if TYPE_CHECKING:
     from autopeft.tasks.encode import Encoded
+    from autopeft.train.frozen import FrozenStates
 
 
 class RecycledSplits:

@@ -15,9 +15,10 @@ from autopeft.backbone.outline import backbone_shape
 from autopeft.deltas import Part
 from autopeft.errors import IncompatibleMethodError
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import adapt, trainable
+from autopeft.methods.adapt import adapt
 from autopeft.methods.artifact import load_artifact, save_artifact
 from autopeft.methods.mixture import KINDS, KNOBS, knobs_of, recipe
+from autopeft.methods.trained import trainable
 from autopeft.records import BackboneShape, Candidate, Placement
 from autopeft.search.load import load_space
 from autopeft.testing.toy import make_toy

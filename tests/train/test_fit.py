@@ -15,13 +15,8 @@ from autopeft.backbone.load import Backbone
 from autopeft.backbone.share import checksum
 from autopeft.errors import TrialError
 from autopeft.methods import METHODS
-from autopeft.methods.adapt import (
-    adapt,
-    load_trainable_state,
-    private_copy,
-    trainable_state,
-    with_defaults,
-)
+from autopeft.methods.adapt import adapt, private_copy, with_defaults
+from autopeft.methods.trained import load_trainable_state, trainable_state
 from autopeft.records import Candidate, Cause, RungPoint
 from autopeft.tasks.encode import Encoded
 from autopeft.train.batches import TrainingBatches, inputs_of
