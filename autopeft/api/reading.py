@@ -110,7 +110,7 @@ def read_predictions(run: Path, data: Any, *, model: str | None = None) -> list[
         DataError: the data cannot be read or lacks a column.
     """
     tuned = TunedModel(run, model=model)
-    source = load(data)
+    source = load(data, to_train=False)
     rows = next(iter(source.splits.values()))
     columns = {"text": tuned.about.text, "text_pair": tuned.about.text_pair}
     for column in columns.values():

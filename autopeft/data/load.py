@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def load(data: Any, *, name: str | None = None) -> Source:
+def load(data: Any, *, name: str | None = None, to_train: bool = True) -> Source:
     """Read a data set, whatever it is.
 
     Args:
@@ -25,6 +25,7 @@ def load(data: Any, *, name: str | None = None) -> Source:
             a pandas frame, a mapping of splits to frames or data sets, a list of mappings, a
             mapping of columns, or a tuple ``(texts, labels)``.
         name: a short name for the run folder; by default from the file, folder or hub name.
+        to_train: whether a train split is needed.
 
     Raises:
         DataError: it cannot be read; the message names file, row and column.
@@ -34,7 +35,7 @@ def load(data: Any, *, name: str | None = None) -> Source:
         splits, found, origin = _from_place(data, notes)
     else:
         splits, found, origin = _from_memory(data, notes)
-    return make_source(splits, name=name or found, origin=origin, notes=notes)
+    return make_source(splits, name=name or found, origin=origin, notes=notes, to_train=to_train)
 
 
 def _from_place(data: str | Path, notes: list[str]) -> tuple[dict[str, Dataset], str, str]:

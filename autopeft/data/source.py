@@ -41,7 +41,8 @@ class Source:
 
     Args:
         name: short and safe as part of a folder name.
-        splits: by canonical name; ``train`` always, ``selection`` and ``test`` where given.
+        splits: by canonical name; ``train`` where it is there to train on, ``selection`` and
+            ``test`` where given.
         origin: where it came from, for messages.
         digest: sixteen hex digits that depend on names, rows and columns only, not on the format.
         notes: decisions made while reading, one sentence each.
@@ -55,16 +56,22 @@ class Source:
 
 
 def make_source(
-    splits: Mapping[str, Dataset], *, name: str, origin: str, notes: Sequence[str] = ()
+    splits: Mapping[str, Dataset],
+    *,
+    name: str,
+    origin: str,
+    notes: Sequence[str] = (),
+    to_train: bool = True,
 ) -> Source:
     """Check the splits, order them and hash their content.
 
     Raises:
-        DataError: there is no training data, or a split has no rows.
+        DataError: there is no split, or none to train on, or a split has no rows.
     """
-    if "train" not in splits:
+    needed = "train" if to_train else "test"
+    if not splits or (to_train and needed not in splits):
         found = ", ".join(splits) or "nothing"
-        raise DataError(f"{origin}: found {found}, but no train split; name one 'train'")
+        raise DataError(f"{origin}: found {found}, but no {needed} split; name one {needed!r}")
     for split, dataset in splits.items():
         if not len(dataset) or not dataset.column_names:
             raise DataError(f"{origin}: the {split} split has no rows; give it some or remove it")
