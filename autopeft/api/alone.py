@@ -49,7 +49,7 @@ class _One:
         self._screen.phase("training")
 
     def progress(self, job: Job, share: float, examples_per_second: float) -> None:
-        show_progress(self._screen, job.number, job, share, examples_per_second)
+        show_progress(self._screen, job, share, examples_per_second)
 
     def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]:
         return points

@@ -200,10 +200,10 @@ class Finals:
         )
 
     def started(self, job: Job) -> None:
-        self._screen.training(_key(job), job.candidate.describe(), 0.0, f"seed {job.seed}")
+        self._screen.training(job.number, job.candidate.describe(), 0.0, "", job.seed)
 
     def progress(self, job: Job, share: float, examples_per_second: float) -> None:
-        show_progress(self._screen, _key(job), job, share, examples_per_second)
+        show_progress(self._screen, job, share, examples_per_second, job.seed)
 
     def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]:
         return points
@@ -211,7 +211,7 @@ class Finals:
     def finished(self, job: Job, outcome: Mapping[str, Any]) -> None:
         if outcome["stopped"]:  # by the clock: says nothing of the candidate
             self.skipped += 1
-            self._screen.done(_key(job), f"{job.number:>3}  seed {job.seed}: no time left")
+            self._done(job, f"{job.number:>3}  seed {job.seed}: no time left")
         else:
             self._keep(job, record_finished(job, outcome, "replicate"))
 
@@ -221,7 +221,7 @@ class Finals:
             self._died.add(who)
             self._lost.append(job)
             again = f"{message} – will be tried once more"
-            self._screen.done(_key(job), f"{job.number:>3}  seed {job.seed}: {again}")
+            self._done(job, f"{job.number:>3}  seed {job.seed}: {again}")
             return
         self._keep(job, record_failed(job, cause, message, "replicate", 0))
 
@@ -234,8 +234,7 @@ class Finals:
             shutil.rmtree(job.artifact, ignore_errors=True)
         self._sitting.save()
         self._sitting.tell(record)
-        self._screen.done(_key(job), f"{outcome_line(record)}, seed {job.seed}")
+        self._done(job, f"{outcome_line(record)}, seed {job.seed}")
 
-
-def _key(job: Job) -> int:
-    return job.number * 100 + job.seed % 100
+    def _done(self, job: Job, line: str) -> None:
+        self._screen.done(job.number, line, job.seed)

@@ -203,7 +203,7 @@ class Trials:
         self._screen.training(job.number, job.candidate.describe(), 0.0, "")
 
     def progress(self, job: Job, share: float, examples_per_second: float) -> None:
-        show_progress(self._screen, job.number, job, share, examples_per_second)
+        show_progress(self._screen, job, share, examples_per_second)
 
     def rung(self, points: Mapping[int, RungPoint]) -> Collection[int]:
         return self._search.rung(points)
@@ -251,10 +251,11 @@ class Trials:
 
 
 def show_progress(
-    screen: Screen, key: int, job: Job, share: float, examples_per_second: float
+    screen: Screen, job: Job, share: float, examples_per_second: float, seed: int | None = None
 ) -> None:
-    """Show how far a job is, and how fast its whole pack."""
-    screen.training(key, job.candidate.describe(), share, f"{examples_per_second:.0f} examples/s")
+    """Show how far a job is, and how fast its whole pack; see `Screen.training` for the seed."""
+    note = f"{examples_per_second:.0f} examples/s"
+    screen.training(job.number, job.candidate.describe(), share, note, seed)
 
 
 def outcome_line(record: TrialRecord) -> str:

@@ -24,10 +24,12 @@ class Screen(Protocol):
     def phase(self, name: str, total: int | None = None) -> None:
         """Begin a part of the run; `total` counts its trainings if that is known."""
 
-    def training(self, number: int, label: str, share: float, note: str) -> None:
-        """Show how far a training is."""
+    def training(
+        self, number: int, label: str, share: float, note: str, seed: int | None = None
+    ) -> None:
+        """Show how far a training is; `seed` tells it from others of the same number."""
 
-    def done(self, number: int, line: str) -> None:
+    def done(self, number: int, line: str, seed: int | None = None) -> None:
         """Show the outcome of a training."""
 
 
@@ -38,9 +40,11 @@ class SilentScreen:
 
     def phase(self, name: str, total: int | None = None) -> None: ...
 
-    def training(self, number: int, label: str, share: float, note: str) -> None: ...
+    def training(
+        self, number: int, label: str, share: float, note: str, seed: int | None = None
+    ) -> None: ...
 
-    def done(self, number: int, line: str) -> None: ...
+    def done(self, number: int, line: str, seed: int | None = None) -> None: ...
 
 
 class PlainScreen(SilentScreen):
@@ -56,7 +60,7 @@ class PlainScreen(SilentScreen):
     def phase(self, name: str, total: int | None = None) -> None:
         self.say(name if total is None else f"{name} ({total})")
 
-    def done(self, number: int, line: str) -> None:  # noqa: ARG002
+    def done(self, number: int, line: str, seed: int | None = None) -> None:  # noqa: ARG002
         self.say(f"[{time.monotonic() - self._started:6.1f} s] {line}")
 
 
@@ -92,12 +96,14 @@ class LoggedScreen:
         self._log(name)
         self._screen.phase(name, total)
 
-    def training(self, number: int, label: str, share: float, note: str) -> None:
-        self._screen.training(number, label, share, note)
+    def training(
+        self, number: int, label: str, share: float, note: str, seed: int | None = None
+    ) -> None:
+        self._screen.training(number, label, share, note, seed)
 
-    def done(self, number: int, line: str) -> None:
+    def done(self, number: int, line: str, seed: int | None = None) -> None:
         self._log(line)
-        self._screen.done(number, line)
+        self._screen.done(number, line, seed)
 
     def _log(self, line: str) -> None:
         if self._file is None:
@@ -126,7 +132,7 @@ class LiveScreen:
             console=console,
         )
         self._live: Live = Live(self._progress, console=console, refresh_per_second=5)
-        self._bars: dict[int, TaskID] = {}
+        self._bars: dict[tuple[int, int | None], TaskID] = {}
         self._whole = self._progress.add_task("starting", total=limit_seconds, tag="", note="")
 
     def __enter__(self) -> Self:
@@ -149,17 +155,19 @@ class LiveScreen:
         note = "" if total is None else f"{total} trainings"
         self._progress.update(self._whole, description=name, note=note)
 
-    def training(self, number: int, label: str, share: float, note: str) -> None:
-        if number not in self._bars:
-            self._bars[number] = self._progress.add_task(
-                label, total=1.0, tag=str(number), note=note
-            )
-        self._progress.update(self._bars[number], completed=share, note=note)
+    def training(
+        self, number: int, label: str, share: float, note: str, seed: int | None = None
+    ) -> None:
+        key = (number, seed)
+        if key not in self._bars:
+            name = label if seed is None else f"{label}, seed {seed}"
+            self._bars[key] = self._progress.add_task(name, total=1.0, tag=str(number), note=note)
+        self._progress.update(self._bars[key], completed=share, note=note)
         if self._limit is not None:
             self._progress.update(self._whole, completed=time.monotonic() - self._started)
 
-    def done(self, number: int, line: str) -> None:
-        bar = self._bars.pop(number, None)
+    def done(self, number: int, line: str, seed: int | None = None) -> None:
+        bar = self._bars.pop((number, seed), None)
         if bar is not None:
             self._progress.remove_task(bar)
         self.say(line)

@@ -60,8 +60,8 @@ class Sampler(SilentScreen):
         self.supervisor: list[int] = []
         self.worker: list[int] = []
 
-    def done(self, number: int, line: str) -> None:
-        del number, line
+    def done(self, number: int, line: str, seed: int | None = None) -> None:
+        del number, line, seed
         process = psutil.Process()
         self.supervisor.append(own_bytes(process))
         self.worker.append(max(map(own_bytes, process.children()), default=0))

@@ -405,6 +405,13 @@ def test_replicate_whose_worker_died_is_tried_once_more(judge: Judge) -> None:
     assert lost.cause is Cause.WORKER_DIED
 
 
+def test_further_seeds_are_shown_under_the_number_of_their_trial(judge: Judge) -> None:
+    heard = Heard()
+    trained = raced(judge, heard)
+    assert trained
+    assert heard.shown == trained
+
+
 def test_weights_that_were_lost_are_trained_again_first(judge: Judge) -> None:
     (judge.folder / "trials" / "2-5" / "adapter_model.safetensors").write_bytes(b"half")
     heard = Heard()

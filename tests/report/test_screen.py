@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -60,6 +61,18 @@ def test_live_screen_scrolls_what_is_done_and_obeys_no_markup(limit: float | Non
     assert "7  lora [bold]r=8[/]  0.9000" in text
     assert "never shown as running" in text
     assert "\x1b[?25h" in text, "the cursor is not back"
+
+
+def test_live_screen_shows_the_seeds_of_a_trial_under_its_number() -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=100, color_system=None)
+    with LiveScreen(console, None) as screen:
+        for seed in (1, 2):
+            screen.training(3, "ia3", 0.5, "", seed)
+        screen.done(3, "  3  ia3  0.9000, seed 1", 1)
+    shown = re.sub(r"\x1b\[[0-9?]*[A-Za-z]", "", output.getvalue())
+    assert re.search(r"^ +3 ━+ +ia3, seed 2", shown, re.MULTILINE)
+    assert "ia3, seed 1" not in shown, "a bar that is done is still there"
 
 
 def test_live_screen_puts_the_cursor_back_after_a_failure() -> None:

@@ -21,15 +21,22 @@ TrainingProcess = Callable[..., AbstractContextManager[pytest.MonkeyPatch]]
 
 
 class Heard(SilentScreen):
-    """Keeps every line."""
+    """Keeps every line, and the number and seed of what is shown to train."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.shown: list[tuple[int, int | None]] = []
 
     def say(self, line: str) -> None:
         self.lines.append(line)
 
-    def done(self, number: int, line: str) -> None:
+    def training(
+        self, number: int, label: str, share: float, note: str, seed: int | None = None
+    ) -> None:
+        del label, share, note
+        self.shown.append((number, seed))
+
+    def done(self, number: int, line: str, seed: int | None = None) -> None:  # noqa: ARG002
         self.lines.append(line)
 
     @property
