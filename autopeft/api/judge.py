@@ -60,8 +60,29 @@ class Judge:
     seed: int
 
     def choose(self, final: Sequence[TrialRecord]) -> Choice:
-        """Choose among the finalists; see `autopeft.search.select.choose`."""
-        return self._choice(self._measured(final))
+        """Choose among the finalists; see `autopeft.search.select.choose`.
+
+        Raises:
+            NoCandidateError: there is none to choose; says why.
+        """
+        try:
+            return self._choice(self._measured(final))
+        except NoCandidateError as fault:
+            raise NoCandidateError(f"nothing to choose from: {self._why_none(final)}") from fault
+
+    def _why_none(self, final: Sequence[TrialRecord]) -> str:
+        """Return why there is nothing to choose, though all finalists had a score once."""
+        if not any(self._eligible(record) for record in final):
+            asked = ", ".join(self.space.methods)
+            return (
+                f"no training of {asked} came to its end, and the default and the head alone are "
+                f"there to compare with. See {self.folder}"
+            )
+        return (
+            f"the weights of the finalists are gone from {self.folder / 'trials'} or damaged, and "
+            "were not trained again, for want of time or because that failed; the same command "
+            "with a longer --time-limit, or without one, trains them"
+        )
 
     def _choice(self, measured: Sequence[Finalist]) -> Choice:
         return choose(
@@ -155,7 +176,7 @@ class Judge:
             trainable_params=record.costs.trainable_params,
             fingerprint=record.candidate.fingerprint,
             artifact_bytes=record.costs.artifact_bytes,
-            eligible=self.references_eligible or record.candidate.method in self.space.methods,
+            eligible=self._eligible(record),
             failures=tuple(
                 f"{run.cause} under seed {run.seed}" for run in runs if run.cause in _OWN_FAILURES
             ),
@@ -165,6 +186,9 @@ class Judge:
             ),
             cut_short=any(run.cut_share is not None for run in usable),
         )
+
+    def _eligible(self, record: TrialRecord) -> bool:
+        return self.references_eligible or record.candidate.method in self.space.methods
 
     def _usable(self, run: TrialRecord) -> bool:
         return run.artifact is not None and whole(self.folder / run.artifact)

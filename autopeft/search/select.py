@@ -115,7 +115,7 @@ def choose(
     allowed = tolerance(within, point)
     measured = [c for c in candidates if usable(c.replicates)]
     if not any(c.eligible for c in measured):
-        raise NoCandidateError("no finalist has a score: every training of them failed")
+        raise NoCandidateError("no finalist that may be chosen has a score")
     evidence = bootstrap(
         [usable(c.replicates) for c in measured],
         resampled,

@@ -430,8 +430,18 @@ def test_finalist_without_any_weights_is_left_out(judge: Judge) -> None:
 def test_no_weights_at_all_is_an_error(judge: Judge) -> None:
     for number in TRIALS:
         (judge.folder / "trials" / f"{number}-5" / "selection.npy").unlink()
-    with pytest.raises(NoCandidateError):
+    with pytest.raises(NoCandidateError, match=r"weights of the finalists are gone.*--time-limit"):
         judge.choose(finals(judge).finalists())
+
+
+def test_nothing_but_references_that_may_not_be_chosen_is_an_error(judge: Judge) -> None:
+    only = dataclasses.replace(
+        judge,
+        references_eligible=False,
+        space=dataclasses.replace(judge.space, methods={"vera": ()}),
+    )
+    with pytest.raises(NoCandidateError, match="no training of vera came to its end"):
+        only.choose(finals(judge).finalists())
 
 
 @pytest.mark.parametrize("folds", [1, 2])
