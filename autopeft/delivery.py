@@ -358,10 +358,13 @@ def _load(folder: Path, about: About, model: str) -> tuple[torch.nn.Module, Any]
     from autopeft.backbone.quiet import explained, quiet
 
     auto = getattr(transformers, TASKS.get(about.task).auto_class)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
-    with quiet(), explained(model):
+    plainly = {"trust_remote_code": False}
+    with quiet(), explained(folder):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), **plainly)
         if not (folder / "adapter_config.json").is_file():
-            return auto.from_pretrained(str(folder)).eval(), tokenizer
+            return auto.from_pretrained(str(folder), **plainly).eval(), tokenizer
+        config = transformers.AutoConfig.from_pretrained(str(folder), **plainly)
+    with quiet(), explained(model):
         from peft import PeftModel
 
         try:
@@ -371,6 +374,7 @@ def _load(folder: Path, about: About, model: str) -> tuple[torch.nn.Module, Any]
                 f"the backbone that {folder} adapts is not there: {error}; "
                 "say with --model where it is now"
             ) from error
-        config = transformers.AutoConfig.from_pretrained(str(folder))
-        plain = auto.from_pretrained(str(model), config=config, ignore_mismatched_sizes=True)
+        plain = auto.from_pretrained(
+            str(model), config=config, ignore_mismatched_sizes=True, **plainly
+        )
         return PeftModel.from_pretrained(plain, str(folder)).eval(), tokenizer

@@ -279,6 +279,22 @@ def test_artifact_that_is_gone_is_said(delivered: Delivered, tmp_path: Path) -> 
         write(tmp_path / "nothing", tmp_path / "best", delivered[3])
 
 
+def test_code_that_comes_with_a_delivered_folder_is_never_run(
+    delivered: Delivered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # to: run the code of this folder?
+    folder, marker = tmp_path / "best", tmp_path / "ran"
+    shutil.copytree(delivered[2], folder)
+    (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    settings = json.loads((folder / "config.json").read_text())
+    own_code = {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"}
+    settings |= {"auto_map": own_code, "model_type": "unheard"}
+    (folder / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="cannot load model"):
+        TunedModel(folder)
+    assert not marker.exists()
+
+
 def test_backbone_that_moved_can_be_named(delivered: Delivered, tmp_path: Path) -> None:
     import shutil
 
