@@ -139,7 +139,7 @@ def _lines(part: Part, block: Block, cells: Cells) -> list[Mapping[str, Any]]:
     suite = part.suite
     wanted = [tries(suite, entry, block) for entry in part.entries]
     own = [cell for tried in wanted for cell in (*tried, *repeats(cells, tried, suite.seeds))]
-    searched = [Searched(p.name, p.space, seed) for p in part.policies for seed in suite.seeds]
+    searched = [Searched.of(p, seed) for p in part.policies for seed in suite.seeds]
     every: list[Cell | Searched] = [*own, *searched]
     lines = {id(line): line for cell in every if (line := cells.get(cell))}
     return list(lines.values())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from autopeft.bench.lines import add_line, whole_lines
+from autopeft.bench.suite import Policy
 from autopeft.errors import UsageError
 from autopeft.records import Candidate
 
@@ -33,11 +35,18 @@ class Searched(NamedTuple):
         policy: the name it goes by.
         space: it searches in.
         seed: of the search.
+        time_limit: of the policy, in seconds.
     """
 
     policy: str
     space: str
     seed: int
+    time_limit: float = math.inf
+
+    @classmethod
+    def of(cls, policy: Policy, seed: int) -> Searched:
+        """Return the cell of a policy under a seed."""
+        return cls(policy.name, policy.space, seed, policy.limit_seconds)
 
 
 class Cells:
@@ -69,8 +78,13 @@ class Cells:
     def get(self, cell: Cell | Searched) -> dict[str, Any] | None:
         """Return what is known of a cell."""
         if isinstance(cell, Searched):
-            return self._searched.get(cell)
+            return self._searched.get(cell) or self._within(cell)
         return self._trained.get(_key(cell), (cell, None))[1]
+
+    def _within(self, cell: Searched) -> dict[str, Any] | None:
+        """Return the search without a limit if this one would not have cut it."""
+        line = self._searched.get(cell._replace(time_limit=math.inf))
+        return line if line and line["limit_seconds"] <= cell.time_limit else None
 
     def add(self, cell: Cell | Searched, values: Mapping[str, Any]) -> None:
         """Keep a result, at once; several processes may add to one file."""
@@ -96,12 +110,15 @@ def _key(cell: Cell) -> Key:
 def _said(cell: Cell | Searched) -> dict[str, Any]:
     """Return how a line begins."""
     if isinstance(cell, Searched):
-        return {"seed": cell.seed, "policy": {"name": cell.policy, "space": cell.space}}
+        limit = {"time_limit": cell.time_limit} if math.isfinite(cell.time_limit) else {}
+        return {"seed": cell.seed, "policy": {"name": cell.policy, "space": cell.space, **limit}}
     return {"seed": cell.seed, "candidate": cell.candidate.to_json()}
 
 
 def _cell(line: Mapping[str, Any]) -> Cell | Searched:
     """Return what a line is about."""
     if "policy" in line:
-        return Searched(line["policy"]["name"], line["policy"]["space"], line["seed"])
+        about = line["policy"]
+        limit = about.get("time_limit", math.inf)
+        return Searched(about["name"], about["space"], line["seed"], limit)
     return Cell(Candidate.from_json(line["candidate"]), line["seed"])

@@ -21,7 +21,7 @@ from autopeft.bench.places import Places
 from autopeft.bench.rows import Rows, take
 from autopeft.bench.searched import run_search
 from autopeft.bench.skips import Skips
-from autopeft.bench.suite import Block, Entry, Policy
+from autopeft.bench.suite import Block, Entry
 from autopeft.bench.training import Bench
 from autopeft.data.cache import quiet
 from autopeft.errors import AutoPeftError, DataError, ModelError
@@ -80,7 +80,7 @@ class Running:
                 found += [(entry.name, seed) for seed in sorted({cell.seed for cell in left})]
         for policy in self.part.policies:
             for seed in self.part.seeds:
-                if cells is None or cells.get(_searched(policy, seed)) is None:
+                if cells is None or cells.get(Searched.of(policy, seed)) is None:
                     found.append((policy.name, seed))
         return found
 
@@ -151,7 +151,7 @@ class Running:
     def _search(self, block: Block, rows: Rows, model: str, cells: Cells, pace: Pace) -> None:
         for policy in self.part.policies:
             for seed in self.part.seeds:
-                cell = _searched(policy, seed)
+                cell = Searched.of(policy, seed)
                 if cells.get(cell) is not None and not self.again:
                     continue
                 waiting = self._waiting(block, cells, seed)
@@ -199,10 +199,6 @@ class Running:
             self.say(f"{block}, seed {seed}, {row}: {score:.4f} ({what})")
         else:
             self.say(f"{block}, seed {seed}, {row}: {line['cause']}: {line['message']} ({what})")
-
-
-def _searched(policy: Policy, seed: int) -> Searched:
-    return Searched(policy.name, policy.space, seed)
 
 
 @contextlib.contextmanager

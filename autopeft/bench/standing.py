@@ -43,7 +43,7 @@ def standing(
     lines: dict[int, Line | None] = {}
     rate, untried = None, 0
     if cells is not None and isinstance(row, Policy):
-        lines = {seed: cells.get(Searched(row.name, row.space, seed)) for seed in suite.seeds}
+        lines = {seed: cells.get(Searched.of(row, seed)) for seed in suite.seeds}
     elif cells is not None and isinstance(row, Entry):
         lines, rate, untried = _of_method(cells, suite, block, row)
     done = {seed: line for seed, line in lines.items() if line and "test" in line}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,6 +86,27 @@ def test_a_search_is_a_line_of_its_own_kind(tmp_path: Path) -> None:
     assert line == {"seed": 0, "policy": {"name": "search", "space": "default"}, "score": 2}
     assert again.get(Searched("search", "quick", 0)) is None
     assert [cell.candidate for cell, _ in again] == [LORA], "trainings alone are iterated over"
+
+
+def test_a_search_under_another_time_limit_is_another_cell(tmp_path: Path) -> None:
+    cells = Cells(tmp_path / "subj.jsonl", ABOUT)
+    limited = Searched("search", "default", 0, 40.0)
+    cells.add(limited, {"limit_seconds": 40.0})
+    again = Cells(cells.file)
+    assert again.get(limited) is not None
+    assert [again.get(limited._replace(time_limit=other)) for other in (20.0, math.inf)] == [
+        None
+    ] * 2
+
+
+def test_a_search_without_a_limit_stands_for_those_that_would_not_have_cut_it(
+    tmp_path: Path,
+) -> None:
+    cells = Cells(tmp_path / "subj.jsonl", ABOUT)
+    free = Searched("search", "default", 0)
+    cells.add(free, {"limit_seconds": 40.0})
+    found = [cells.get(free._replace(time_limit=limit)) for limit in (39.0, 40.0, 60.0)]
+    assert found == [None, cells.get(free), cells.get(free)]
 
 
 def test_a_reason_after_one_that_a_kill_cut_is_read(tmp_path: Path) -> None:
