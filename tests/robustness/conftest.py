@@ -36,7 +36,7 @@ class Heard(SilentScreen):
         del label, share, note
         self.shown.append((number, seed))
 
-    def done(self, number: int, line: str, seed: int | None = None) -> None:  # noqa: ARG002
+    def done(self, number: int, line: str, seed: int | None = None) -> None:
         self.lines.append(line)
 
     @property
