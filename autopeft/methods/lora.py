@@ -21,7 +21,7 @@ TRANSPOSED = ("gpt2", "openai-gpt", "imagegpt")
 KNOBS: Mapping[str, Knob] = {
     "r": Knob(default=8, low=1, high=64, log=True, help="rank of the update"),
     "alpha": Knob(
-        default=16, low=1, high=128, log=True, help="numerator of the scale α/r (paper: 2r)"
+        default=16, low=1, high=128, log=True, help="numerator of the scale α/r; often r or 2r"
     ),
     "dropout": Knob(default=0.0, choices=(0.0, 0.05, 0.1), help="dropout before the update"),
     "rslora": Knob(
