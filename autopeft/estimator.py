@@ -142,7 +142,7 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
 class AutoPeftClassifier(ClassifierMixin, _AutoPeft):  # type: ignore[misc]
     """A classifier of texts, or of pairs of texts, found by a search; see `autopeft.search`.
 
-    The parameters are the options of ``autopeft search``.
+    The parameters are options of ``autopeft search``.
 
     Args:
         model: pretrained model: a folder or a hub name. It has to be given before ``fit``.

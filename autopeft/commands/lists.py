@@ -9,7 +9,7 @@ from autopeft.report.console import check_format, terminal
 
 
 def methods(form: Format = "table") -> None:
-    """List the methods; those of peft's own tuners come last, with knobs as peft names them."""
+    """List the methods; those of peft's own tuners come last, their knobs are not listed."""
     from autopeft.methods import METHODS
     from autopeft.report import table
 

@@ -29,7 +29,14 @@ def report(
 
 def predict(
     run: RunArgument,
-    data: Annotated[str, typer.Argument(help="A file with the column the model was tuned on.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A file, a folder or a hub name, with the columns of texts that the model was "
+            "tuned on; of several splits the first is used.",
+            metavar="DATA",
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; default: the screen.")
     ] = None,
