@@ -14,6 +14,7 @@ same in every layer, and the methods' papers adapt self-attention. It stays as i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from autopeft.records import ModuleShape
@@ -49,13 +50,8 @@ def module_shapes(backbone: nn.Module, prefix: str, hidden: int) -> tuple[Module
         prefix: put before every name, such as ``"bert."``.
         hidden: width of the hidden state.
     """
-    layers = [
-        (f"{prefix}{name}.{index}.", layer)
-        for name, stack in layer_stacks(backbone)
-        for index, layer in enumerate(stack)
-    ]
     found: list[ModuleShape] = []
-    for number, (name, layer) in enumerate(layers):
+    for number, (name, layer) in enumerate(_layers(backbone, prefix)):
         found += _layer_shapes(layer, name, number, hidden)
     return tuple(found)
 
@@ -67,26 +63,20 @@ def cross_shapes(backbone: nn.Module, prefix: str) -> tuple[ModuleShape, ...]:
         backbone: the transformer without its head.
         prefix: put before every name.
     """
-    numbered = enumerate(
-        (f"{name}.{index}.", layer)
-        for name, stack in layer_stacks(backbone)
-        for index, layer in enumerate(stack)
-    )
     found: list[ModuleShape] = []
-    for number, (outer, layer) in numbered:
+    for number, (outer, layer) in enumerate(_layers(backbone, prefix)):
         for name, module in layer.named_modules():
             widths, site = fans(module), _projection_site(name.rpartition(".")[2])
             if widths is None or site is None or not CROSS.search(name.rpartition(".")[0]):
                 continue
-            bias = module._parameters.get("bias")
             found.append(
                 ModuleShape(
-                    name=prefix + outer + name,
+                    name=outer + name,
                     site=site.replace("attn", "cross"),
                     layer=number,
                     fan_in=widths[0],
                     fan_out=widths[1],
-                    bias=0 if bias is None else bias.numel(),
+                    bias=_bias(module),
                 )
             )
     return tuple(found)
@@ -113,12 +103,24 @@ def fans(module: nn.Module) -> tuple[int, int] | None:
     return None
 
 
+def _layers(backbone: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    """Yield each layer with what stands before the names of its modules."""
+    for name, stack in layer_stacks(backbone):
+        for index, layer in enumerate(stack):
+            yield f"{prefix}{name}.{index}.", layer
+
+
+def _bias(module: nn.Module) -> int:
+    """Return the length of a module's bias, 0 if it has none."""
+    bias = module._parameters.get("bias")
+    return 0 if bias is None else bias.numel()
+
+
 def _layer_shapes(layer: nn.Module, prefix: str, index: int, hidden: int) -> list[ModuleShape]:
     sites = _feed_forward(layer, hidden)
     found = []
     for name, module in layer.named_modules():
         site = sites.get(name) or _attention_site(name, module)
-        bias = module._parameters.get("bias")
         if is_norm(module):
             site, width = "norm", int(module.weight.shape[0])
             fan_in, fan_out = width, width
@@ -133,7 +135,7 @@ def _layer_shapes(layer: nn.Module, prefix: str, index: int, hidden: int) -> lis
                 layer=index,
                 fan_in=fan_in,
                 fan_out=fan_out,
-                bias=0 if bias is None else bias.numel(),
+                bias=_bias(module),
                 outputs=3 if site == "attn.qkv" else 1,
             )
         )
