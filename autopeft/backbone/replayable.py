@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from autopeft.backbone.mode import evaluating
 from autopeft.backbone.replay import Replay, inner_model, record, replayed_layers
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def replayable(model: nn.Module) -> str | None:
         inputs = _example(inner)
         if inputs is None:
             return f"{name} reads neither texts nor images"
-        with _evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad():
             if _order(model, layers, inputs) != list(range(len(layers))):
                 return f"the layers of {name} do not run once each, one after the other"
             plain = _first(model(**inputs))
@@ -104,14 +104,3 @@ def _as_long(states: Tensor, inputs: Mapping[str, Tensor]) -> bool:
 def _first(output: Any) -> Tensor:
     found: Tensor = output[0]
     return found
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from autopeft.backbone.mode import evaluating
 from autopeft.train.batches import collate, evaluation_rows, on_device
 from autopeft.train.padding import Padding
 from autopeft.train.runner import Runner
@@ -68,9 +69,7 @@ def pack_outputs(
         max_tokens: as `outputs`, of all candidates together.
     """
     at_once = max_tokens or most_tokens(device)
-    modes = [(module, module.training) for module in runner.model.modules()]
-    runner.model.eval()
-    try:
+    with evaluating(runner.model):
         while True:
             try:
                 return _outputs(runner, encoded, padding, device, split, at_once)
@@ -79,9 +78,6 @@ def pack_outputs(
                     raise
             at_once //= 2
             release(device)
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @torch.inference_mode()
