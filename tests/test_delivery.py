@@ -20,34 +20,13 @@ from transformers import AutoModel
 from autopeft import delivery
 from autopeft.delivery import TunedModel, load_code, probabilities, verify, write
 from autopeft.errors import DeliveryError, ModelError, RunFolderError
+from tests.channel import replies_to
 from tests.delivered import Delivered, deliver
 from tests.train.toy import table
 
 
-class ChannelClosedError(Exception):
-    """There are no more orders."""
-
-
-class Script:
-    """A channel with orders from a list."""
-
-    def __init__(self, *orders: dict[str, Any]) -> None:
-        self.orders, self.replies = list(orders), list[dict[str, Any]]()
-
-    def receive(self) -> dict[str, Any]:
-        if not self.orders:
-            raise ChannelClosedError
-        return self.orders.pop(0)
-
-    def send(self, message: Any) -> None:
-        self.replies.append(json.loads(json.dumps(message)))
-
-
 def ask(**request: Any) -> dict[str, Any]:
-    channel = Script(request)
-    with pytest.raises(ChannelClosedError):
-        verify(channel)
-    return channel.replies[0]
+    return replies_to(verify, request)[0]
 
 
 @pytest.fixture(scope="module")

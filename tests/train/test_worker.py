@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,33 +11,14 @@ import pytest
 from autopeft.records import BackboneShape, Candidate
 from autopeft.train import worker
 from autopeft.train.worker import work
+from tests.channel import replies_to
 from tests.train.toy import order, save_splits
 
 LORA = Candidate(method="lora", learning_rate=1e-2, epochs=2, batch_size=8)
 
 
-class ChannelClosedError(Exception):
-    """The supervisor has nothing more to say."""
-
-
-class Script:
-    """A channel that gives orders from a list and keeps the replies."""
-
-    def __init__(self, *orders: dict[str, Any]) -> None:
-        self.orders, self.replies = list(orders), list[dict[str, Any]]()
-
-    def receive(self) -> dict[str, Any]:
-        if not self.orders:
-            raise ChannelClosedError
-        return json.loads(json.dumps(self.orders.pop(0)))
-
-    def send(self, message: Any) -> None:
-        self.replies.append(json.loads(json.dumps(message)))
-
-    def run(self) -> list[dict[str, Any]]:
-        with pytest.raises(ChannelClosedError):
-            work(self)
-        return self.replies
+def served(*orders: dict[str, Any]) -> list[dict[str, Any]]:
+    return replies_to(work, *orders)
 
 
 def train(artifact: Path, **changes: Any) -> dict[str, Any]:
@@ -74,7 +54,7 @@ def test_opens_and_trains(
     opening: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "_PROGRESS_SECONDS", 0.0)
-    replies = Script(opening, train(tmp_path / "a"), GO, GO).run()
+    replies = served(opening, train(tmp_path / "a"), GO, GO)
     kinds = [reply["kind"] for reply in replies]
     assert kinds[0] == "ready"
     assert BackboneShape.from_json(replies[0]["shape"]).layers == 2
@@ -100,12 +80,12 @@ def test_progress_is_not_reported_faster_than_it_can_be_shown(
 ) -> None:
     monkeypatch.setattr(worker, "_PROGRESS_SECONDS", 3600.0)
     monkeypatch.setattr(worker.time, "monotonic", lambda: 10_000.0)
-    replies = Script(opening, train(tmp_path / "a"), GO, GO).run()
+    replies = served(opening, train(tmp_path / "a"), GO, GO)
     assert sum(reply["kind"] == "progress" for reply in replies) == 1
 
 
 def test_rung_that_is_refused_ends_the_training(opening: dict[str, Any], tmp_path: Path) -> None:
-    last = Script(opening, train(tmp_path / "a"), STOP).run()[-2]
+    last = served(opening, train(tmp_path / "a"), STOP)[-2]
     assert last["kind"] == "finished"
     assert last["stopped"]
 
@@ -114,7 +94,7 @@ def test_trainings_follow_each_other_after_a_failure(
     opening: dict[str, Any], tmp_path: Path
 ) -> None:
     broken = train(tmp_path / "a", candidate={**LORA.to_json(), "learning_rate": 1e30})
-    replies = Script(opening, broken, train(tmp_path / "b", rungs=[1.0]), GO).run()
+    replies = served(opening, broken, train(tmp_path / "b", rungs=[1.0]), GO)
     ends = [reply for reply in replies if reply["kind"] in ("failed", "finished")]
     assert [(end["kind"], end.get("cause")) for end in ends] == [
         ("failed", "non-finite-loss"),
@@ -126,14 +106,14 @@ def test_bug_is_told_as_one_with_its_traceback_in_the_log(
     opening: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = train(tmp_path / "a", candidate={**LORA.to_json(), "knobs": {"rank": 3}})
-    last = Script(opening, wrong).run()[-2]
+    last = served(opening, wrong)[-2]
     assert (last["kind"], last["cause"]) == ("failed", "bug")
     assert last["message"].startswith("ConfigError: lora has no knob 'rank'")
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_time_limit_counts_from_the_order(opening: dict[str, Any], tmp_path: Path) -> None:
-    last = Script(opening, train(tmp_path / "a", limit_seconds=0.0, keep=True)).run()[-2]
+    last = served(opening, train(tmp_path / "a", limit_seconds=0.0, keep=True))[-2]
     assert last["kind"] == "finished"
     assert "by the time limit" in last["message"]
 
@@ -141,7 +121,7 @@ def test_time_limit_counts_from_the_order(opening: dict[str, Any], tmp_path: Pat
 def test_session_that_cannot_be_opened_is_refused_by_name(
     opening: dict[str, Any], tmp_path: Path
 ) -> None:
-    (reply,) = Script({**opening, "model": str(tmp_path / "nowhere")}).run()
+    (reply,) = served({**opening, "model": str(tmp_path / "nowhere")})
     assert (reply["kind"], reply["error"]) == ("refused", "ModelError")
     assert "nowhere" in reply["message"]
 
@@ -157,7 +137,7 @@ def test_pack_is_told_of_by_number_and_each_ends_on_its_own(
         job(tmp_path / "d", number=11, candidate={**LORA.to_json(), "method": "full"}),
     ]
     answer = {"op": "go_on", "numbers": [7]}
-    replies = Script(opening, order, *[answer] * 3).run()
+    replies = served(opening, order, *[answer] * 3)
     ends = {r["number"]: r for r in replies if r["kind"] in ("finished", "failed")}
     assert ends.keys() == {4, 7, 9, 11}
     assert ends[4]["stopped"]
