@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autopeft.config import name_list
+from autopeft.commands.options import names_of
 from autopeft.errors import UnknownNameError, UsageError
 from autopeft.report.console import check_format, exit_codes, terminal, write
 
@@ -91,7 +91,7 @@ def bench(
         load_suite(suite),
         backbones=backbones,
         tasks=tasks,
-        rows=methods,
+        methods=methods,
         examples=examples,
         seeds=seeds,
     )
@@ -153,7 +153,7 @@ def leaderboard(
     if len(kinds) > 1:
         raise UsageError("name either run folders or suites, not both")
     if kinds == {True}:
-        parts = {"backbones": backbones, "tasks": tasks, "rows": methods, "examples": examples}
+        parts = {"backbones": backbones, "tasks": tasks, "methods": methods, "examples": examples}
         shown = _of_suites(of, results, metric, parts, **order)
     else:
         shown = _of_runs([Path(name) for name in of], metric, **order)
@@ -216,12 +216,12 @@ def _shown(shown: Shown, form: str) -> str:
     return html(shown.title, shown.sections)
 
 
-def _part(suite: Suite, **names: str | None) -> Part:
+def _part(suite: Suite, *, methods: str | None, **names: str | None) -> Part:
     """Return the part of a suite that options name, each a list with commas or None."""
     from autopeft.bench.part import Part
 
-    listed = {key: None if text is None else name_list(text) for key, text in names.items()}
-    return Part.of(suite, **listed)
+    listed = {key: names_of(f"--{key}", text) for key, text in names.items()}
+    return Part.of(suite, rows=names_of("--methods", methods), **listed)
 
 
 def _say(line: str) -> None:

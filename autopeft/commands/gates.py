@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from autopeft.commands.options import DATA_SETTINGS, Format, screen_for, with_settings
+from autopeft.commands.options import DATA_SETTINGS, Format, names_of, screen_for, with_settings
 from autopeft.config import SearchConfig
 from autopeft.errors import ConfigError
 from autopeft.report.console import check_format, exit_codes, terminal, write
@@ -42,7 +42,6 @@ def gates(
 ) -> None:
     """Train one gated mixture briefly: which part counts in which layer."""
     from autopeft.api.gates import gates as train
-    from autopeft.config import name_list
     from autopeft.report import gates as report
     from autopeft.report import table
 
@@ -50,7 +49,7 @@ def gates(
     if output is not None and output.suffix != ".svg":
         raise ConfigError(f"--output {output}; the picture is an SVG: name it FILE.svg")
     config = SearchConfig.build(**settings)
-    names = None if parts is None else name_list(parts)
+    names = names_of("--parts", parts)
     with exit_codes(), screen_for(config, form) as screen:
         found = train(data, epochs=epochs, parts=names, harden=harden, screen=screen, **settings)
     console = terminal()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
-from autopeft.config import SearchConfig
+from autopeft.config import SearchConfig, name_list
+from autopeft.errors import ConfigError
 
 if TYPE_CHECKING:
     from autopeft.report.screen import Screen
@@ -56,6 +57,18 @@ def with_settings(
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = hints
     return command
+
+
+def names_of(option: str, text: str | None) -> tuple[str, ...] | None:
+    """Return the names that an option lists with commas; None where it was not given.
+
+    Raises:
+        ConfigError: it lists none.
+    """
+    try:
+        return None if text is None else name_list(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text!r} {error}") from None
 
 
 @contextlib.contextmanager
