@@ -152,6 +152,8 @@ def test_bench_and_leaderboard_of_a_suite(command: Command, tmp_path: Path) -> N
         (["search", "a.csv"], "no model is given; name one with --model"),
         (["methods", "--format", "jsn"], "--format 'jsn'; did you mean 'json'?"),
         (["leaderboard", "/nowhere"], "/nowhere holds no run"),
+        (["leaderboard", "/nowhere", "--methods", "lora"], "--methods: of suites alone"),
+        (["leaderboard", "/nowhere", "--results", "x"], "--results: of suites alone"),
         (["bench", "quick", "--tasks", ","], "--tasks ',' needs at least one name"),
         (["leaderboard", "quick", "--methods", ""], "--methods '' needs at least one name"),
         (["gates", "a.csv", "--model", "m", "--parts", ""], "--parts '' needs at least one name"),

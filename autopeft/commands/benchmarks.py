@@ -149,13 +149,14 @@ def leaderboard(
     if descending and sort is None:
         raise UsageError("--descending says how to sort: give --sort COLUMN too")
     order = {"front": front, "sort": sort, "descending": descending}
+    parts = {"backbones": backbones, "tasks": tasks, "methods": methods, "examples": examples}
     kinds = {is_suite(name) and not Path(name).is_dir() for name in of}
     if len(kinds) > 1:
         raise UsageError("name either run folders or suites, not both")
     if kinds == {True}:
-        parts = {"backbones": backbones, "tasks": tasks, "methods": methods, "examples": examples}
         shown = _of_suites(of, results, metric, parts, **order)
     else:
+        _refuse({**parts, "results": None if results == RESULTS else str(results)})
         shown = _of_runs([Path(name) for name in of], metric, **order)
     if form == "table" and output is None:
         print_sections(shown.sections, terminal())
@@ -163,6 +164,13 @@ def leaderboard(
         sys.stdout.write(_shown(shown, form))
     else:
         write(output, _shown(shown, "markdown" if form == "table" else form))
+
+
+def _refuse(given: dict[str, str | None]) -> None:
+    """Raise for options that say nothing of a run."""
+    named = [f"--{option}" for option, text in given.items() if text is not None]
+    if named:
+        raise UsageError(f"{', '.join(named)}: of suites alone; a run folder has its own trials")
 
 
 def _of_suites(
