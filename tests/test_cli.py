@@ -131,8 +131,8 @@ def test_bench_and_leaderboard_of_a_suite(command: Command, tmp_path: Path) -> N
     part = ("--tasks", "bbc_news", "--methods", "lora", "--results", tmp_path)
     said = command("bench", "quick", *part, "--dry-run").out.splitlines()
     assert said[0] == (
-        "minilm-l6/bbc_news, 200 examples, lora, seed 0: autopeft bench quick --backbones "
-        "minilm-l6 --tasks bbc_news --methods lora --seeds 0"
+        f"minilm-l6/bbc_news, 200 examples, lora, seed 0: autopeft bench quick --results {tmp_path}"
+        " --backbones minilm-l6 --tasks bbc_news --methods lora --seeds 0"
     )
     assert len(said) == 3
     rows = rows_of(command("leaderboard", "quick", *part, "--format", "json"), "json")

@@ -43,10 +43,7 @@ def read_board(part: Part, places: Places, *, metric: str | None = None) -> Boar
     """
     found = {block: opened(part.suite, block, places) for block in part.blocks()}
     _check_metric(metric, [cells for cells in found.values() if cells is not None])
-    tables = {
-        block: _table(part, block, cells, Skips(places.cells(block).parent), metric)
-        for block, cells in found.items()
-    }
+    tables = {block: _table(part, block, cells, places, metric) for block, cells in found.items()}
     together: dict[tuple[str, int, int], list[TaskTable]] = {}
     for block, table in tables.items():
         together.setdefault((block.backbone, block.examples, block.epochs), []).append(table)
@@ -65,7 +62,7 @@ def read_board(part: Part, places: Places, *, metric: str | None = None) -> Boar
             for (backbone, examples, epochs), tables in together.items()
         ),
         circumstances=tuple(circumstances_of(lines)),
-        command=shlex.join(["autopeft", "bench", part.suite.source]),
+        command=shlex.join(["autopeft", "bench", part.suite.source, *places.options()]),
     )
 
 
@@ -76,15 +73,23 @@ def _check_metric(metric: str | None, found: Sequence[Cells]) -> None:
 
 
 def _table(
-    part: Part, block: Block, cells: Cells | None, skips: Skips, metric: str | None
+    part: Part, block: Block, cells: Cells | None, places: Places, metric: str | None
 ) -> TaskTable:
     about: Mapping[str, Any] = {} if cells is None else cells.about
     shown = _metric_of(about, metric)
     untrained = _untrained(about, shown) if about else 0.0
     names: list[Entry | Policy] = [*part.entries, *part.policies]
+    skips = Skips(places.cells(block).parent)
     rows = [
         standing(
-            part.suite, block, row, cells=cells, skips=skips, metric=shown, untrained=untrained
+            part.suite,
+            block,
+            row,
+            cells=cells,
+            skips=skips,
+            places=places,
+            metric=shown,
+            untrained=untrained,
         )
         for row in names
     ]

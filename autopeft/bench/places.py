@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from autopeft.bench import RESULTS
 from autopeft.bench.suite import Block
 from autopeft.data.demo import DEMOS, demo_model
 from autopeft.errors import DataError, ModelError
@@ -65,6 +66,12 @@ class Places:
         if "/" not in place or _outright(place):
             raise ModelError(f"the model root has no {place}")
         return place
+
+    def options(self) -> list[str]:
+        """Return the words of a command that name these folders; the usual one goes unsaid."""
+        named = {"--data-root": self.data, "--model-root": self.models}
+        named["--results"] = None if self.results == RESULTS else self.results
+        return [word for key, root in named.items() if root for word in (key, str(root))]
 
     def private(self, said: str) -> str:
         """Return a message without the paths of this machine."""

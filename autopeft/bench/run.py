@@ -88,7 +88,8 @@ class Running:
         """Return a line per cell that is to be done, with the command that does it alone."""
         suite = self.part.suite
         return [
-            f"{block}, {row}, seed {seed}: {command(suite, block, row, seed, again=False)}"
+            f"{block}, {row}, seed {seed}: "
+            + command(suite, block, row, seed, places=self.places, again=False)
             for block in self.part.blocks()
             for row, seed in self.todo(block)
         ]

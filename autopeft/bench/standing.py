@@ -9,6 +9,7 @@ from typing import Any
 from autopeft.bench.cells import Cell, Cells, Searched
 from autopeft.bench.chosen import best, tries
 from autopeft.bench.command import command
+from autopeft.bench.places import Places
 from autopeft.bench.skips import Skips
 from autopeft.bench.suite import Block, Entry, Policy, Suite
 from autopeft.records import Candidate
@@ -26,6 +27,7 @@ def standing(
     *,
     cells: Cells | None,
     skips: Skips,
+    places: Places,
     metric: str,
     untrained: float,
 ) -> Standing:
@@ -37,6 +39,7 @@ def standing(
         row: a method, a variant or a policy.
         cells: of the block; None where nothing was trained.
         skips: why rows were left out.
+        places: where its cells are.
         metric: of the scores.
         untrained: the score of a model that learnt nothing, for a seed that failed.
     """
@@ -63,7 +66,7 @@ def standing(
         **_figures(list(done.values()), metric),
         learning_rate=rate,
         untried=untried,
-        command=command(suite, block, row.name, "SEED"),
+        command=command(suite, block, row.name, "SEED", places=places),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autopeft.bench import RESULTS
 from autopeft.commands.options import names_of
 from autopeft.errors import UnknownNameError, UsageError
 from autopeft.report.console import check_format, exit_codes, terminal, write
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from autopeft.report.section import Section
 
 FORMATS = ("table", "csv", "json", "markdown", "html")
-RESULTS = Path("benchmarks/results/cells")
 
 Results = Annotated[
     Path, typer.Option("--results", metavar="DIR", help="Folder of the recorded cells.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autopeft.bench import RESULTS
 from autopeft.bench.command import command
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
@@ -151,9 +152,20 @@ def test_a_part_names_what_the_suite_has() -> None:
 def test_the_printed_command_names_one_cell() -> None:
     suite = load_suite("low_resource")
     block = Block(backbone="minilm-l6", task="subj", examples=100, epochs=20)
-    assert command(suite, block, "compacter++", 1) == (
+    usual = Places(results=RESULTS)
+    assert command(suite, block, "compacter++", 1, places=usual) == (
         "autopeft bench low_resource --backbones minilm-l6 --tasks subj --examples 100 "
         "--methods compacter++ --seeds 1 --again"
+    )
+
+
+def test_the_printed_command_names_the_folders_that_were_named() -> None:
+    suite = load_suite("quick")
+    block = Block(backbone="minilm-l6", task="bbc_news", examples=200, epochs=3)
+    places = Places(results=Path("my cells"), data=Path("data"), models=Path("models"))
+    assert command(suite, block, "lora", 0, places=places, again=False) == (
+        "autopeft bench quick --data-root data --model-root models --results 'my cells' "
+        "--backbones minilm-l6 --tasks bbc_news --methods lora --seeds 0"
     )
 
 
