@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autopeft.bench.suite import Block, Suite
 from autopeft.data.demo import DEMOS, demo_source
 from autopeft.data.load import load
 from autopeft.data.split import sample
@@ -95,6 +96,21 @@ def take(
             for name, size in wanted.items()
             for rows in [getattr(prepared, name)]
         },
+    )
+
+
+def rows_of(suite: Suite, block: Block, data: str) -> Rows:
+    """Take the rows of a block from its data.
+
+    Raises:
+        DataError: it cannot be read or used.
+    """
+    return take(
+        block.task,
+        data,
+        examples=block.examples,
+        selection=suite.selection,
+        test=suite.test,
     )
 
 

@@ -13,12 +13,11 @@ from autopeft.api.interrupt import Interrupt
 from autopeft.bench.cells import Cell, Cells, Searched
 from autopeft.bench.chosen import missing, repeats, seconds, tries
 from autopeft.bench.circumstances import circumstances, hardware
-from autopeft.bench.command import command
 from autopeft.bench.opened import opened
 from autopeft.bench.pace import Pace
 from autopeft.bench.part import Part
 from autopeft.bench.places import Places
-from autopeft.bench.rows import Rows, take
+from autopeft.bench.rows import Rows, rows_of
 from autopeft.bench.searched import run_search
 from autopeft.bench.skips import Skips
 from autopeft.bench.suite import Block, Entry
@@ -56,7 +55,7 @@ class Running:
         """
         logging.getLogger("lightning").setLevel(logging.ERROR)
         for block in self.part.blocks():
-            if not self.again and not self.todo(block):
+            if not self.todo(block):
                 self.say(f"{block}: all there")
                 continue
             try:
@@ -66,11 +65,15 @@ class Running:
             gc.collect()
 
     def todo(self, block: Block) -> list[tuple[str, int]]:
-        """Return the row and the seed of every cell of a block that is known to be missing."""
+        """Return the row and the seed of every cell of a block that is known to be missing.
+
+        With `again` that is every cell.
+        """
         cells, skips = opened(self.part.suite, block, self.places), self._skips(block)
+        cells = None if self.again else cells
         found: list[tuple[str, int]] = []
         for entry in self.part.entries:
-            if skips.of_row(block, entry.name):
+            if skips.of_row(block, entry.name) and not self.again:
                 continue
             tried = tries(self.part.suite, entry, block)
             if cells is None:
@@ -84,29 +87,13 @@ class Running:
                     found.append((policy.name, seed))
         return found
 
-    def missing(self) -> list[str]:
-        """Return a line per cell that is to be done, with the command that does it alone."""
-        suite = self.part.suite
-        return [
-            f"{block}, {row}, seed {seed}: "
-            + command(suite, block, row, seed, places=self.places, again=False)
-            for block in self.part.blocks()
-            for row, seed in self.todo(block)
-        ]
-
     def _block(self, block: Block) -> None:
         suite = self.part.suite
         data = self.places.data_of(suite.tasks[block.task])
         model = self.places.model_of(suite.backbones[block.backbone])
         self.say(f"{block}: opening")
         with quiet():
-            rows = take(
-                block.task,
-                data,
-                examples=block.examples,
-                selection=suite.selection,
-                test=suite.test,
-            )
+            rows = rows_of(suite, block, data)
         with TemporaryFolder("bench") as folder:
             with quiet():
                 bench = Bench(
@@ -155,7 +142,7 @@ class Running:
                 cell = Searched.of(policy, seed)
                 if cells.get(cell) is not None and not self.again:
                     continue
-                waiting = self._waiting(block, cells, seed)
+                waiting = self.waiting(block, cells, seed)
                 if waiting:
                     said = f"its time is that of all methods: {', '.join(waiting)} missing"
                     self._skip(block, policy.name, ModelError(said))
@@ -176,14 +163,14 @@ class Running:
                 cells.add(cell, {**line, **circumstances()})
                 self._tell(block, policy.name, seed, f"{policy.name} in {policy.space}", line)
 
-    def _waiting(self, block: Block, cells: Cells, seed: int) -> list[str]:
-        """Return the rows whose time is not known yet."""
+    def waiting(self, block: Block, cells: Cells | None, seed: int) -> list[str]:
+        """Return the rows whose time a search has to wait for."""
         skips, suite = self._skips(block), self.part.suite
         return [
             entry.name
             for entry in suite.entries
             if not skips.of_row(block, entry.name)
-            and missing(cells, tries(suite, entry, block), [seed])
+            and (cells is None or missing(cells, tries(suite, entry, block), [seed]))
         ]
 
     def _skips(self, block: Block) -> Skips:

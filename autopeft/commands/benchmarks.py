@@ -84,6 +84,7 @@ def bench(
 ) -> None:
     """Train and search every missing cell of a suite; `leaderboard SUITE` shows them."""
     from autopeft.bench.places import Places
+    from autopeft.bench.preview import preview
     from autopeft.bench.run import Running
     from autopeft.bench.suite import load_suite
 
@@ -102,7 +103,7 @@ def bench(
         again=again,
     )
     if dry_run:
-        for line in running.missing():
+        for line in preview(running):
             _say(line)
         return
     with exit_codes():

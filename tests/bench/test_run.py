@@ -20,6 +20,7 @@ from autopeft.bench.cells import Cells, Searched
 from autopeft.bench.chosen import seconds, tries
 from autopeft.bench.pace import Pace
 from autopeft.bench.part import Part
+from autopeft.bench.preview import preview
 from autopeft.bench.run import Running
 from autopeft.bench.suite import Block
 from tests.bench.conftest import Ran
@@ -84,7 +85,7 @@ def test_the_same_command_trains_nothing_again(ran: Ran, tmp_path: Path) -> None
     running.run()
     assert said == ["tiny/fine, 40 examples: all there"]
     assert running.places.cells(FINE).read_bytes() == before
-    assert running.missing() == []
+    assert list(preview(running)) == ["tiny/fine, 40 examples: all there"]
 
 
 def test_what_a_kill_cut_off_is_all_that_is_trained_again(ran: Ran, tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_what_a_kill_cut_off_is_all_that_is_trained_again(ran: Ran, tmp_path: Pa
     whole = file.read_bytes()
     file.write_bytes(whole[:-30])
     kept = whole.rstrip(b"\n").rpartition(b"\n")[0]
-    assert len(running.missing()) == 1
+    assert len(list(preview(running))) == 1
     running.run()
     assert file.read_bytes().startswith(kept)
     plain = ("candidate", "seed", "selection", "test", "predicted", "curve")
