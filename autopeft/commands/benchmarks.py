@@ -197,13 +197,14 @@ def _of_suites(
 
 def _of_runs(runs: list[Path], metric: str | None, **order: Any) -> Shown:
     from autopeft.api.reading import read_leaderboards
-    from autopeft.report.leaderboard import BRIEF, SHOWN, arranged
+    from autopeft.report.leaderboard import BRIEF, SHOWN, arranged, reading
     from autopeft.report.section import Section
 
     rows = arranged(read_leaderboards(runs, metric=metric), **order)
     columns, brief = (("name", "run", *of[1:]) if len(runs) > 1 else of for of in (SHOWN, BRIEF))
     section = Section(
         title=", ".join(run.resolve().name for run in runs),
+        text=reading(rows),
         columns={key: key.replace("_", " ") for key in columns},
         brief=brief,
         rows=rows,

@@ -106,6 +106,17 @@ def arranged(
     return sorted(kept, key=lambda row: by_value(row[sort], descending))
 
 
+def reading(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return how the rows are to be read, a paragraph each."""
+    if not rows:
+        return ["Nothing to show."]
+    return [
+        f"Scores are {rows[0]['metric']} of the selection split: “score” of the trial's own seed, "
+        "or the last one before it was stopped; “mean” and “spread”, one standard deviation, over "
+        "its seeds. On the front is what no trial with as few trained parameters equals."
+    ]
+
+
 def by_value(value: object, descending: bool = False) -> tuple[int, float, str]:
     """Return a sorting key: numbers from small to large, then texts, then what is missing.
 

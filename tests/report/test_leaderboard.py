@@ -6,7 +6,7 @@ import pytest
 
 from autopeft.errors import UnknownNameError
 from autopeft.records import Candidate, Costs, TrialRecord, TrialState
-from autopeft.report.leaderboard import arranged, leaderboard, merged
+from autopeft.report.leaderboard import arranged, leaderboard, merged, reading
 
 
 def record(number: int, score: float | None, params: int = 5, seed: int = 0) -> TrialRecord:
@@ -59,3 +59,9 @@ def test_the_front_alone_and_another_order() -> None:
     assert arranged([], True, "anything") == []
     with pytest.raises(UnknownNameError, match=r"--sort.*did you mean 'trainable_params'"):
         arranged(board, False, "trainable_parms")
+
+
+def test_what_the_scores_are_is_said() -> None:
+    (said,) = reading(rows(record(0, 0.5)))
+    assert said.startswith("Scores are accuracy of the selection split")
+    assert reading([]) == ["Nothing to show."]
