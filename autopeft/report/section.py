@@ -110,4 +110,5 @@ def _markdown_table(section: Section) -> Iterator[str]:
 
 def _inline(text: str) -> str:
     """Return text that stays one harmless line of Markdown, in a table too."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    kept = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(kept.split())

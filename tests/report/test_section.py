@@ -59,6 +59,11 @@ def test_markdown_keeps_a_table_whatever_its_cells_say() -> None:
     assert "```sh\nautopeft bench quick\n```" in page
 
 
+def test_a_backslash_before_a_bar_ends_no_cell() -> None:
+    section = Section(title="One", columns={"name": "method"}, rows=[{"name": "a\\|b"}])
+    assert markdown("Title", [section]).splitlines()[-1] == "| a\\\\\\|b |"
+
+
 def test_a_page_has_its_own_script_alone_and_a_policy_that_allows_no_other() -> None:
     tags = Tags()
     page = html("Title", [SECTION])
