@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _NUMBER = re.compile(r"-?\d")
+_WHOLE, _LEAST = 32, 10
+"""Letters of a cell that a terminal keeps on one line, and of the last column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,27 +69,38 @@ def print_sections(sections: Sequence[Section], console: Console) -> None:
         for paragraph in section.text:
             console.print(paragraph, markup=False, highlight=False)
         if section.rows:
-            console.print(_terminal_table(section))
+            console.print(_terminal_table(section, console.width), crop=False)
         for command in section.commands:
             console.print(command, markup=False, highlight=False, soft_wrap=True)
 
 
-def _terminal_table(section: Section) -> Table:
+def _terminal_table(section: Section, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     keys = [key for key in section.columns if not section.brief or key in section.brief]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for key in keys:
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    for key, letters in _widths(section, keys, width).items():
         table.add_column(
             section.columns[key],
             justify="right" if numeric(section, key) else "left",
-            no_wrap=key != keys[-1],
+            min_width=letters,
+            max_width=letters,
             overflow="fold",
         )
     for row in section.rows:
         table.add_row(*(Text(cell(row[key])) for key in keys))
     return table
+
+
+def _widths(section: Section, keys: Sequence[str], width: int) -> dict[str, int]:
+    """Return how wide each column has to be: no figure is cut, the last one has what is left."""
+    words = {key: max(map(len, section.columns[key].split())) for key in keys}
+    longest = {key: max(len(cell(row[key])) for row in section.rows) for key in keys}
+    *others, last = keys
+    found = {key: max(words[key], min(longest[key], _WHOLE)) for key in others}
+    left = max(_LEAST, width - sum(found.values()) - len(others))
+    return found | {last: max(words[last], min(longest[last], left))}
 
 
 def numeric(section: Section, key: str) -> bool:

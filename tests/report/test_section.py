@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from html.parser import HTMLParser
 
 import pytest
+from rich.console import Console
 
 from autopeft.report.page.sheet import html
-from autopeft.report.section import Section, markdown, numeric
+from autopeft.report.section import Section, markdown, numeric, print_sections
 
 HOSTILE = '<script>alert("x")</script>|&'
 SECTION = Section(
@@ -57,6 +59,27 @@ def test_markdown_keeps_a_table_whatever_its_cells_say() -> None:
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 4 for line in table)
     assert table[3] == "| b | – | – |"
     assert "```sh\nautopeft bench quick\n```" in page
+
+
+@pytest.mark.parametrize("width", [60, 80, 300])
+def test_a_terminal_cuts_no_figure_and_no_name(width: int) -> None:
+    row: dict[str, object] = {
+        "name": "trial 12",
+        "score": 0.7933,
+        "trainable_params": 109_482_240,
+        "mean": 0.7812,
+    }
+    row |= {"spread": 0.01234, "state": "complete", "candidate": "lora r=8 attn.q,attn.v lr=0.002"}
+    columns = {key: key.replace("_", " ") for key in row}
+    output = io.StringIO()
+    console = Console(file=output, width=width)
+    print_sections([Section(title="One", columns=columns, rows=[row])], console)
+    first = next(line for line in output.getvalue().splitlines() if line.startswith("trial"))
+    assert first.split()[:7] == [
+        "trial", "12", "0.7933", "109,482,240", "0.7812", "0.01234", "complete",
+    ]  # fmt: skip
+    last = output.getvalue().partition("complete")[2]
+    assert "".join(last.split()) == "lorar=8attn.q,attn.vlr=0.002"
 
 
 def test_a_backslash_before_a_bar_ends_no_cell() -> None:
