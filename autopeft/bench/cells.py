@@ -84,7 +84,7 @@ class Cells:
     def _within(self, cell: Searched) -> dict[str, Any] | None:
         """Return the search without a limit if this one would not have cut it."""
         line = self._searched.get(cell._replace(time_limit=math.inf))
-        return line if line and line["limit_seconds"] <= cell.time_limit else None
+        return line if line and line.get("limit_seconds", math.inf) <= cell.time_limit else None
 
     def add(self, cell: Cell | Searched, values: Mapping[str, Any]) -> None:
         """Keep a result, at once; several processes may add to one file."""
