@@ -22,6 +22,7 @@ from autopeft.delivery import TunedModel, load_code, probabilities, verify, writ
 from autopeft.errors import DeliveryError, ModelError, RunFolderError
 from tests.channel import replies_to
 from tests.delivered import Delivered, deliver
+from tests.own_code import bring_own_code
 from tests.train.toy import table
 
 
@@ -264,11 +265,7 @@ def test_code_that_comes_with_a_delivered_folder_is_never_run(
     monkeypatch.setattr("builtins.input", lambda *_: "y")  # to: run the code of this folder?
     folder, marker = tmp_path / "best", tmp_path / "ran"
     shutil.copytree(delivered[2], folder)
-    (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
-    settings = json.loads((folder / "config.json").read_text())
-    own_code = {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"}
-    settings |= {"auto_map": own_code, "model_type": "unheard"}
-    (folder / "config.json").write_text(json.dumps(settings))
+    bring_own_code(folder, marker)
     with pytest.raises(ModelError, match="cannot load model"):
         TunedModel(folder)
     assert not marker.exists()

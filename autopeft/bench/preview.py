@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from autopeft.backbone.load import load_backbone
+from autopeft.backbone.load import outline, read_config
+from autopeft.backbone.token import load_tokenizer
 from autopeft.bench.command import command
 from autopeft.bench.opened import opened
 from autopeft.bench.rows import rows_of
-from autopeft.bench.run import Running
+from autopeft.bench.run import Running, waits_for
 from autopeft.bench.suite import Block
 from autopeft.data.cache import quiet
 from autopeft.errors import DataError, ModelError
@@ -47,8 +48,7 @@ def _cell(running: Running, block: Block, row: str, seed: int, reasons: Mapping[
         known = {*part.rows, *reasons}
         waiting = [name for name in running.waiting(block, cells, seed) if name not in known]
         if waiting:
-            said = f"its time is that of all methods: {', '.join(waiting)} missing"
-            return f"{block}, {row}: left out: {said}"
+            return f"{block}, {row}: left out: {waits_for(waiting)}"
     alone = command(part.suite, block, row, seed, places=places, again=running.again)
     return f"{block}, {row}, seed {seed}: {alone}"
 
@@ -60,22 +60,17 @@ def _reasons(running: Running, block: Block) -> Mapping[str, str]:
         DataError: there are no rows to train on.
         ModelError: there is no backbone.
     """
-    import torch
-
     suite, places = running.part.suite, running.places
     data = places.data_of(suite.tasks[block.task])
     model = places.model_of(suite.backbones[block.backbone])
     with quiet():
         rows = rows_of(suite, block, data)
         task = TASKS.get(rows.problem.task)
-        backbone = load_backbone(
-            model,
-            auto_class=task.auto_class,
-            model_options=task.model_options(rows.problem.labels),
-            dtype=torch.float32,
-        )
-        most = min(suite.max_length, backbone.shape.positions or suite.max_length)
-        train = encode(rows.splits["train"], backbone.tokenizer, max_length=most)
-    excluded = feasible_methods(backbone.shape, int(train.lengths.max()))[1]
+        options = task.model_options(rows.problem.labels)
+        shape, _ = outline(model, auto_class=task.auto_class, model_options=options)
+        tokenizer, _ = load_tokenizer(model, read_config(model, options))
+        most = min(suite.max_length, shape.positions or suite.max_length)
+        train = encode(rows.splits["train"], tokenizer, max_length=most)
+    excluded = feasible_methods(shape, int(train.lengths.max()))[1]
     methods = {entry.name: entry.method for entry in suite.entries}
     return {row: excluded[method] for row, method in methods.items() if method in excluded}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,8 +144,7 @@ class Running:
                     continue
                 waiting = self.waiting(block, cells, seed)
                 if waiting:
-                    said = f"its time is that of all methods: {', '.join(waiting)} missing"
-                    self._skip(block, policy.name, ModelError(said))
+                    self._skip(block, policy.name, ModelError(waits_for(waiting)))
                     continue
                 self._skips(block).note(block, policy.name, None)
                 allowed = seconds(cells, self.part.suite, block, seed, pace)
@@ -187,6 +186,11 @@ class Running:
             self.say(f"{block}, seed {seed}, {row}: {score:.4f} ({what})")
         else:
             self.say(f"{block}, seed {seed}, {row}: {line['cause']}: {line['message']} ({what})")
+
+
+def waits_for(rows: Sequence[str]) -> str:
+    """Return why a search is left out while the time of these rows is not known."""
+    return f"its time is that of all methods: {', '.join(rows)} missing"
 
 
 @contextlib.contextmanager

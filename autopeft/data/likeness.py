@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,12 +48,16 @@ def unlike(splits: Splits, inputs: Sequence[str], seed: int) -> list[str]:
         inputs: the columns a model sees.
         seed: of the rows that are read of large splits.
     """
+
+    @cache
+    def read(name: str) -> list[str]:
+        return _texts(getattr(splits, name), inputs, seed)
+
     warnings = []
     for (here, there), meaning in _MEANS.items():
         if there in splits.carved:
             continue
-        mine, theirs = (getattr(splits, name) for name in (here, there))
-        auc = told_apart(_texts(mine, inputs, seed), _texts(theirs, inputs, seed))
+        auc = told_apart(read(here), read(there))
         if auc is not None and auc >= UNLIKE:
             warnings.append(
                 f"warning: the given {there} split is unlike {here}: words alone tell their rows "

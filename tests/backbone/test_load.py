@@ -19,6 +19,7 @@ from autopeft.backbone.load import Backbone, find_folder, load_backbone, outline
 from autopeft.backbone.quiet import quiet
 from autopeft.backbone.share import checksum, share
 from autopeft.errors import ModelError
+from tests.own_code import bring_own_code
 from tests.tiny import (
     ARCHITECTURES,
     head_for,
@@ -341,11 +342,7 @@ def test_encoder_without_pad_token_is_said(copy: Path) -> None:
 
 def test_remote_code_is_never_run(copy: Path, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
-    (copy / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
-    settings = json.loads((copy / "config.json").read_text())
-    own_code = {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"}
-    settings |= {"auto_map": own_code, "model_type": "unheard"}
-    (copy / "config.json").write_text(json.dumps(settings))
+    bring_own_code(copy, marker)
     with pytest.raises(ModelError, match="cannot load model"):
         load_backbone(copy, **HEAD)
     assert not marker.exists()
