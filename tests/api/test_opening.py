@@ -1,4 +1,4 @@
-"""Workers: one per GPU that torch can use, each of which sees its own."""
+"""What settings mean for the data, and workers: one per GPU that torch can use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from autopeft.api import opening
 from autopeft.api.opening import environments
+from autopeft.config import SearchConfig
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -52,3 +53,12 @@ def test_whether_torch_was_built_for_cuda_is_known_without_loading_it() -> None:
     import torch
 
     assert opening._torch_has_cuda() == (torch.version.cuda is not None)
+
+
+def test_a_demo_has_its_own_space_unless_one_is_named() -> None:
+    demo = opening.settle("demo", SearchConfig.build(model="here"))
+    assert demo.space == "quick"
+    assert opening.settle("demo", SearchConfig.build(model="here", space="default")).space == (
+        "default"
+    )
+    assert opening.settle("rows.csv", SearchConfig.build(model="here")).space == "default"

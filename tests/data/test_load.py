@@ -18,6 +18,7 @@ import pytest
 
 from autopeft.data.columns import profile
 from autopeft.data.load import load
+from autopeft.data.place import offline_by
 from autopeft.errors import DataError
 
 ROWS = [
@@ -443,3 +444,31 @@ def test_a_file_that_exists_is_never_looked_up(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("autopeft.data.place.read_hub", lambda *_: pytest.fail("hub asked"))
     assert load("imdb").origin == "imdb"
+
+
+@pytest.mark.parametrize(
+    ("hub", "transformers", "named"),
+    [
+        (None, None, None),
+        ("", "", None),
+        ("0", None, None),
+        ("no", None, None),
+        ("1", None, "HF_HUB_OFFLINE"),
+        ("true", "0", "HF_HUB_OFFLINE"),
+        ("", "ON", "TRANSFORMERS_OFFLINE"),
+        ("0", "1", None),
+    ],
+)
+def test_what_forbids_the_hub_is_read_as_the_hub_library_reads_it(
+    monkeypatch: pytest.MonkeyPatch, hub: str | None, transformers: str | None, named: str | None
+) -> None:
+    import huggingface_hub.constants
+
+    for name, value in (("HF_HUB_OFFLINE", hub), ("TRANSFORMERS_OFFLINE", transformers)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert offline_by() == named
+    theirs = huggingface_hub.constants._is_true(hub or transformers)
+    assert theirs == (named is not None)
