@@ -43,12 +43,15 @@ class DynamicLowRank(Delta):
         self.sigma = nn.Linear(fan_in, r * r)
 
     def forward(self, x: Tensor, *, weight: Tensor) -> Tensor:
-        rescaled = _rescaled(x, weight, self.scale_u, self.scale_v)
+        return _rescaled(x, weight, self.scale_u, self.scale_v) + self._updated(x)
+
+    def _updated(self, x: Tensor) -> Tensor:
+        """Return U Σ(x) Vᵀ x."""
         inner = nn.functional.linear(x, self.v.to(x.dtype))
         sigma = nn.functional.linear(x, self.sigma.weight.to(x.dtype), self.sigma.bias.to(x.dtype))
         square = sigma.reshape(*inner.shape, inner.shape[-1])
         turned = (square * inner[..., None, :]).sum(dim=-1)
-        return rescaled + nn.functional.linear(turned, self.u.to(x.dtype))
+        return nn.functional.linear(turned, self.u.to(x.dtype))
 
 
 def _rescaled(x: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
