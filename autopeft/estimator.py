@@ -45,7 +45,7 @@ class _AutoPeft(BaseEstimator):  # type: ignore[misc]
         model: str | Path | None = None,
         *,
         metric: str | None = None,
-        space: str = "default",
+        space: str | None = None,
         methods: Sequence[str] | None = None,
         time_limit: str | float | None = None,
         trials: int | None = None,
@@ -147,7 +147,7 @@ class AutoPeftClassifier(ClassifierMixin, _AutoPeft):  # type: ignore[misc]
     Args:
         model: pretrained model: a folder or a hub name. It has to be given before ``fit``.
         metric: metric to choose by; None for accuracy.
-        space: search space: the name of a shipped one or a YAML file.
+        space: search space: the name of a shipped one or a YAML file; ``default`` if None.
         methods: only these methods.
         time_limit: for everything, such as ``"30m"``, or in seconds.
         trials: number of candidates to try; None for 30, or no limit of its own under a time limit.
