@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from autopeft.report.board import Board, Group, Overall, Standing, TaskTable, note_of
+from autopeft.report.interval import Interval
 from autopeft.report.section import Section
 
 TITLE = "Leaderboard"
@@ -43,10 +44,10 @@ READING = (
     "each that counts are ranked, among themselves. Normalised scores have 0 for a model that "
     "learnt nothing and 1 for the best row of the task. On the front is what no row with as few "
     "trained parameters equals.",
-    "Brackets hold 95 % of 2,000 bootstrap resamples of tasks and seeds, in which a row can be "
-    "above the best of the whole, that is above 1. Of two or three tasks and seeds they are too "
-    "narrow: read them as a spread. The test rows themselves are not drawn again: the standard "
-    "error of an accuracy of 0.9 on 200 rows is 0.02, on 2,000 rows 0.007.",
+    "Brackets, on a page lines, hold 95 % of 2,000 bootstrap resamples of tasks and seeds, in "
+    "which a row can be above the best of the whole, that is above 1. Of two or three tasks and "
+    "seeds they are too narrow: read them as a spread. The test rows themselves are not drawn "
+    "again: the standard error of an accuracy of 0.9 on 200 rows is 0.02, on 2,000 rows 0.007.",
     "Prices on a task are medians over seeds. “Trained” are parameters without the head, “head” "
     "its own, “stored” bytes on disk, “memory” the peak above idle; “train s” are seconds of the "
     "one training with its evaluations, of a search those of all its trainings; “latency” is the "
@@ -125,17 +126,20 @@ def _missing(table: TaskTable, *, everything: bool = False) -> str:
 
 
 def _overall(row: Overall) -> dict[str, object]:
-    low, high = row.rank_interval
-    below, above = row.normalised_interval
     return {
-        "rank": f"{row.rank:.2f} [{low:.1f}, {high:.1f}]",
+        "rank": _within(row.rank, row.rank_interval, "{:.2f} [{:.1f}, {:.1f}]"),
         "name": row.name,
         "front": "yes" if row.front else "",
-        "normalised": f"{row.normalised:.3f} [{below:.2f}, {above:.2f}]",
+        "normalised": _within(row.normalised, row.normalised_interval, "{:.3f} [{:.2f}, {:.2f}]"),
         "trainable_params": None if row.trainable_params is None else int(row.trainable_params),
         "train_seconds": None if row.train_seconds is None else round(row.train_seconds),
         "note": note_of(row),
     }
+
+
+def _within(value: float, interval: tuple[float, float], form: str) -> Interval:
+    low, high = interval
+    return Interval(low=low, value=value, high=high, text=form.format(value, low, high))
 
 
 def _task(group: Group, table: TaskTable) -> Section:

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from autopeft.report.interval import Interval
 from autopeft.report.page.sheet import html
 from autopeft.report.section import Section, markdown, numeric, print_sections
 
@@ -95,6 +96,22 @@ def test_a_page_has_its_own_script_alone_and_a_policy_that_allows_no_other() -> 
     assert HOSTILE in tags.cells
     assert re.search(r"default-src 'none'; script-src 'sha256-[\w+/=]+'; style-src", tags.policy)
     assert not re.search(r"\b(src|href)=\"(?!#)", page), "nothing is loaded"
+
+
+def test_intervals_are_text_everywhere_and_drawn_on_one_scale_on_a_page() -> None:
+    cells = (
+        Interval(low=0.5, value=0.7, high=0.9, text="0.7 [0.5, 0.9]"),
+        Interval(low=0.8, value=1.0, high=1.3, text="1.0 [0.8, 1.3]"),
+        None,
+    )
+    rows = [{"name": str(number), "score": cell} for number, cell in enumerate(cells)]
+    section = Section(title="One", columns={"name": "method", "score": "test"}, rows=rows)
+    assert numeric(section, "score")
+    assert "| 0 | 0.7 [0.5, 0.9] |" in markdown("Title", [section])
+    page = html("Title", [section])
+    drawn = re.findall(r'x1="([\d.]+)" x2="([\d.]+)".*cx="([\d.]+)"', page)
+    assert drawn == [("0.0", "50.0", "25.0"), ("37.5", "100.0", "62.5")]
+    assert page.count('aria-hidden="true"') == 2, "their numbers are read instead"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from autopeft.report.interval import bars
 from autopeft.report.page.shell import asset, fill, policy, raw
 from autopeft.report.section import Section, numeric
 from autopeft.report.table import cell
@@ -27,6 +28,7 @@ def html(title: str, sections: Sequence[Section]) -> str:
 def _shown(number: int, section: Section) -> dict[str, Any]:
     """Return what the template shows of a section."""
     keys = list(section.columns)
+    drawn = {key: bars([row[key] for row in section.rows]) for key in keys}
     return {
         "id": f"s{number}",
         "title": section.title,
@@ -39,7 +41,10 @@ def _shown(number: int, section: Section) -> dict[str, Any]:
         ],
         "named": keys.index("name") if "name" in keys else 0,
         "rows": [
-            {"cells": [cell(row[key]) for key in keys], "front": row.get("front") in (True, "yes")}
-            for row in section.rows
+            {
+                "cells": [{"text": cell(row[key]), "bar": drawn[key][place]} for key in keys],
+                "front": row.get("front") in (True, "yes"),
+            }
+            for place, row in enumerate(section.rows)
         ],
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from autopeft.report.interval import Interval
 from autopeft.report.page import render
 from autopeft.report.page.sheet import html
 from autopeft.report.section import Section
@@ -215,7 +216,8 @@ def test_every_figure_of_the_page_is_known_to_its_script(page: Browser) -> None:
 
 
 def test_a_leaderboard_is_sorted_by_a_click(browser: Browser) -> None:
-    scores = ("0.7", "0.91", None, "10,000 ± 1", "-0.5")
+    drawn = Interval(low=0.6, value=0.7, high=0.8, text="0.7")
+    scores = (drawn, "0.91", None, "10,000 ± 1", "-0.5")
     rows = [{"name": str(n), "score": score} for n, score in enumerate(scores)]
     columns = {"name": "method", "score": "test"}
     browser.open(html("Board", [Section(title="One", columns=columns, rows=rows)]))
