@@ -11,9 +11,9 @@ from autopeft.bench.opened import opened
 from autopeft.bench.rows import rows_of
 from autopeft.bench.run import Running, waits_for
 from autopeft.bench.suite import Block
+from autopeft.bench.unfit import unfit
 from autopeft.data.cache import quiet
 from autopeft.errors import DataError, ModelError
-from autopeft.methods import feasible_methods
 from autopeft.tasks import TASKS
 from autopeft.tasks.encode import encode
 
@@ -71,6 +71,4 @@ def _reasons(running: Running, block: Block) -> Mapping[str, str]:
         tokenizer, _ = load_tokenizer(model, read_config(model, options))
         most = min(suite.max_length, shape.positions or suite.max_length)
         train = encode(rows.splits["train"], tokenizer, max_length=most)
-    excluded = feasible_methods(shape, int(train.lengths.max()))[1]
-    methods = {entry.name: entry.method for entry in suite.entries}
-    return {row: excluded[method] for row, method in methods.items() if method in excluded}
+    return unfit(suite.entries, shape, int(train.lengths.max()))

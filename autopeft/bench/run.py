@@ -22,9 +22,9 @@ from autopeft.bench.searched import run_search
 from autopeft.bench.skips import Skips
 from autopeft.bench.suite import Block, Entry
 from autopeft.bench.training import Bench
+from autopeft.bench.unfit import unfit
 from autopeft.data.cache import quiet
 from autopeft.errors import AutoPeftError, DataError, ModelError
-from autopeft.methods import feasible_methods
 from autopeft.temporary import TemporaryFolder
 
 
@@ -115,11 +115,12 @@ class Running:
     def _train(self, block: Block, bench: Bench) -> None:
         """Try every rate under the first seed, then train the best under the others."""
         suite, seeds, session = self.part.suite, self.part.seeds, bench.session
-        excluded = feasible_methods(session.delivered.shape, int(session.train.lengths.max()))[1]
+        longest = int(session.train.lengths.max())
+        reasons = unfit(self.part.entries, session.delivered.shape, longest)
         rows: list[tuple[Entry, list[Cell]]] = []
         for entry in self.part.entries:
-            if entry.method in excluded:
-                self._skip(block, entry.name, ModelError(excluded[entry.method]))
+            if entry.name in reasons:
+                self._skip(block, entry.name, ModelError(reasons[entry.name]))
             else:
                 self._skips(block).note(block, entry.name, None)
                 rows.append((entry, tries(suite, entry, block)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autopeft.bench import preview as preview_module
+from autopeft.bench import unfit as unfit_module
 from autopeft.bench.preview import preview
 from tests.bench.conftest import Ran
 
@@ -38,7 +38,7 @@ def test_a_method_that_cannot_run_is_told_once_and_no_cell_of_it(
     def infeasible(_: object, longest: int) -> tuple[tuple[str, ...], dict[str, str]]:
         return (), {"lora": f"made up of {longest} tokens"}
 
-    monkeypatch.setattr(preview_module, "feasible_methods", infeasible)
+    monkeypatch.setattr(unfit_module, "feasible_methods", infeasible)
     lines = list(preview(ran.running(empty, [], tasks=["fine"], backbones=["tiny"])))
     assert lines[0].startswith(f"{FINE}, lora: left out: made up of ")
     assert [line.partition(":")[0] for line in lines[1:]] == [

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from autopeft.bench import run as run_module
+from autopeft.bench import unfit as unfit_module
 from autopeft.bench.board import read_board
 from autopeft.bench.cells import Cells, Searched
 from autopeft.bench.chosen import seconds, tries
@@ -69,7 +70,7 @@ def test_a_method_that_cannot_run_is_left_out_with_its_reason(
     said: list[str] = []
     (tmp_path / "cells").mkdir()
     running = ran.running(tmp_path, said, tasks=["fine"], backbones=["tiny"], rows=["lora"])
-    monkeypatch.setattr(run_module, "feasible_methods", infeasible)
+    monkeypatch.setattr(unfit_module, "feasible_methods", infeasible)
     running.run()
     assert "tiny/fine, 40 examples, lora: left out: made up" in said
     assert running.todo(FINE) == []

@@ -326,6 +326,17 @@ def test_ours_is_beside_the_generic_policies_of_its_space_too() -> None:
     assert "0.40 of those of random search, 0.50 of those of random search in its space" in told
 
 
+def test_who_is_told_scores_beforehand_is_a_bound_and_no_rival() -> None:
+    made = [line_of("random", "a", 100), line_of("ours:shipped", "a", 60)]
+    before = aims(made)
+    made.append(line_of("foreknown", "a", 20, regret=0.001))
+    assert [aim for aim in aims(made) if aim not in before] == [
+        "told beforehand what every candidate scores under one seed, one still needs 0.20 of the "
+        "epochs of random search"
+    ]
+    assert set(before) < set(aims(made))
+
+
 def test_what_a_space_covers_is_told_where_that_is_not_all() -> None:
     made = [in_default_space("ours:shipped", task, 40, 0.9) for task in "ab"]
     made += [in_default_space("tpe:default", task, None, 0.9) for task in "ab"]

@@ -8,7 +8,9 @@ import pytest
 
 from autopeft.api.earlier import MOST
 from autopeft.records import Candidate, TrialState
+from autopeft.search.front import Point, fronts
 from autopeft.search.portfolio import hand_made, portfolio, references
+from benchmarks.search.hypervolume import Scale, growth
 from benchmarks.search.policies import ENTRANTS
 from benchmarks.search.policies.earlier import best_of_earlier
 from benchmarks.search.policies.flat import suggest_flat
@@ -63,6 +65,22 @@ def test_the_same_seed_searches_alike(name: str, made_up: Table, knowledge: Know
     stopped = any(step.state is TrialState.STOPPED for step in one)
     assert stopped == ("asha" in name or (name.startswith("ours") and name != "ours-rungs"))
     assert any(step.state is TrialState.COMPLETE for step in one)
+
+
+def test_who_is_told_the_only_scores_trains_the_front_and_then_the_next() -> None:
+    made = table(seeds=(0,))
+    scale = Scale.of(made)
+    steps = run("foreknown", made, Knowledge(), epochs=None)
+    assert len(steps) == len(made.rows)
+    points = [Point(gain=made.gain(row.score), size=row.size) for row in made.rows]
+    front, second, *_ = fronts(points)
+    assert {*names(steps)[: len(front)]} == {made.rows[i].candidate.fingerprint for i in front}
+    both = names(steps)[len(front) : len(front) + len(second)]
+    assert {*both} == {made.rows[i].candidate.fingerprint for i in second}
+    shares = [share for _, share in growth(scale, steps)]
+    steeper = [was - now for was, now in zip(np.diff(shares), np.diff(shares)[1:], strict=False)]
+    assert min(steeper[: len(front) - 1]) >= -1e-9, "what adds most comes first"
+    assert shares[len(front)] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", ["random", "tpe+asha", "ours"])

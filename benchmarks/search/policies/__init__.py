@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.search.policies import generic, ours
+from benchmarks.search.policies.foreknown import Foreknown
 from benchmarks.search.policies.learned import Knowledge
 from benchmarks.search.recorded import Table
 from benchmarks.search.replay import Policy
@@ -130,5 +131,9 @@ ENTRANTS: Mapping[str, Entrant] = {
         about="ours with portfolio and learning-rate priors learnt on the other tasks",
         make=ours.with_both,
         learns=True,
+    ),
+    "foreknown": Entrant(
+        about="no search: told beforehand what every candidate scores under one seed",
+        make=lambda table, _knowledge, seed: Foreknown(table, seed),
     ),
 }
