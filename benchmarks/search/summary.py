@@ -17,7 +17,7 @@ OURS = "ours:shipped"
 """What the program does. The best of several, seen on the same tasks, would look too good."""
 
 FLOOR = "foreknown"
-"""What is told the scores of one seed beforehand: no search can do much better."""
+"""What is told the scores of one seed beforehand: hardly any search can do better."""
 
 SAME_SPACE = ":default"
 """How generic policies are called that search the space of `OURS`."""
