@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,26 +26,12 @@ class Interval:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """Where the line and the dot of an interval are, in percent of the width of its column.
+def on_one_scale(column: Sequence[object]) -> list[Interval | None]:
+    """Return a column's intervals in percent of its width; None for its other cells.
 
-    Args:
-        low: where the line begins.
-        value: where the dot is.
-        high: where the line ends.
-    """
-
-    low: float
-    value: float
-    high: float
-
-
-def bars(column: Sequence[object]) -> list[Bar | None]:
-    """Return the bars of a column's intervals, all on one scale; None for its other cells.
-
-    >>> bars([Interval(low=1.0, value=2.0, high=3.0, text="2"), None])
-    [Bar(low=0.0, value=50.0, high=100.0), None]
+    >>> _, last = on_one_scale([None, Interval(low=1.0, value=2.0, high=3.0, text="2")])
+    >>> (last.low, last.value, last.high)
+    (0.0, 50.0, 100.0)
     """
     known = [cell for cell in column if isinstance(cell, Interval)]
     least = min((cell.low for cell in known), default=0.0)
@@ -55,7 +41,7 @@ def bars(column: Sequence[object]) -> list[Bar | None]:
         return round(100 * (value - least) / width, 1) if width else 50.0
 
     return [
-        Bar(low=place(cell.low), value=place(cell.value), high=place(cell.high))
+        replace(cell, low=place(cell.low), value=place(cell.value), high=place(cell.high))
         if isinstance(cell, Interval)
         else None
         for cell in column

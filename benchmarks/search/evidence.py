@@ -75,7 +75,7 @@ class Known:
             kept=kept,
             last={count: sign * curves[:, :, -count:].mean(axis=2) for count in EPOCHS},
             apart=np.array([[distance(one, other) for other in places] for one in places]),
-            elsewhere=np.array([_elsewhere(row, others) for row in rows]),
+            elsewhere=_elsewhere(rows, others),
             error=math.sqrt(max(best * (1 - best), 0.02) / len(table.targets["selection"])),
             test=np.array([table.gain(row.test) for row in rows]),
         )
@@ -101,15 +101,19 @@ class Known:
         return smoothed
 
 
-def _elsewhere(row: Row, others: Sequence[Table]) -> float:
-    """Return how far a row is behind the best of other tasks, at most `WORST`; on none, `WORST`."""
-    behind = []
+def _elsewhere(rows: Sequence[Row], others: Sequence[Table]) -> np.ndarray:
+    """Return how far rows (N,) are behind the best of other tasks, at most `WORST` on each.
+
+    A row that no other task has is so far behind.
+    """
+    behind: list[list[float]] = [[] for _ in rows]
     for table in others:
-        found = table.by_fingerprint.get(row.candidate.fingerprint)
         best = max(table.gain(one.score) for one in table.rows if one.score is not None)
-        if found is not None and found.score is not None:
-            behind.append(max(table.gain(found.score) - best, -WORST))
-    return statistics.fmean(behind) if behind else -WORST
+        for row, own in zip(rows, behind, strict=True):
+            found = table.by_fingerprint.get(row.candidate.fingerprint)
+            if found is not None and found.score is not None:
+                own.append(max(table.gain(found.score) - best, -WORST))
+    return np.array([statistics.fmean(own) if own else -WORST for own in behind])
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:

@@ -180,8 +180,8 @@ def aims(lines: Sequence[Line]) -> list[str]:
     Nothing is said where `OURS` or the generic policies were not replayed.
     """
     rows = {row["policy"]: row for row in summary(lines)}
-    own = rows.get(OURS)
-    generic = [row for name, row in rows.items() if not name.startswith("ours") and name != FLOOR]
+    own, floor = rows.get(OURS), rows.pop(FLOOR, None)
+    generic = [row for name, row in rows.items() if not name.startswith("ours")]
     if own is None or not generic:
         return []
     told = [f"`{OURS}` needs {_beside_best(own, generic, 'epochs to 99 %')}; aimed at: at most 0.5"]
@@ -196,7 +196,7 @@ def aims(lines: Sequence[Line]) -> list[str]:
             ratio = own["epochs to 99 %"] / same["epochs to 99 %"]
             beside += f", {ratio:.2f} of those of random search in its space"
         told.append(f"{beside}; at most 0.2")
-    if (floor := rows.get(FLOOR)) is not None and floor["of random"] is not None:
+    if floor is not None and floor["of random"] is not None:
         told.append(
             f"told beforehand what every candidate scores under one seed, one still needs "
             f"{floor['of random']:.2f} of the epochs of random search"
@@ -216,8 +216,7 @@ def _aims_of_choices(own: Line, rows: Iterable[Line]) -> Iterator[str]:
     if own["regret"] is None:
         return
     yield f"its regret is {100 * own['regret']:.2f} points on average; at most 0.5"
-    others = (row for row in rows if row["regret"] is not None and row["policy"] != FLOOR)
-    least = min(others, key=lambda row: row["regret"])
+    least = min((row for row in rows if row["regret"] is not None), key=lambda row: row["regret"])
     if least["regret"] < own["regret"]:
         yield f"`{least['policy']}` has the lowest regret, {100 * least['regret']:.2f} points"
     yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autopeft.report.interval import bars
+from autopeft.report.interval import on_one_scale
 from autopeft.report.page.shell import asset, fill, policy, raw
 from autopeft.report.section import Section, numeric
 from autopeft.report.table import cell
@@ -28,7 +28,7 @@ def html(title: str, sections: Sequence[Section]) -> str:
 def _shown(number: int, section: Section) -> dict[str, Any]:
     """Return what the template shows of a section."""
     keys = list(section.columns)
-    drawn = {key: bars([row[key] for row in section.rows]) for key in keys}
+    drawn = {key: on_one_scale([row[key] for row in section.rows]) for key in keys}
     return {
         "id": f"s{number}",
         "title": section.title,

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from autopeft.records import Candidate
-from autopeft.search.front import Point, area, fronts
+from autopeft.search.front import Point, fronts
+from autopeft.search.other_tasks import covering
 from benchmarks.search.recorded import Row, Table
 from benchmarks.search.replay import Answer
 
@@ -66,9 +67,8 @@ def _ordered(table: Table, generator: np.random.Generator) -> Iterator[Candidate
 
 def _fastest(points: Sequence[Point], *, floor: float, most: float) -> Iterator[int]:
     """Yield the places of points, first what adds most to the area of those before."""
-    left, before = list(range(len(points))), list[Point]()
-    while left:
-        best = max(left, key=lambda i: area([*before, points[i]], floor=floor, most=most))
-        left.remove(best)
-        before.append(points[best])
-        yield best
+    gains = [{"told": point.gain - floor} for point in points]
+    sizes = [point.size for point in points]
+    adding = covering(gains, sizes, most=most, places=len(points))
+    yield from adding
+    yield from (i for i in range(len(points)) if i not in adding)
