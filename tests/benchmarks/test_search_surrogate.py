@@ -131,6 +131,14 @@ def test_nothing_is_proposed_before_the_head_alone_has_a_score() -> None:
     assert not list(Surrogate(SPACE, True, 0)(records([(HEAD, None), (EVERY[2], 0.6)])))
 
 
+def test_among_given_candidates_it_proposes_each_once_and_then_nothing() -> None:
+    among, tried = EVERY[2:8], [HEAD, EVERY[2]]
+    while found := list(Surrogate(SPACE, True, 0, None, among)(records([(x, 0.5) for x in tried]))):
+        tried += found
+    assert {one.fingerprint for one in tried[2:]} == {one.fingerprint for one in among[1:]}
+    assert len(tried) == 1 + len(among)
+
+
 def test_lower_scores_are_better_where_the_metric_says_so() -> None:
     good = records([(HEAD, 0.5), *((one, 0.1 + i / 100) for i, one in enumerate(EVERY[2:12]))])
     bad = records([(HEAD, -0.5), *((one, -0.1 - i / 100) for i, one in enumerate(EVERY[2:12]))])

@@ -112,6 +112,11 @@ ENTRANTS: Mapping[str, Entrant] = {
         make=ours.with_portfolio_and_surrogate,
         learns=True,
     ),
+    "ours+others": Entrant(
+        about="the same process among the candidates that were recorded on the other tasks",
+        make=ours.with_others,
+        learns=True,
+    ),
     "ours+rates": Entrant(
         about="ours with learning-rate priors learnt on the other tasks",
         make=ours.with_rates_learnt,

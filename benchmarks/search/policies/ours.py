@@ -190,6 +190,13 @@ def with_transfer(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy
     return _policy(table, seed, first=(), guide=guide)
 
 
+def with_others(table: Table, knowledge: Knowledge, seed: int) -> SearchPolicy:
+    """Guided by the same surrogate among what was recorded on other tasks."""
+    among = list(fitted([one.candidate for one in knowledge.seen], table.space))
+    guide = Surrogate(table.space, table.higher_is_better, seed, knowledge.trend, among)
+    return _policy(table, seed, first=(), guide=guide)
+
+
 def in_default_space(table: Table, _knowledge: Knowledge, seed: int) -> SearchPolicy:
     """Propose only what the default space has."""
     space = table.default_space

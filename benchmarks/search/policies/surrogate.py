@@ -156,12 +156,19 @@ class Surrogate:
         higher_is_better: the metric's direction.
         seed: of the draws.
         trend: what other tasks say; None without.
+        among: what it proposes; None for draws of every method and neighbours of the front.
     """
 
     def __init__(
-        self, space: Space, higher_is_better: bool, seed: int, trend: Trend | None = None
+        self,
+        space: Space,
+        higher_is_better: bool,
+        seed: int,
+        trend: Trend | None = None,
+        among: Sequence[Candidate] | None = None,
     ) -> None:
         self._space, self._higher, self._seed, self._trend = space, higher_is_better, seed, trend
+        self._among = among
         self._features = Features(space)
 
     def __call__(self, records: Sequence[TrialRecord]) -> Iterator[Candidate]:
@@ -203,7 +210,14 @@ class Surrogate:
         return [*found, Point(gain=found[-1].gain, size=size(self._space.shape.total_params))]
 
     def _pool(self, records: Sequence[TrialRecord], front: Sequence[Point]) -> list[Candidate]:
-        """Return draws of every method, and neighbours of the front, that can be trained."""
+        """Return what is new and can be trained."""
+        found = self._drawn(records, front) if self._among is None else self._among
+        known = {record.candidate.fingerprint for record in records}
+        new = {one.fingerprint: one for one in found if one.fingerprint not in known}
+        return [one for one in new.values() if self._space.infeasible(one) is None]
+
+    def _drawn(self, records: Sequence[TrialRecord], front: Sequence[Point]) -> list[Candidate]:
+        """Return draws of every method, and neighbours of the front."""
         generator = np.random.default_rng([self._seed, len(records)])
         best = {point.size for point in front}
         found = [
@@ -215,9 +229,7 @@ class Surrogate:
             method = self._space.methods.get(record.candidate.method)
             if method and size(record.costs.trainable_params) in best:
                 found += [_changed(method, record.candidate, generator) for _ in range(CHANGED)]
-        known = {record.candidate.fingerprint for record in records}
-        new = {one.fingerprint: one for one in found if one.fingerprint not in known}
-        return [one for one in new.values() if self._space.infeasible(one) is None]
+        return found
 
     def _predicted(
         self,
