@@ -86,7 +86,8 @@ were recorded, and was then judged by these tables: what is measured in it, of `
 is in part hindsight. The portfolio is learnt anew for each task on the other five, but how it is
 learnt was chosen on these tables too. What `ours:curves` and `ours+curves` expect of a curve before
 they have seen any was measured on trainings of subj and tweet_emotion, so that on these two they
-know something of the task.
+know something of the task. `ours+others` proposes what was recorded on other tasks, and a replay
+has no other candidates than those.
 
 ## What is measured
 
